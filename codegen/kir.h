@@ -1,0 +1,224 @@
+/* Kernel IR: loops, expressions and stores between tensors and text. C and CUDA are printed from it, and
+ * codegen/kir_interp.c runs it, grid, block, shared memory and barriers included.
+ *
+ * Three levels, top down:
+ *   KProgram   all kernels of a module, its buffers, and per function the sequence of kernels (KSequence)
+ *   KKernel    one function of the emitted file. Before mapping it is a list of nests (codegen/nest.h), after mapping a body
+ *   KStmt      statements over scalar or vector expressions (KExpr)
+ *
+ * A vector expression has `lanes` > 1. Buffers are indexed with one expression per physical axis; a vector load or
+ * store covers `lanes` consecutive elements of the last physical axis. */
+#ifndef NNC_KIR_H
+#define NNC_KIR_H
+#include "ir/ir.h"
+#include "ir/program.h"
+
+typedef enum { KBASE_F32, KBASE_I32, KBASE_BOOL, KBASE_INDEX } KBase; /* INDEX: int64_t of addresses and loops */
+typedef struct { KBase base; int lanes; } KType;
+
+/* ---- buffers */
+typedef enum {
+    SPACE_ARENA,    /* in the model struct's arena, at `offset` after memory planning */
+    SPACE_VARIABLE, /* a weight or state in the model struct */
+    SPACE_ARGUMENT, /* x, y, w of the caller: axis 0 is the sample; row r of the batch is row rows[r] if `indirect` */
+    SPACE_RESULT,   /* results of the function: scalars of the step, or the caller's output rows */
+    SPACE_LOCAL,    /* on the stack of one kernel call; GPU: registers or shared memory */
+    SPACE_SHARED    /* GPU: one per block */
+} KSpace;
+
+typedef struct KBuffer {
+    int id;               /* index in the program, or in the kernel for LOCAL and SHARED (see `kernel`) */
+    const char *name;     /* valid C identifier, unique in the program: dense_1, dense_1_kernel, adam_dense_kernel_velocity */
+    KSpace space;
+    KBase base;
+    int rank;             /* logical axes */
+    Dim dims[MAX_RANK];   /* logical extents */
+    /* Physical form: axis p of memory is logical axis order[p]; if block > 0 the logical axis block_axis is cut in
+     * panels: memory axis p with order[p] == block_axis counts panels, and one more, innermost memory axis is the place
+     * in the panel. The innermost axis is padded to a multiple of `pad` elements (1: none). */
+    int8_t order[MAX_RANK];
+    int8_t block_axis;
+    int32_t block, pad;
+    bool indirect;
+    Variable *variable;   /* SPACE_VARIABLE */
+    int argument;         /* SPACE_ARGUMENT, SPACE_RESULT: index in the function */
+    struct KSequence *sequence; /* the function that owns an ARENA, ARGUMENT or RESULT buffer; NULL: variables */
+    struct KBuffer *alias; /* these elements in the memory of another buffer, row-major in both; NULL: own memory */
+    int64_t offset;       /* bytes in the arena, after memory planning */
+    int64_t bytes;        /* planned size (batch_max) */
+    const char *layer;    /* for comments */
+} KBuffer;
+
+/* Physical axes: rank, or rank + 1 with panels. Static extents, the batch at batch_max. */
+int kbuffer_physical(const KBuffer *, int64_t batch_max, int64_t extent[MAX_RANK + 1]);
+
+/* ---- expressions */
+typedef struct KVar {
+    int id;            /* unique in the kernel */
+    const char *name;  /* hint, made unique by the printer: m, n, k, acc_0_1 */
+    KType type;
+    bool is_mutable;   /* changed by KS_SET */
+} KVar;
+
+typedef enum {
+    KE_CONST, /* number */
+    KE_VAR,
+    KE_BATCH, /* B, index */
+    KE_LOAD,
+    KE_FN,    /* a row of scalar.def, lane by lane */
+    KE_INDEX, /* index arithmetic: op '+', '-', '*', '/', '%', 'm' (minimum), 'M' (maximum); '/' and '%' of non-negative numbers */
+    KE_CAST,  /* lane by lane; bool <-> f32 gives 0/1 */
+    KE_SPLAT, /* scalar to all lanes */
+    KE_LANES, /* i32 vector 0, 1, 2, .. */
+    KE_ACROSS,/* reduce the lanes of a vector to a scalar, in a fixed pairwise order */
+    KE_RANDOM /* uniform or normal number by Philox: (seed, step, index); lanes: consecutive indices */
+} KExprKind;
+
+typedef struct KExpr KExpr;
+struct KExpr {
+    KExprKind kind;
+    KType type;
+    union {
+        double number;
+        KVar *var;
+        struct {
+            KBuffer *buffer;
+            KExpr **index;   /* logical before layout (rank), physical after mapping (see KLoadForm) */
+            int index_count;
+            KExpr *count;    /* only the first `count` lanes are read, the others are 0; NULL: all */
+            KExpr *stride;   /* lanes > 1: distance of lanes in elements of memory; NULL: 1 */
+        } load;
+        struct { ScalarFn fn; KExpr *args[3]; } fn;
+        struct { char op; KExpr *left, *right; } index;
+        KExpr *operand;                               /* CAST, SPLAT */
+        struct { ReduceKind kind; KExpr *operand; } across;
+        struct { RandomKind kind; int stream; KExpr *seed, *step, *index; } random;
+    };
+};
+
+/* ---- statements */
+typedef enum {
+    AXIS_SERIAL,
+    AXIS_UNROLL,   /* the printer writes a pragma */
+    AXIS_PARALLEL, /* outermost only: iterations are owned by threads, in fixed contiguous shares */
+    AXIS_GRID_X,   /* blockIdx.x, .. : outermost loops of a GPU kernel */
+    AXIS_GRID_Y,
+    AXIS_THREAD_X, /* threadIdx.x: directly inside the grid loops */
+    AXIS_THREAD_Y
+} AxisKind;
+
+typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_COMMENT } KStmtKind;
+
+typedef struct KStmt KStmt;
+struct KStmt {
+    KStmtKind kind;
+    KStmt *next; /* in its block */
+    union {
+        struct { KStmt *first, *last; } block;
+        struct { KVar *var; AxisKind axis; KExpr *from, *to; int64_t step; KStmt *body; } loop; /* var = from; var < to; var += step */
+        struct { KExpr *condition; KStmt *then, *otherwise; } branch;
+        struct { KVar *var; KExpr *value; } let;   /* LET declares, SET changes a mutable one */
+        struct { KBuffer *buffer; KExpr **index; int index_count; KExpr *value, *count; } store; /* count: first lanes only */
+        KBuffer *alloc;                            /* LOCAL or SHARED, at the start of the kernel */
+        /* dst[j][i] = src[i][j] for i < rows, j < columns: both places as physical indices of their first element;
+         * `lanes` is the side of the square blocks it is done in */
+        struct { KBuffer *to, *from; KExpr **to_index, **from_index; int to_count, from_count; int64_t rows, columns; int lanes; } transpose;
+        const char *comment;
+    };
+};
+
+/* ---- kernels and programs */
+typedef struct KKernel {
+    int id;
+    const char *name;       /* C identifier, unique: dense_forward, dense_1_kernel_update */
+    const char *comment;    /* what it computes, layers and source lines */
+    Span span;
+    struct Nest **nests;    /* before mapping */
+    int nest_count, nest_capacity;
+    bool rows;              /* every nest's axis 0 is the same rows of the batch (codegen/nest.h) */
+    KStmt *body;            /* after mapping; at most one AXIS_PARALLEL loop, outermost */
+    KBuffer **locals;
+    int local_count, local_capacity;
+    int var_count;
+    bool needs_barrier_before; /* threads must meet before it */
+    int64_t work;           /* FMA-slot units at batch_max, for the thread count and explain */
+    int64_t bytes;          /* read and written at batch_max */
+    const char *why;        /* explain: what was fused, and why not more */
+    struct Func *func;
+} KKernel;
+
+typedef struct KSequence {  /* one function of the module */
+    Func *func;
+    KKernel **kernels;
+    int count, capacity;
+} KSequence;
+
+typedef struct {
+    const char *name;       /* native, generic, x86-64-v3, x86-64-v4 */
+    int lanes;              /* f32 per vector register: 1 for none */
+    int registers;          /* vector registers */
+    bool masks;             /* cheap partial loads and stores */
+    const char *c_flags;    /* advice for the C compiler: -march=x86-64-v4 */
+} KIsa;
+
+typedef struct KProgram {
+    Arena *arena;
+    Diag *diag;
+    const Module *module;
+    const Program *info;
+    KIsa isa;
+    KBuffer **buffers;
+    int buffer_count, buffer_capacity;
+    KSequence **sequences;
+    int sequence_count, sequence_capacity;
+    int64_t arena_bytes, arena_lower_bound;
+    Map *names;             /* used C identifiers */
+} KProgram;
+
+/* ---- constructors (kir.c). Index expressions are folded as they are built: x + 0, 1 * x, constants. */
+KExpr *kexpr_number(KProgram *, KBase, double);
+KExpr *kexpr_index(KProgram *, int64_t);
+KExpr *kexpr_var(KProgram *, KVar *);
+KExpr *kexpr_batch(KProgram *);
+KExpr *kexpr_load(KProgram *, KBuffer *, KExpr *const *index, int count);
+KExpr *kexpr_fn(KProgram *, ScalarFn, KExpr *a, KExpr *b, KExpr *c); /* splats a scalar argument beside vectors */
+KExpr *kexpr_binary(KProgram *, char op, KExpr *, KExpr *);
+KExpr *kexpr_cast(KProgram *, KBase, KExpr *);
+KExpr *kexpr_splat(KProgram *, KExpr *, int lanes);
+KExpr *kexpr_across(KProgram *, ReduceKind, KExpr *);
+KExpr *kexpr_random(KProgram *, RandomKind, int stream, KExpr *seed, KExpr *step, KExpr *index);
+KExpr *kexpr_dim(KProgram *, Dim); /* n, or n * B */
+/* Copies an expression with variables replaced (to[i] for from[i]). */
+KExpr *kexpr_substitute(KProgram *, const KExpr *, KVar *const *from, KExpr *const *to, int count);
+bool kexpr_equal(const KExpr *, const KExpr *);
+bool kexpr_uses(const KExpr *, const KVar *);
+/* Constant value of an index expression, or false. */
+bool kexpr_constant(const KExpr *, int64_t *);
+/* If e is affine in var with a constant coefficient: that coefficient, and true. */
+bool kexpr_coefficient(const KExpr *, const KVar *, int64_t *);
+
+KVar *kvar_new(KProgram *, KKernel *, const char *name, KType, bool is_mutable);
+KStmt *kstmt_block(KProgram *);
+void kstmt_add(KStmt *block, KStmt *);
+KStmt *kstmt_for(KProgram *, KVar *, AxisKind, KExpr *from, KExpr *to, int64_t step, KStmt *body);
+KStmt *kstmt_if(KProgram *, KExpr *, KStmt *then, KStmt *otherwise);
+KStmt *kstmt_let(KProgram *, KVar *, KExpr *);
+KStmt *kstmt_set(KProgram *, KVar *, KExpr *);
+KStmt *kstmt_store(KProgram *, KBuffer *, KExpr *const *index, int count, KExpr *value, KExpr *lanes_count);
+KStmt *kstmt_alloc(KProgram *, KBuffer *);
+KStmt *kstmt_barrier(KProgram *);
+KStmt *kstmt_comment(KProgram *, const char *);
+KBuffer *kbuffer_new(KProgram *, KSpace, const char *name, KBase, int rank, const Dim *);
+KBuffer *kbuffer_local(KProgram *, KKernel *, KSpace, const char *name, KBase, int rank, const Dim *);
+KKernel *kkernel_new(KProgram *, KSequence *, const char *name);
+/* Physical indices of logical ones: reordered, panels split (index / block, index % block, folded where possible). */
+int kbuffer_physical_index(KProgram *, const KBuffer *, KExpr *const *logical, KExpr **physical);
+extern const char *const kspace_names[], *const kaxis_names[];
+
+/* kir_verify.c: types, lanes, declared before used, indices of the right number, physical and provably inside where
+ * both are constant or affine over loops with constant bounds, barriers not under thread-dependent conditions. */
+bool kprogram_verify(const KProgram *, const char *after);
+/* kir_print.c: the text of --emit=kernels */
+void kkernel_print(Text *, const KKernel *);
+void kprogram_print(Text *, const KProgram *);
+#endif

@@ -1,0 +1,39 @@
+/* Nests: what one loop nest computes, before it is decided how. Lowering makes them, map_cpu and map_gpu turn them
+ * into statements. All expressions are scalar, loads and stores have logical indices, whatever the buffer's layout.
+ *
+ *   for each point of the parallel axes:
+ *       r0 = reduce over the reduce axes of expression 0, ...
+ *       epilogue: lets and stores that use the axes and r0, ..
+ *
+ * A kernel with several nests runs them one after the other; what they pass on lies in local buffers if `rows` is set:
+ * then every nest's axis 0 is the same parallel axis (rows of the batch), and the kernel may be done by blocks of it. */
+#ifndef NNC_NEST_H
+#define NNC_NEST_H
+#include "codegen/kir.h"
+
+enum { NEST_MAX_AXES = 12 };
+
+typedef struct {
+    KVar *var;
+    Dim extent;
+    bool reduce;
+} NestAxis;
+
+typedef struct {
+    ReduceKind kind;
+    KExpr *expr;     /* over all axes */
+    KExpr *guard;    /* bool: only where true (padding); NULL: everywhere */
+    KVar *result;
+    bool argument;   /* result is the index (i32) of the first extremum along the single reduce axis */
+} NestReduction;
+
+typedef struct Nest {
+    NestAxis axes[NEST_MAX_AXES]; /* parallel axes first */
+    int axis_count, parallel_count;
+    NestReduction reductions[4];
+    int reduction_count;
+    KStmt *epilogue; /* block of LET and STORE */
+    Op *op;          /* the op it is named after */
+    const char *layer;
+} Nest;
+#endif

@@ -1,0 +1,113 @@
+/* Arenas: chunks of zeroed memory, handed out from front to back and freed all at once. Needs nothing; everything the
+ * compiler builds lives in one. */
+#include "ir/base/arena.h"
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 16, FIRST_CHUNK = 1 << 14, LARGEST_CHUNK = 1 << 20 };
+
+typedef struct Chunk {
+    struct Chunk *next;
+    size_t size, used; /* bytes after the header */
+    size_t unused;     /* keeps the header a multiple of ALIGNMENT */
+} Chunk;
+
+struct Arena {
+    Chunk *chunks; /* the first one is filled */
+    size_t next_size, used;
+};
+
+static _Noreturn void out_of_memory(size_t bytes) {
+    fprintf(stderr, "out of memory (%zu bytes wanted)\n", bytes);
+    exit(70);
+}
+
+void *memory_resize(void *block, size_t bytes) {
+    void *resized = realloc(block, bytes ? bytes : 1);
+    if (!resized)
+        out_of_memory(bytes);
+    return resized;
+}
+
+static Chunk *chunk_new(size_t size) {
+    Chunk *chunk = size > SIZE_MAX - sizeof(Chunk) ? NULL : calloc(1, sizeof(Chunk) + size);
+    if (!chunk)
+        out_of_memory(size);
+    chunk->size = size;
+    return chunk;
+}
+
+Arena *arena_new(void) {
+    Arena *arena = memory_resize(NULL, sizeof *arena);
+    *arena = (Arena){NULL, FIRST_CHUNK, 0};
+    return arena;
+}
+
+void arena_free(Arena *arena) {
+    if (!arena)
+        return;
+    for (Chunk *chunk = arena->chunks, *next; chunk; chunk = next) {
+        next = chunk->next;
+        free(chunk);
+    }
+    free(arena);
+}
+
+void *arena_alloc(Arena *arena, size_t bytes) {
+    if (bytes > SIZE_MAX - ALIGNMENT)
+        out_of_memory(bytes);
+    bytes = (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    if (bytes == 0)
+        bytes = ALIGNMENT;
+    Chunk *chunk = arena->chunks;
+    if (!chunk || chunk->size - chunk->used < bytes) {
+        Chunk *fresh = chunk_new(bytes > arena->next_size ? bytes : arena->next_size);
+        if (arena->next_size < LARGEST_CHUNK)
+            arena->next_size *= 2;
+        fresh->next = chunk;
+        arena->chunks = chunk = fresh;
+    }
+    void *block = (char *)(chunk + 1) + chunk->used;
+    chunk->used += bytes;
+    arena->used += bytes;
+    return block;
+}
+
+void *arena_copy(Arena *arena, const void *source, size_t bytes) {
+    void *copy = arena_alloc(arena, bytes);
+    if (bytes)
+        memcpy(copy, source, bytes);
+    return copy;
+}
+
+char *arena_strdup(Arena *arena, const char *string) {
+    return arena_copy(arena, string, strlen(string) + 1);
+}
+
+char *arena_format(Arena *arena, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    char *string = arena_alloc(arena, length < 0 ? 1 : (size_t)length + 1);
+    va_start(arguments, format);
+    vsnprintf(string, length < 0 ? 1 : (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    return string;
+}
+
+size_t arena_used(const Arena *arena) {
+    return arena->used;
+}
+
+void *arena_grow(Arena *arena, void *items, int count, int *capacity, size_t item_bytes) {
+    int wanted = *capacity < 4 ? 8 : *capacity * 2;
+    void *grown = arena_alloc(arena, (size_t)wanted * item_bytes);
+    if (count)
+        memcpy(grown, items, (size_t)count * item_bytes);
+    *capacity = wanted;
+    return grown;
+}

@@ -1,0 +1,74 @@
+/* What every data reader delivers: samples as rows of floats, with targets and weights beside them. */
+#ifndef NNRT_TABLE_H
+#define NNRT_TABLE_H
+#include "nnrt_program.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The words of one categorical text column, sorted by bytes; the code of a word is its position. */
+typedef struct {
+    char *column; /* the header's name, or "#3" where there is none */
+    char **values;
+    int64_t count;
+} nnrt_vocabulary_column;
+
+typedef struct {
+    nnrt_vocabulary_column *columns;
+    int count;
+} nnrt_vocabulary;
+
+/* How the reader is to deliver. All zero: inputs only, packed rows, any width. */
+typedef struct {
+    int64_t input_size; /* floats of one sample; 0: as many as there are. A mismatch is an error */
+    int64_t x_stride;   /* distance of samples in x; 0: input_size. Padding is zero */
+    bool need_target;   /* false (predict): no target in the table; a target column that is there is skipped */
+    nnrt_dtype target_dtype;
+    int64_t target_size; /* values of one target; 0 counts as 1 */
+    int64_t class_count; /* > 0 and targets are class indices: checked to be integers in [0, class_count) */
+    bool target_one_hot; /* the file holds a class index, the table gets target_size floats, one of them 1 */
+    bool need_weight;    /* read the weight column of the source (else it is skipped) */
+    /* Words known to the model (from its file). NULL: the vocabulary is built from this file. */
+    const nnrt_vocabulary *vocabulary;
+} nnrt_table_request;
+
+typedef struct {
+    int64_t rows, columns; /* columns: floats of one sample */
+    int rank;              /* the shape of one sample as the file has it; csv: rank 1 */
+    int64_t dims[NNRT_MAX_RANK];
+    float *x; /* rows * x_stride floats, 64-byte aligned, followed by 64 readable bytes */
+    int64_t x_stride;
+    nnrt_dtype target_dtype;
+    int64_t target_size;
+    float *target_f32;   /* rows * target_size if target_dtype is NNRT_F32, else NULL */
+    int32_t *target_i32; /* the same for NNRT_I32 */
+    float *weight;       /* rows, or NULL */
+    nnrt_vocabulary vocabulary; /* of the text columns, in the source's order; a copy if it was given */
+} nnrt_table;
+
+/* Reads source->file (and source->target_file) by source->kind; "-" is standard input. Rows outside
+ * [first, first + count) are left out; count -1 takes all. On error the table is empty. */
+int nnrt_table_read(const nnrt_data_source *, const nnrt_table_request *, nnrt_table *);
+void nnrt_table_free(nnrt_table *); /* also right for an all-zero table and twice */
+/* The targets as nnrt_steps.y wants them: target_f32 or target_i32. */
+const void *nnrt_table_target(const nnrt_table *);
+
+/* Allocates x, targets and weight (as requested) for these rows and columns, after checking the sizes. */
+int nnrt_table_allocate(nnrt_table *, const nnrt_table_request *, const char *file, int64_t rows, int64_t columns);
+/* Stores target value `k` of a row after checking it; `where` (FILE:ROW:COLUMN) opens the error message. */
+int nnrt_table_set_target(nnrt_table *, const nnrt_table_request *, int64_t row, int64_t k, double value,
+                          const char *where);
+/* Clips [first, first + count) to the rows present. An empty choice is an error. */
+int nnrt_table_choose_rows(const nnrt_data_source *, const char *file, int64_t present, int64_t *first, int64_t *rows);
+
+/* A vocabulary as text (JSON) for the metadata of a weights file; malloc'ed, NULL if there is no memory. */
+char *nnrt_vocabulary_text(const nnrt_vocabulary *);
+int nnrt_vocabulary_parse(const char *text, const char *file, nnrt_vocabulary *);
+int nnrt_vocabulary_copy(const nnrt_vocabulary *from, nnrt_vocabulary *to);
+void nnrt_vocabulary_free(nnrt_vocabulary *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
