@@ -40,6 +40,7 @@ typedef struct KBuffer {
     int8_t block_axis;
     int32_t block, pad;
     bool indirect;
+    int64_t row_stride;   /* SPACE_ARGUMENT: distance of samples in elements, 0: dense. Avoids 4 KB multiples */
     Variable *variable;   /* SPACE_VARIABLE */
     int argument;         /* SPACE_ARGUMENT, SPACE_RESULT: index in the function */
     struct KSequence *sequence; /* the function that owns an ARENA, ARGUMENT or RESULT buffer; NULL: variables */
@@ -51,6 +52,9 @@ typedef struct KBuffer {
 
 /* Physical axes: rank, or rank + 1 with panels. Static extents, the batch at batch_max. */
 int kbuffer_physical(const KBuffer *, int64_t batch_max, int64_t extent[MAX_RANK + 1]);
+int64_t kbuffer_elements(const KBuffer *, int64_t batch_max); /* of memory, padding included */
+void kbuffer_strides(const KBuffer *, int64_t batch_max, int64_t stride[MAX_RANK + 1]); /* per physical axis, in elements */
+int64_t kbase_bytes(KBase); /* in memory; a bool is one byte */
 
 /* ---- expressions */
 typedef struct KVar {
@@ -58,6 +62,7 @@ typedef struct KVar {
     const char *name;  /* hint, made unique by the printer: m, n, k, acc_0_1 */
     KType type;
     bool is_mutable;   /* changed by KS_SET */
+    int64_t limit;     /* index variables: if > 0, 0 <= value < limit; folding uses it, the interpreter checks it */
 } KVar;
 
 typedef enum {
@@ -187,7 +192,14 @@ KExpr *kexpr_cast(KProgram *, KBase, KExpr *);
 KExpr *kexpr_splat(KProgram *, KExpr *, int lanes);
 KExpr *kexpr_across(KProgram *, ReduceKind, KExpr *);
 KExpr *kexpr_random(KProgram *, RandomKind, int stream, KExpr *seed, KExpr *step, KExpr *index);
+/* `lanes` elements from index on; count: only so many are read; stride: distance of lanes in memory. Both may be NULL. */
+KExpr *kexpr_load_vector(KProgram *, KBuffer *, KExpr *const *index, int count, int lanes, KExpr *lanes_count, KExpr *stride);
+KExpr **kexpr_indices(KProgram *, KExpr *const *index, int count); /* copied, each cast to INDEX */
+KExpr *kexpr_lanes(KProgram *, int lanes); /* i32 vector 0, 1, 2, .. */
 KExpr *kexpr_dim(KProgram *, Dim); /* n, or n * B */
+/* The expressions directly below e, in a fixed order (indices, then count, then stride of a load). */
+enum { KEXPR_MAX_OPERANDS = MAX_RANK + 3 };
+int kexpr_operands(const KExpr *, KExpr *operands[KEXPR_MAX_OPERANDS]);
 /* Copies an expression with variables replaced (to[i] for from[i]). */
 KExpr *kexpr_substitute(KProgram *, const KExpr *, KVar *const *from, KExpr *const *to, int count);
 bool kexpr_equal(const KExpr *, const KExpr *);
@@ -196,6 +208,9 @@ bool kexpr_uses(const KExpr *, const KVar *);
 bool kexpr_constant(const KExpr *, int64_t *);
 /* If e is affine in var with a constant coefficient: that coefficient, and true. */
 bool kexpr_coefficient(const KExpr *, const KVar *, int64_t *);
+
+/* Bounds of an index expression that hold for every batch, from KVar.limit and batch_max; false if unknown. */
+bool kexpr_range(const KProgram *, const KExpr *, int64_t *low, int64_t *high);
 
 KVar *kvar_new(KProgram *, KKernel *, const char *name, KType, bool is_mutable);
 KStmt *kstmt_block(KProgram *);
@@ -208,12 +223,40 @@ KStmt *kstmt_store(KProgram *, KBuffer *, KExpr *const *index, int count, KExpr 
 KStmt *kstmt_alloc(KProgram *, KBuffer *);
 KStmt *kstmt_barrier(KProgram *);
 KStmt *kstmt_comment(KProgram *, const char *);
+KStmt *kstmt_transpose(KProgram *, KBuffer *to, KExpr *const *to_index, KBuffer *from, KExpr *const *from_index,
+                       int64_t rows, int64_t columns, int lanes);
+const char *kname_unique(KProgram *, const char *wanted); /* a C identifier that nobody has yet */
+bool kname_is_reserved(const char *);                     /* words of C and C++, names of kernel parameters */
 KBuffer *kbuffer_new(KProgram *, KSpace, const char *name, KBase, int rank, const Dim *);
 KBuffer *kbuffer_local(KProgram *, KKernel *, KSpace, const char *name, KBase, int rank, const Dim *);
 KKernel *kkernel_new(KProgram *, KSequence *, const char *name);
 /* Physical indices of logical ones: reordered, panels split (index / block, index % block, folded where possible). */
 int kbuffer_physical_index(KProgram *, const KBuffer *, KExpr *const *logical, KExpr **physical);
-extern const char *const kspace_names[], *const kaxis_names[];
+extern const char *const kspace_names[], *const kaxis_names[], *const kbase_names[];
+
+/* ---- walking (kir_walk.c). Visits every statement and every expression below, top down, in order. `live`: by KVar.id;
+ * KS_LET and KS_SET of other variables are passed over; NULL: all are visited. */
+typedef struct {
+    void (*statement)(void *context, const KStmt *);   /* may be NULL */
+    void (*expression)(void *context, const KExpr *);  /* may be NULL */
+    void *context;
+    const bool *live;
+} KVisitor;
+void kstmt_visit(const KStmt *, const KVisitor *);
+void kexpr_visit(const KExpr *, const KVisitor *);
+
+/* Variables, by id, whose value reaches a store, a bound or a condition. The others are not printed. */
+const bool *kkernel_live(const KProgram *, const KKernel *);
+/* The buffers of the program that a mapped kernel reads and writes, in order of their ids. */
+typedef struct { KBuffer *buffer; bool read, written; } KUse;
+int kkernel_uses(const KProgram *, const KKernel *, KUse **uses);
+bool kkernel_uses_batch(const KProgram *, const KKernel *); /* B itself, not only as the end of a parallel or grid loop */
+bool kkernel_uses_rows(const KProgram *, const KKernel *);  /* some argument is indirect */
+const KStmt *kkernel_parallel(const KKernel *); /* its AXIS_PARALLEL loop, or NULL: one thread runs it */
+KExpr *kloop_count(KProgram *, const KStmt *loop); /* iterations: (to - from + step - 1) / step */
+/* Grid and block of a GPU kernel; false if it has no grid loop. block: at batch_max. */
+typedef struct { KExpr *grid[2]; int64_t block[2]; } KLaunch;
+bool kkernel_launch(KProgram *, const KKernel *, KLaunch *);
 
 /* kir_verify.c: types, lanes, declared before used, indices of the right number, physical and provably inside where
  * both are constant or affine over loops with constant bounds, barriers not under thread-dependent conditions. */

@@ -33,6 +33,7 @@ typedef struct Nest {
     NestReduction reductions[4];
     int reduction_count;
     KStmt *epilogue; /* block of LET and STORE */
+    int vector_axis; /* axis on the vector lanes, chosen by layout; -1: none */
     Op *op;          /* the op it is named after */
     const char *layer;
 } Nest;

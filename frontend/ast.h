@@ -11,6 +11,7 @@ typedef struct Entry Entry;
 typedef struct {
     Entry **entries;
     int count, capacity;
+    int depth; /* of the deepest expression in it */
     Span span;
 } Body; /* { ... } */
 
@@ -22,6 +23,7 @@ typedef struct {
 
 struct Expr {
     ExprKind kind;
+    int depth; /* of nested operations, calls and lists: bounded, so that every walk may recurse */
     Span span;
     union {
         struct { double value; bool is_integer; } number;
@@ -40,7 +42,7 @@ struct Expr {
     };
 };
 
-typedef enum { ENTRY_EXPR, ENTRY_ASSIGN, ENTRY_MINIMIZE, ENTRY_BLOCK } EntryKind;
+typedef enum { ENTRY_EXPR, ENTRY_ASSIGN, ENTRY_MINIMIZE, ENTRY_BLOCK } EntryKind; /* ENTRY_BLOCK without a name: a bare { .. } */
 struct Entry {
     EntryKind kind;
     Span span;
@@ -74,5 +76,9 @@ typedef struct {
 
 /* Whole file, errors in diag; NULL only if nothing at all could be made of it. */
 Ast *ast_parse(Arena *, Interner *, Diag *, const SourceFile *);
+/* One expression from text that stands nowhere in a file (a default, -D): errors and spans are at `place`. */
+Expr *ast_parse_expr(Arena *, Interner *, Diag *, const char *text, Span place);
+/* The tree as a program that parses to the same tree. */
 void ast_print(Text *, const Ast *);
+void expr_print(Text *, const Expr *);
 #endif

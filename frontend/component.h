@@ -173,11 +173,6 @@ enum {
 
 extern const Component *const components[]; /* ends with NULL */
 const Component *component_find(ComponentKind, const char *name_or_alias); /* NULL: none */
-/* Parameters that all components of a kind take besides their schema; a row of the schema with the same name wins.
- * Layers and combinators: name, trainable. Optimizers: weight_decay, clipnorm, clipvalue, global_clipnorm, name (all
- * applied by the compile block; an optimizer's own learning_rate is PARAMETER_ANY: a number or a schedule, read by
- * the compile block too). Metrics: name. Never NULL; ends with name == NULL. arg_get finds them as well. */
-const Parameter *component_common(ComponentKind);
 /* Checks and binds the arguments of a call (or a bare name, or a string) against the schema; every mistake is one
  * diagnostic with its span and the nearest name. NULL if there was an error. */
 Args *args_bind(Arena *, Diag *, const Component *, const Expr *call, Map *constants);

@@ -97,10 +97,10 @@ static bool eval_contraction(Run *run, const Op *op, const Tensor *in, Tensor *o
         out[0].data[i / summed] += factor_value(&a) * factor_value(&b);
         for (int axis = c.axis_count - 1; axis >= 0; axis--) {
             int64_t extent = dim_size(c.extent[axis], run->batch);
-            int64_t steps = ++at[axis] < extent ? 1 : 1 - extent;
-            factor_move(&a, axis, steps);
-            factor_move(&b, axis, steps);
-            if (steps == 1 && at[axis] < extent)
+            bool more = ++at[axis] < extent;
+            factor_move(&a, axis, more ? 1 : 1 - extent);
+            factor_move(&b, axis, more ? 1 : 1 - extent);
+            if (more)
                 break;
             at[axis] = 0;
         }

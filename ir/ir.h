@@ -1,9 +1,10 @@
 /* Tensor IR: a module of functions over static shapes in SSA form. Text form: ir/print.c and ir/read.c.
  *
+ *   module @digits batch_max=32 random_streams=0
  *   variable @dense/kernel : f32[64, 10] trainable init=uniform(-0.28, 0.28)
- *   func @forward(%x : f32[B, 64]) -> (%0 "output") {
+ *   func @forward(%x : f32[B, 64] input) -> (%0 "output") {
  *     %w = variable @dense/kernel : f32[64, 10]
- *     %0 = einsum %x, %w "bk,kn->bn" : f32[B, 10]
+ *     %0 = einsum %x, %w "ab,bc->ac" : f32[B, 10] layer "dense"
  *   }
  *
  * A dimension is a number, or a multiple of the batch symbol B (1 <= B <= module->batch_max), which may stand on
@@ -85,8 +86,9 @@ typedef struct { int64_t start[MAX_RANK], stride[MAX_RANK]; } SliceAttr;
 typedef struct { int64_t low[MAX_RANK], high[MAX_RANK], interior[MAX_RANK]; } PadAttr;
 typedef struct { ReduceKind kind; AxesAttr over; } ReduceAttr;
 typedef struct { RandomKind kind; int stream; } RandomAttr; /* stream: distinct per use in the module */
-/* einsum: label numbers per input axis and per result axis. */
-typedef struct { int8_t a[MAX_RANK], b[MAX_RANK], out[MAX_RANK]; } EinsumAttr;
+/* einsum: label numbers per input axis and per result axis; out_rank labels of the result count (op_infer takes the
+ * rank of `wanted` where that is given). */
+typedef struct { int8_t a[MAX_RANK], b[MAX_RANK], out[MAX_RANK], out_rank; } EinsumAttr;
 /* Windows over `spatial` axes (axis 1..spatial): size of the window, strides, dilation, zero padding before and after.
  * pool uses kind (sum or max). */
 typedef struct {
@@ -95,7 +97,12 @@ typedef struct {
     ReduceKind kind;
 } WindowAttr;
 typedef struct { int steps; int carried; bool reverse; } ScanAttr;
-typedef struct { int kind; } FusionAttr; /* meaning: passes/fuse.h */
+typedef enum {
+    FUSION_NEST, /* one loop nest: at most one reduction or contraction, and what is pointwise over its result */
+    FUSION_ROWS, /* several nests over the same rows of the batch */
+    FUSION_SMALL /* several nests, too little work for more than one thread */
+} FusionKind;
+typedef struct { FusionKind kind; } FusionAttr;
 typedef union {
     double constant;
     int axis;
@@ -201,6 +208,7 @@ const Type *type_scalar(Module *, Dtype);
 int64_t type_count(const Type *, int64_t batch);             /* elements when B == batch */
 void type_print(Text *, const Type *);                       /* f32[B, 64]; multiples of the batch: 3*B */
 const char *type_text(Arena *, const Type *);                /* the same as a string */
+const char *dim_text(Arena *, Dim);                          /* 64, B, 3*B */
 bool type_equal_dims(const Type *, const Type *);
 /* A shape that programs can have: 1 <= extents, B on axis 0 only, at most MAX_ELEMENTS for the largest batch. */
 bool type_is_valid(const Module *, const Type *);

@@ -56,7 +56,9 @@ typedef struct {
     Value **values; /* copy of each value of the function, by id */
 } Clone;
 
-static const char *clone_name(Clone *clone, const char *name) { return name ? intern(clone->to->names, name) : NULL; }
+static const char *clone_name(Clone *clone, const char *name) {
+    return name ? intern(clone->to->names, name) : NULL;
+}
 
 static const Type *clone_type(Clone *clone, const Type *type) {
     return type_get(clone->to, type->dtype, type->rank, type->dims);
@@ -121,8 +123,7 @@ static void clone_func(Module *to, const Func *from) {
     Clone clone = {to, func, ARENA_ARRAY(to->arena, Value *, from->value_count)};
     func->value_count = from->value_count;
     clone_region(&clone, &from->body, &func->body);
-    func->arg_kinds =
-        arena_copy(to->arena, from->arg_kinds, sizeof *from->arg_kinds * (size_t)from->body.arg_count);
+    func->arg_kinds = arena_copy(to->arena, from->arg_kinds, sizeof *from->arg_kinds * (size_t)from->body.arg_count);
     func->arg_names = clone_names(&clone, from->arg_names, from->body.arg_count);
     func->result_names = clone_names(&clone, from->result_names, from->body.yield_count);
 }

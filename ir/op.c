@@ -2,7 +2,9 @@
 #include "ir/ir.h"
 #include <string.h>
 
-static Arena *arena_of(const Func *func) { return func->module->arena; }
+static Arena *arena_of(const Func *func) {
+    return func->module->arena;
+}
 
 /* A copy of the array with one more item: arrays of a region have no capacity, and are short. */
 static void *array_with(Arena *arena, const void *items, int count, const void *item, size_t bytes) {
@@ -121,7 +123,9 @@ static void region_replace_uses(Region *region, Value *old, Value *new_value) {
     replace_in(region->yields, region->yield_count, old, new_value);
 }
 
-void func_replace_uses(Func *func, Value *old, Value *new_value) { region_replace_uses(&func->body, old, new_value); }
+void func_replace_uses(Func *func, Value *old, Value *new_value) {
+    region_replace_uses(&func->body, old, new_value);
+}
 
 static void region_count_uses(const Region *region, int *uses) {
     for (const Op *op = region->first; op; op = op->next) {

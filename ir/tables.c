@@ -14,7 +14,8 @@ const OpInfo op_infos[OP_COUNT] = {
 
 #define RESULT_S false
 #define RESULT_B true
-#define D(...) {__VA_ARGS__}
+#define D(...)                                                                                                         \
+    { __VA_ARGS__ }
 const ScalarInfo scalar_infos[FN_COUNT] = {
 #define SCALAR(name, arity, result, meaning, c, cuda, llvm, derivatives, cost)                                         \
     [FN_##name] = {#name, arity, RESULT_##result, c, cuda, llvm, derivatives, cost},
@@ -23,9 +24,13 @@ const ScalarInfo scalar_infos[FN_COUNT] = {
 };
 
 /* NaN passes through, as in the programs. */
-static double scalar_max(double a, double b) { return isnan(a) ? a : isnan(b) ? b : a >= b ? a : b; }
+static double scalar_max(double a, double b) {
+    return isnan(a) ? a : isnan(b) ? b : a >= b ? a : b;
+}
 
-static double scalar_min(double a, double b) { return isnan(a) ? a : isnan(b) ? b : a <= b ? a : b; }
+static double scalar_min(double a, double b) {
+    return isnan(a) ? a : isnan(b) ? b : a <= b ? a : b;
+}
 
 #define SCALAR(name, arity, result, meaning, ...)                                                                      \
     static double eval_##name(double a, double b, double c) {                                                          \
@@ -41,7 +46,9 @@ static double (*const evaluators[FN_COUNT])(double, double, double) = {
 #undef SCALAR
 };
 
-double scalar_eval(ScalarFn fn, double a, double b, double c) { return evaluators[fn](a, b, c); }
+double scalar_eval(ScalarFn fn, double a, double b, double c) {
+    return evaluators[fn](a, b, c);
+}
 
 ScalarFn scalar_find(const char *name) {
     for (int fn = 0; fn < FN_COUNT; fn++)

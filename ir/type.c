@@ -67,7 +67,9 @@ const Type *type_with_dtype(Module *module, const Type *type, Dtype dtype) {
     return type_get(module, dtype, type->rank, type->dims);
 }
 
-const Type *type_scalar(Module *module, Dtype dtype) { return type_get(module, dtype, 0, NULL); }
+const Type *type_scalar(Module *module, Dtype dtype) {
+    return type_get(module, dtype, 0, NULL);
+}
 
 int64_t type_count(const Type *type, int64_t batch) {
     int64_t count = 1;
@@ -90,6 +92,12 @@ bool type_is_valid(const Module *module, const Type *type) {
             count *= module->batch_max;
     }
     return true;
+}
+
+const char *dim_text(Arena *arena, Dim dim) {
+    if (!dim.batch)
+        return arena_format(arena, "%lld", (long long)dim.n);
+    return dim.n == 1 ? "B" : arena_format(arena, "%lld*B", (long long)dim.n);
 }
 
 void type_print(Text *out, const Type *type) {

@@ -1,4 +1,5 @@
 /* The table of options, and the help made from it. Needs: nnrt_options.h. Leaves: text within 80 columns. */
+#include "nnrt_barrier.h"
 #include "nnrt_options.h"
 #include "nnrt_options_table.h"
 
@@ -62,7 +63,7 @@ const nnrt_option nnrt_option_table[] = {
     {"initial-weights", NNRT_OPTION_TEXT, AT(initial_weights), FIT, 0, 0, 0, "FILE",
      "start from these weights, and from their preprocessing if the file holds it"},
     {"resume", NNRT_OPTION_FLAG, AT(resume), FIT, 0, 0, 0, "", "go on with the run that --weights holds"},
-    {"threads", NNRT_OPTION_INTEGER, AT(threads), RUNS, 0, 1, 256, "N",
+    {"threads", NNRT_OPTION_INTEGER, AT(threads), RUNS, 0, 1, NNRT_MAX_THREADS, "N",
      "threads; else NNC_THREADS, OMP_NUM_THREADS, or as many as pay"},
     {"verbose", NNRT_OPTION_INTEGER, AT(verbose), FIT | EVALUATE, 0, 0, 2, "0|1|2",
      "0 quiet, 1 progress bar, 2 one line for each epoch; 1 on a terminal, else 2"},
@@ -156,3 +157,10 @@ void nnrt_options_help(const nnrt_program *program, nnrt_verb verb, FILE *out) {
           "NO_COLOR, COLUMNS.\n",
           out);
 }
+
+#undef INIT
+#undef FIT
+#undef EVALUATE
+#undef PREDICT
+#undef RUNS
+#undef AT

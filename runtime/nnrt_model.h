@@ -10,6 +10,7 @@ extern "C" {
 
 /* Tensors of a checkpoint that belong to the state of a callback begin with this and are no part of the model. */
 #define NNRT_CALLBACK_PREFIX "callback."
+#define NNRT_TENSOR_NAME 256
 /* Keys of the metadata. */
 #define NNRT_KEY_MODEL "model"
 #define NNRT_KEY_OPTIMIZER "optimizer"         /* first part of the names of the optimizer's variables */

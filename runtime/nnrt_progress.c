@@ -69,7 +69,7 @@ nnrt_terminal nnrt_terminal_of(FILE *out) {
     return result;
 }
 
-static void line_bytes(ProgressLine *line, const char *text, size_t length) {
+static void progress_line_bytes(ProgressLine *line, const char *text, size_t length) {
     if (length > sizeof line->text - 1 - line->length)
         length = sizeof line->text - 1 - line->length;
     memcpy(line->text + line->length, text, length);
@@ -77,16 +77,16 @@ static void line_bytes(ProgressLine *line, const char *text, size_t length) {
 }
 
 /* Text that takes one column for each character: bytes that continue a UTF-8 sequence take none. */
-static void line_text(ProgressLine *line, const char *text) {
-    line_bytes(line, text, strlen(text));
+static void progress_line_text(ProgressLine *line, const char *text) {
+    progress_line_bytes(line, text, strlen(text));
     for (; *text; text++)
         line->width += ((unsigned char)*text & 0xC0) != 0x80;
 }
 
 /* An ANSI sequence: takes no column, left out where colours are not welcome. */
-static void line_style(ProgressLine *line, const nnrt_progress *progress, const char *sequence) {
+static void progress_line_style(ProgressLine *line, const nnrt_progress *progress, const char *sequence) {
     if (progress->terminal.color)
-        line_bytes(line, sequence, strlen(sequence));
+        progress_line_bytes(line, sequence, strlen(sequence));
 }
 
 void nnrt_progress_begin(nnrt_progress *progress, FILE *out, const nnrt_terminal *terminal, int verbose,
@@ -126,27 +126,27 @@ static void line_step_time(ProgressLine *line, double seconds) {
         snprintf(text, sizeof text, " %.0fms/step", seconds * 1e3);
     else
         snprintf(text, sizeof text, " %.0fus/step", seconds * 1e6);
-    line_text(line, text);
+    progress_line_text(line, text);
 }
 
 /* Keras chooses the format by the magnitude in the bar, but by the signed value in the log line. */
-static void line_logs(ProgressLine *line, const nnrt_log *logs, int count, bool magnitude) {
+static void progress_line_logs(ProgressLine *line, const nnrt_log *logs, int count, bool magnitude) {
     for (int i = 0; i < count; i++) {
         char text[64];
         double value = logs[i].value;
-        line_text(line, " - ");
-        line_text(line, logs[i].name);
+        progress_line_text(line, " - ");
+        progress_line_text(line, logs[i].name);
         if (isnan(value))
             snprintf(text, sizeof text, ": nan");
         else if ((magnitude ? fabs(value) : value) > 1e-3)
             snprintf(text, sizeof text, ": %.4f", value);
         else
             snprintf(text, sizeof text, ": %.4e", value);
-        line_text(line, text);
+        progress_line_text(line, text);
     }
 }
 
-static void line_remaining(ProgressLine *line, double seconds) {
+static void progress_line_remaining(ProgressLine *line, double seconds) {
     char text[64];
     int64_t whole = seconds < 1e15 ? (int64_t)seconds : 0;
     if (seconds > 3600)
@@ -156,54 +156,54 @@ static void line_remaining(ProgressLine *line, double seconds) {
         snprintf(text, sizeof text, "%d:%02d", (int)(whole / 60), (int)(whole % 60));
     else
         snprintf(text, sizeof text, "%ds", (int)whole);
-    line_text(line, text);
+    progress_line_text(line, text);
 }
 
-static void line_counter(ProgressLine *line, int64_t current, int64_t target) {
+static void progress_line_counter(ProgressLine *line, int64_t current, int64_t target) {
     char digits[32], text[64];
     int width = snprintf(digits, sizeof digits, "%lld", (long long)target);
     snprintf(text, sizeof text, "%*lld/%s", width, (long long)current, digits);
-    line_text(line, text);
+    progress_line_text(line, text);
 }
 
 /* What follows the bar: remaining or elapsed time, time of a step, values. */
-static void line_info(ProgressLine *line, const nnrt_progress *progress, int64_t current, bool last,
+static void progress_line_info(ProgressLine *line, const nnrt_progress *progress, int64_t current, bool last,
                       const nnrt_log *logs, int count) {
     double now = progress->terminal.clock(), step_time = progress_step_time(progress, current, now);
     char elapsed[64];
-    line_text(line, " ");
-    line_style(line, progress, "\x1b[1m");
+    progress_line_text(line, " ");
+    progress_line_style(line, progress, "\x1b[1m");
     if (last) {
         snprintf(elapsed, sizeof elapsed, "%.0fs", now - progress->start);
-        line_text(line, elapsed);
+        progress_line_text(line, elapsed);
     } else {
-        line_remaining(line, step_time * (double)(progress->target - current));
+        progress_line_remaining(line, step_time * (double)(progress->target - current));
     }
-    line_style(line, progress, "\x1b[0m");
+    progress_line_style(line, progress, "\x1b[0m");
     line_step_time(line, step_time);
-    line_logs(line, logs, count, true);
+    progress_line_logs(line, logs, count, true);
 }
 
-static void line_repeat(ProgressLine *line, const char *text, int times) {
+static void progress_line_repeat(ProgressLine *line, const char *text, int times) {
     for (int i = 0; i < times; i++)
-        line_text(line, text);
+        progress_line_text(line, text);
 }
 
-static void line_bar(ProgressLine *line, const nnrt_progress *progress, int64_t current, int width) {
+static void progress_line_bar(ProgressLine *line, const nnrt_progress *progress, int64_t current, int width) {
     bool utf8 = progress->terminal.utf8, color = progress->terminal.color;
     int done = progress->target > 0 ? (int)((double)width * (double)current / (double)progress->target) : width;
     if (done > 0) {
-        line_style(line, progress, "\x1b[32m");
-        line_repeat(line, utf8 ? "━" : "=", done);
-        line_style(line, progress, "\x1b[0m");
+        progress_line_style(line, progress, "\x1b[32m");
+        progress_line_repeat(line, utf8 ? "━" : "=", done);
+        progress_line_style(line, progress, "\x1b[0m");
     }
-    line_style(line, progress, "\x1b[37m");
-    line_repeat(line, !utf8 ? "." : color ? "━" : "─", width - done);
-    line_style(line, progress, "\x1b[0m");
+    progress_line_style(line, progress, "\x1b[37m");
+    progress_line_repeat(line, !utf8 ? "." : color ? "━" : "─", width - done);
+    progress_line_style(line, progress, "\x1b[0m");
 }
 
 /* Bytes of the longest start of the line that takes at most `columns` columns; colours are cut with the text. */
-static size_t line_cut(const ProgressLine *line, int columns) {
+static size_t progress_line_cut(const ProgressLine *line, int columns) {
     size_t at = 0;
     for (int width = 0; at < line->length; at++) {
         unsigned char byte = (unsigned char)line->text[at];
@@ -220,23 +220,23 @@ static size_t line_cut(const ProgressLine *line, int columns) {
 
 static void progress_bar_line(nnrt_progress *progress, int64_t current, bool last, const nnrt_log *logs, int count) {
     ProgressLine info = {.length = 0}, line = {.length = 0};
-    line_info(&info, progress, current, last, logs, count);
-    line_style(&line, progress, "\x1b[1m");
-    line_counter(&line, current, progress->target);
-    line_style(&line, progress, "\x1b[0m");
+    progress_line_info(&info, progress, current, last, logs, count);
+    progress_line_style(&line, progress, "\x1b[1m");
+    progress_line_counter(&line, current, progress->target);
+    progress_line_style(&line, progress, "\x1b[0m");
     int room = progress->terminal.columns - 1, bar = PROGRESS_BAR_WIDTH;
     if (progress->terminal.dynamic && line.width + 1 + info.width + bar > room)
         bar = room - line.width - 1 - info.width;
     if (bar >= PROGRESS_SMALLEST_BAR) {
-        line_text(&line, " ");
-        line_bar(&line, progress, current, bar);
+        progress_line_text(&line, " ");
+        progress_line_bar(&line, progress, current, bar);
     }
-    line_bytes(&line, info.text, info.length);
+    progress_line_bytes(&line, info.text, info.length);
     line.width += info.width;
     if (progress->terminal.dynamic)
         fputc('\r', progress->out);
     bool cut = !last && line.width > room;
-    fwrite(line.text, 1, cut ? line_cut(&line, room) : line.length, progress->out);
+    fwrite(line.text, 1, cut ? progress_line_cut(&line, room) : line.length, progress->out);
     if (cut) {
         line.width = room;
         fputs(progress->terminal.color ? "\x1b[0m" : "", progress->out);
@@ -259,10 +259,10 @@ static void progress_log_line(nnrt_progress *progress, int64_t current, const nn
     double now = progress->terminal.clock();
     char elapsed[64];
     snprintf(elapsed, sizeof elapsed, " - %.0fs -", now - progress->start);
-    line_counter(&line, current, progress->target);
-    line_text(&line, elapsed);
+    progress_line_counter(&line, current, progress->target);
+    progress_line_text(&line, elapsed);
     line_step_time(&line, progress_step_time(progress, current, now));
-    line_logs(&line, logs, count, false);
+    progress_line_logs(&line, logs, count, false);
     fwrite(line.text, 1, line.length, progress->out);
 }
 

@@ -56,9 +56,11 @@ const void *nnrt_table_target(const nnrt_table *);
 
 /* Allocates x, targets and weight (as requested) for these rows and columns, after checking the sizes. */
 int nnrt_table_allocate(nnrt_table *, const nnrt_table_request *, const char *file, int64_t rows, int64_t columns);
-/* Stores target value `k` of a row after checking it; `where` (FILE:ROW:COLUMN) opens the error message. */
-int nnrt_table_set_target(nnrt_table *, const nnrt_table_request *, int64_t row, int64_t k, double value,
-                          const char *where);
+/* Stores target value `k` of a row after checking it. The error message has no place in it: the caller puts its
+ * FILE:ROW:COLUMN in front. */
+int nnrt_table_set_target(nnrt_table *, const nnrt_table_request *, int64_t row, int64_t k, double value);
+/* Values of a target in the file: one for a class index, else target_size. */
+int64_t nnrt_table_file_targets(const nnrt_table_request *);
 /* Clips [first, first + count) to the rows present. An empty choice is an error. */
 int nnrt_table_choose_rows(const nnrt_data_source *, const char *file, int64_t present, int64_t *first, int64_t *rows);
 

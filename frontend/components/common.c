@@ -81,7 +81,8 @@ const char *type_words(Arena *arena, const Type *type) {
         Dim d = type->dims[i];
         const char *comma = i + 1 < type->rank ? ", " : type->rank == 1 ? ",)" : ")";
         if (d.batch)
-            words = arena_format(arena, "%s%s%s", words, d.n == 1 ? "B" : arena_format(arena, "%lldB", (long long)d.n), comma);
+            words = arena_format(arena, "%s%s%s", words, d.n == 1 ? "B" : arena_format(arena, "%lldB", (long long)d.n),
+                                 comma);
         else
             words = arena_format(arena, "%s%lld%s", words, (long long)d.n, comma);
     }
@@ -101,7 +102,9 @@ Value *build_clip(Builder *b, Value *x, double low, double high) {
     return build_min(b, build_max(b, x, build_like(b, x, low)), build_like(b, x, high));
 }
 
-Value *build_square(Builder *b, Value *x) { return build_mul(b, x, x); }
+Value *build_square(Builder *b, Value *x) {
+    return build_mul(b, x, x);
+}
 
 Value *build_where(Builder *b, ScalarFn compare, Value *x, double than, Value *yes, Value *no) {
     if (!x)

@@ -23,52 +23,80 @@
 #define CHECK_LOSS(layers, loss) CHECK_PROGRAM(layers, "loss = " loss "\noptimizer = SGD(0.1)")
 #define CHECK_OPTIMIZER(text)                                                                                          \
     CHECK_PROGRAM("Input(3)\nDense(4, activation=tanh)\nDense(2)", "loss = mean_squared_error\noptimizer = " text)
-#define CHECK_METRIC(layers, loss, metric) CHECK_PROGRAM(layers, "loss = " loss "\noptimizer = SGD(0.1)\nmetrics = [" metric "]")
+#define CHECK_METRIC(layers, loss, metric)                                                                             \
+    CHECK_PROGRAM(layers, "loss = " loss "\noptimizer = SGD(0.1)\nmetrics = [" metric "]")
 
 /* Parameters. Last field: what `nnc help` says. */
-#define INT(NAME, DEFAULT, LOW, HIGH, DOC) {.name = NAME, .type = PARAMETER_INT, .default_text = DEFAULT, .minimum = LOW, .maximum = HIGH, .doc = DOC}
-#define FLOAT(NAME, DEFAULT, DOC) {.name = NAME, .type = PARAMETER_FLOAT, .default_text = DEFAULT, .doc = DOC}
-#define FLOAT_IN(NAME, DEFAULT, LOW, HIGH, DOC) {.name = NAME, .type = PARAMETER_FLOAT, .default_text = DEFAULT, .minimum = LOW, .maximum = HIGH, .doc = DOC}
+#define INT(NAME, DEFAULT, LOW, HIGH, DOC)                                                                             \
+    { .name = NAME, .type = PARAMETER_INT, .default_text = DEFAULT, .minimum = LOW, .maximum = HIGH, .doc = DOC }
+#define FLOAT(NAME, DEFAULT, DOC)                                                                                      \
+    { .name = NAME, .type = PARAMETER_FLOAT, .default_text = DEFAULT, .doc = DOC }
+#define FLOAT_IN(NAME, DEFAULT, LOW, HIGH, DOC)                                                                        \
+    { .name = NAME, .type = PARAMETER_FLOAT, .default_text = DEFAULT, .minimum = LOW, .maximum = HIGH, .doc = DOC }
 #define FLOAT_ABOVE(NAME, DEFAULT, LOW, HIGH, DOC)                                                                     \
-    {.name = NAME, .type = PARAMETER_FLOAT, .default_text = DEFAULT, .minimum = LOW, .maximum = HIGH, .above_minimum = true, .doc = DOC}
-#define BOOLEAN(NAME, DEFAULT, DOC) {.name = NAME, .type = PARAMETER_BOOL, .default_text = DEFAULT, .doc = DOC}
-#define STRING(NAME, DEFAULT, DOC) {.name = NAME, .type = PARAMETER_STRING, .default_text = DEFAULT, .doc = DOC}
-#define CHOICE(NAME, DEFAULT, CHOICES, DOC) {.name = NAME, .type = PARAMETER_CHOICE, .default_text = DEFAULT, .choices = CHOICES, .doc = DOC}
+    {                                                                                                                  \
+        .name = NAME, .type = PARAMETER_FLOAT, .default_text = DEFAULT, .minimum = LOW, .maximum = HIGH,               \
+        .above_minimum = true, .doc = DOC                                                                              \
+    }
+#define BOOLEAN(NAME, DEFAULT, DOC)                                                                                    \
+    { .name = NAME, .type = PARAMETER_BOOL, .default_text = DEFAULT, .doc = DOC }
+#define STRING(NAME, DEFAULT, DOC)                                                                                     \
+    { .name = NAME, .type = PARAMETER_STRING, .default_text = DEFAULT, .doc = DOC }
+#define CHOICE(NAME, DEFAULT, CHOICES, DOC)                                                                            \
+    { .name = NAME, .type = PARAMETER_CHOICE, .default_text = DEFAULT, .choices = CHOICES, .doc = DOC }
 #define INTS(NAME, DEFAULT, LENGTH, LOW, HIGH, DOC)                                                                    \
-    {.name = NAME, .type = PARAMETER_INTS, .default_text = DEFAULT, .length = LENGTH, .minimum = LOW, .maximum = HIGH, .doc = DOC}
-#define PART(NAME, DEFAULT, KIND, DOC) {.name = NAME, .type = PARAMETER_COMPONENT, .default_text = DEFAULT, .component = KIND, .doc = DOC}
-#define ANY(NAME, DEFAULT, DOC) {.name = NAME, .type = PARAMETER_ANY, .default_text = DEFAULT, .doc = DOC}
-#define END {.name = NULL}
+    {                                                                                                                  \
+        .name = NAME, .type = PARAMETER_INTS, .default_text = DEFAULT, .length = LENGTH, .minimum = LOW,               \
+        .maximum = HIGH, .doc = DOC                                                                                    \
+    }
+#define PART(NAME, DEFAULT, KIND, DOC)                                                                                 \
+    { .name = NAME, .type = PARAMETER_COMPONENT, .default_text = DEFAULT, .component = KIND, .doc = DOC }
+#define ANY(NAME, DEFAULT, DOC)                                                                                        \
+    { .name = NAME, .type = PARAMETER_ANY, .default_text = DEFAULT, .doc = DOC }
+#define END                                                                                                            \
+    { .name = NULL }
 #define LARGE 2147483647.0
 
-#define ACTIVATION(DEFAULT) PART("activation", DEFAULT, COMPONENT_ACTIVATION, "elementwise function of the result, or softmax; none: linear")
-#define INITIALIZER(LEAF, DEFAULT) PART(LEAF "_initializer", DEFAULT, COMPONENT_INITIALIZER, "initial values of `" LEAF "`")
-#define REGULARIZER(LEAF) PART(LEAF "_regularizer", "none", COMPONENT_REGULARIZER, "penalty on `" LEAF "`, added to the loss")
+#define ACTIVATION(DEFAULT)                                                                                            \
+    PART("activation", DEFAULT, COMPONENT_ACTIVATION, "elementwise function of the result, or softmax; none: linear")
+#define INITIALIZER(LEAF, DEFAULT)                                                                                     \
+    PART(LEAF "_initializer", DEFAULT, COMPONENT_INITIALIZER, "initial values of `" LEAF "`")
+#define REGULARIZER(LEAF)                                                                                              \
+    PART(LEAF "_regularizer", "none", COMPONENT_REGULARIZER, "penalty on `" LEAF "`, added to the loss")
 #define CONSTRAINT(LEAF) ANY(LEAF "_constraint", "none", "constraint on `" LEAF "`; not built yet, only none")
 #define ACTIVITY_REGULARIZER                                                                                           \
-    PART("activity_regularizer", "none", COMPONENT_REGULARIZER, "penalty on the result, divided by the batch size, added to the loss")
-#define DATA_FORMAT CHOICE("data_format", "none", "channels_last|channels_first", "order of the axes; channels_first is not built yet")
+    PART("activity_regularizer", "none", COMPONENT_REGULARIZER,                                                        \
+         "penalty on the result, divided by the batch size, added to the loss")
+#define DATA_FORMAT                                                                                                    \
+    CHOICE("data_format", "none", "channels_last|channels_first", "order of the axes; channels_first is not built yet")
 
 #define LAYER_COMMON                                                                                                   \
-    STRING("name", "none", "name of the layer and of its weights in files; none: made from the kind of layer"),       \
+    STRING("name", "none", "name of the layer and of its weights in files; none: made from the kind of layer"),        \
         BOOLEAN("trainable", "true", "false: the weights stay as they are")
 #define LOSS_COMMON                                                                                                    \
-    CHOICE("reduction", "sum_over_batch_size", "sum_over_batch_size", "how the values of a batch become one number; the other ways of Keras are not built yet"), \
+    CHOICE("reduction", "sum_over_batch_size", "sum_over_batch_size",                                                  \
+           "how the values of a batch become one number; the other ways of Keras are not built yet"),                  \
         STRING("name", "none", "name of the loss")
 #define METRIC_NAME STRING("name", "none", "name under which it is shown; none: its own")
-#define OPTIMIZER_COMMON(DECAY)                                                                                        \
-    FLOAT_IN("weight_decay", DECAY, 0, LARGE, "weights shrink by weight_decay * learning_rate before each update"),    \
-        FLOAT_ABOVE("clipnorm", "none", 0, LARGE, "largest norm of the gradient of one weight tensor"),                \
+#define WEIGHT_DECAY(DEFAULT)                                                                                          \
+    FLOAT_IN("weight_decay", DEFAULT, 0, LARGE, "weights shrink by weight_decay * learning_rate before each update")
+#define OPTIMIZER_CLIPS                                                                                                \
+    FLOAT_ABOVE("clipnorm", "none", 0, LARGE, "largest norm of the gradient of one weight tensor"),                    \
         FLOAT_ABOVE("clipvalue", "none", 0, LARGE, "largest absolute value of a gradient element"),                    \
         FLOAT_ABOVE("global_clipnorm", "none", 0, LARGE, "largest norm of all gradients together"),                    \
         STRING("name", "none", "name of the optimizer and of its state in files")
+#define OPTIMIZER_COMMON WEIGHT_DECAY("none"), OPTIMIZER_CLIPS
 /* A number, or a schedule: read by the front end. */
 #define LEARNING_RATE(DEFAULT)                                                                                         \
-    {.name = "learning_rate", .type = PARAMETER_ANY, .default_text = DEFAULT, .component = COMPONENT_SCHEDULE, .doc = "step size: a number, or a schedule such as CosineDecay(0.1, 1000)"}
+    {                                                                                                                  \
+        .name = "learning_rate", .type = PARAMETER_ANY, .default_text = DEFAULT, .component = COMPONENT_SCHEDULE,      \
+        .doc = "step size: a number, or a schedule such as CosineDecay(0.1, 1000)"                                     \
+    }
 
 /* common.c: false (or NULL) after an error in diag */
 
-/* Errors for each of the '|'-separated arguments (of type ANY) that was given and is not none: "... is not built yet". */
+/* Errors for each of the '|'-separated arguments (of type ANY) that was given and is not none: "... is not built yet".
+ */
 bool layer_not_built(LayerContext *, const char *names);
 bool layer_channels_last(LayerContext *);
 /* Axis argument of a tensor of this rank as 1..rank-1; negative ones count from the end. -1 after an error. */
@@ -83,7 +111,8 @@ const char *type_words(Arena *, const Type *);
 const Type *type_with_axis(Module *, const Type *, int axis, Dim);
 Value *build_clip(Builder *, Value *, double low, double high);
 Value *build_square(Builder *, Value *);
-Value *build_where(Builder *, ScalarFn compare, Value *x, double than, Value *yes, Value *no); /* x compare than ? yes : no */
+Value *build_where(Builder *, ScalarFn compare, Value *x, double than, Value *yes,
+                   Value *no); /* x compare than ? yes : no */
 /* Over the given axes, safe against overflow. */
 Value *build_softmax(Builder *, Value *, const AxesAttr *);
 Value *build_log_softmax(Builder *, Value *, const AxesAttr *);

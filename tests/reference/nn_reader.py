@@ -100,9 +100,11 @@ class Builder:
                     {}, Scope(LAYERS, make_=make, name_=f"{base}_{k}" if k else base))
 
     def submodel(self, name, shape):
+        """A nested model of plain layers; as a Sequential, since only that puts its name before its weights' names."""
         if name not in self.submodels:
-            inner, inputs = Builder(self.program), keras.Input(shape)
-            self.submodels[name] = keras.Model(inputs, inner.body(self.program["model"][name], inputs), name=name)
+            inner = Builder(self.program)
+            layers = [inner.layer(kind, arguments) for kind, arguments, _ in items(self.program["model"][name]) if kind != "Input"]
+            self.submodels[name] = keras.Sequential([keras.Input(shape), *layers], name=name)
         return self.submodels[name]
 
     def combinator(self, name, arguments, body, x):

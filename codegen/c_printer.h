@@ -1,0 +1,40 @@
+/* Prints kernels as functions of a C-family language; all spellings come from a Dialect (codegen/dialect.h).
+ *
+ * A kernel's parameters, each only if the kernel uses it, in this order and with these names, so that host code which
+ * has variables of the same names can call it:
+ *   model               pointer to the model struct (const if nothing in it is written)
+ *   <argument>, ..      arguments of the function by buffer name, then results: pointers; scalar arguments by value
+ *   rows                const int32_t *: sample i of the batch is row rows[i] of indirect arguments
+ *   batch               int64_t: samples in this batch
+ *   first, last         int64_t: share of the AXIS_PARALLEL loop, in units of its iterations (see c_print_units)
+ *
+ * The model struct has one member per variable (c_print_member) and `arena`, bytes aligned to 64; places in the arena
+ * are the constants OFFSET_<buffer> of c_print_offsets. */
+#ifndef NNC_C_PRINTER_H
+#define NNC_C_PRINTER_H
+#include "codegen/dialect.h"
+#include "codegen/kir.h"
+
+/* The kernel with its comment. false with an error in the program's diag: the dialect lacks something it needs. */
+bool c_print_kernel(Text *, KProgram *, const Dialect *, const KKernel *);
+/* "static void dense_forward(struct digits *restrict model, ..)" without a final semicolon */
+void c_print_signature(Text *, KProgram *, const Dialect *, const KKernel *);
+/* "dense_forward(model, x, rows, batch, first, last)"; each NULL text stands for the parameter's own name */
+typedef struct { const char *model, *rows, *batch, *first, *last; } CallNames;
+void c_print_call(Text *, KProgram *, const Dialect *, const KKernel *, CallNames);
+/* "dense_forward<<<dim3((batch + 7) / 8, 1), dim3(32, 1), 0, stream>>>(model, x, rows, batch)" */
+void c_print_launch(Text *, KProgram *, const Dialect *, const KKernel *, CallNames, const char *stream);
+/* Units of the AXIS_PARALLEL loop for host code to share out, such as "(batch + 7) / 8"; "1" without such a loop. */
+void c_print_units(Text *, KProgram *, const Dialect *, const KKernel *);
+
+/* "float dense_kernel[2][64][32]" in physical shape: member of the model struct, without semicolon */
+void c_print_member(Text *, KProgram *, const Dialect *, const KBuffer *);
+/* "enum { OFFSET_dense = 0, .. };" for all arena buffers of a sequence, or of the program if it is NULL */
+void c_print_offsets(Text *, KProgram *, const KSequence *);
+/* "const float (*restrict x)[64]": parameter for an argument or result buffer */
+void c_print_parameter(Text *, KProgram *, const Dialect *, const KBuffer *, bool written);
+/* An index expression over the batch, for host code: "(batch + 7) / 8" */
+void c_print_index(Text *, KProgram *, const Dialect *, const KExpr *);
+/* 0.1f, 1e-07f, 3.0f, -INFINITY, NAN: the shortest that reads back to the same float */
+void c_float_text(char out[32], double value);
+#endif

@@ -1,0 +1,48 @@
+/* A language of the C family, as spellings and tables. The printer (codegen/c_printer.c) knows no language by name.
+ *
+ * Templates: %1 %2 .. are operands, parenthesised where their place needs it; %t is the type's suffix in the runtime
+ * (f32, i32x8, f32x16, boolx16). */
+#ifndef NNC_DIALECT_H
+#define NNC_DIALECT_H
+#include "codegen/kir.h"
+
+/* A function whose operand number `place` (0, 1, 2) is another function or a constant, spelled as one: a * b + c.
+ * Operands of the template: those of the outer one, with the inner one's in its place. */
+enum { FUSE_CONSTANT = FN_COUNT };
+typedef struct {
+    int outer, place, inner; /* ScalarFn; inner may be FUSE_CONSTANT (a number, not NaN) */
+    bool vectors_only;
+    const char *template;
+} DialectFused;
+
+/* A function with a scalar result that is spelled other than in scalar.def. */
+typedef struct {
+    ScalarFn fn;
+    KBase base; /* of the operands; select: of the values */
+    const char *template;
+} DialectScalar;
+
+typedef struct Dialect {
+    const char *name;
+    const char *memory_types[4], *value_types[4]; /* by KBase: in memory, in expressions */
+    const char *vector_type;                      /* nnrt_%t; NULL: no vectors */
+    const char *restrict_word;
+    const char *kernel, *inline_kernel;           /* before a kernel's name: "static void" */
+    const char *local, *shared;                   /* before an array in a kernel; NULL: not there */
+    const char *barrier;                          /* NULL: threads of a kernel cannot meet */
+    const char *axis_index[AXIS_THREAD_Y + 1];    /* blockIdx.x; NULL: the axis is a loop */
+    bool has_shares;                              /* AXIS_PARALLEL runs from `first` to `last` */
+    bool void_converts;                           /* void * converts to any pointer without a cast */
+    const char *unroll;                           /* pragma with %d */
+    const char *minimum, *maximum;                /* of index expressions */
+    const char *(*spelling)(ScalarFn);            /* column of scalar.def */
+    const DialectScalar *scalars;
+    int scalar_count;
+    const DialectFused *fused;
+    int fused_count;
+    const char *uniform, *normal;                 /* seed, stream, step, index; vectors: name with _%t added */
+    const char *launch;                           /* name, grid x, y, block x, y, stream; NULL: called as a function */
+} Dialect;
+
+extern const Dialect dialect_c, dialect_cuda;
+#endif

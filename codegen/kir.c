@@ -1,0 +1,256 @@
+/* Kernel IR: names, buffers, variables, statements, kernels. Expressions are made in codegen/kir_expr.c.
+ * Everything lives in the program's arena; nothing here can fail. */
+#include "codegen/kir.h"
+#include <ctype.h>
+#include <string.h>
+
+const char *const kspace_names[] = {"arena", "variable", "argument", "result", "local", "shared"};
+const char *const kaxis_names[] = {"serial", "unroll", "parallel", "grid_x", "grid_y", "thread_x", "thread_y"};
+const char *const kbase_names[] = {"f32", "i32", "bool", "index"};
+
+int64_t kbase_bytes(KBase base) {
+    static const int8_t bytes[] = {[KBASE_F32] = 4, [KBASE_I32] = 4, [KBASE_BOOL] = 1, [KBASE_INDEX] = 8};
+    return bytes[base];
+}
+
+/* ---- names */
+
+/* The words that C and C++ keep for themselves, and the parameters of every kernel. */
+static const char *const reserved[] = {
+    "alignas", "alignof", "and",      "asm",      "auto",     "batch",    "bool",     "break",   "case",    "catch",
+    "char",    "class",   "const",    "continue", "default",  "delete",   "do",       "double",  "else",    "enum",
+    "export",  "extern",  "false",    "first",    "float",    "for",      "friend",   "goto",    "if",      "inline",
+    "int",     "last",    "long",     "main",     "model",    "mutable",  "new",      "not",     "operator", "or",
+    "private", "public",  "register", "restrict", "return",   "rows",     "short",    "signed",  "sizeof",  "static",
+    "struct",  "switch",  "template", "this",     "throw",    "true",     "try",      "typedef", "union",   "unsigned",
+    "using",   "virtual", "void",     "volatile", "while",    "xor"};
+
+bool kname_is_reserved(const char *name) {
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+        if (strcmp(reserved[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* A C identifier from any text: dense/kernel becomes dense_kernel. */
+static char *identifier(Arena *arena, const char *text) {
+    char *name = arena_format(arena, "%s%s", isdigit((unsigned char)text[0]) || !text[0] ? "_" : "", text);
+    for (char *c = name; *c; c++)
+        if (!isalnum((unsigned char)*c))
+            *c = '_';
+    return name;
+}
+
+const char *kname_unique(KProgram *p, const char *wanted) {
+    if (!p->names)
+        p->names = map_new(p->arena);
+    const char *base = identifier(p->arena, wanted), *name = base;
+    for (int suffix = 1; kname_is_reserved(name) || map_get(p->names, name); suffix++)
+        name = arena_format(p->arena, "%s_%d", base, suffix);
+    map_put(p->names, name, p);
+    return name;
+}
+
+/* ---- buffers */
+
+int kbuffer_physical(const KBuffer *b, int64_t batch_max, int64_t extent[MAX_RANK + 1]) {
+    int count = b->rank;
+    for (int p = 0; p < b->rank; p++) {
+        int64_t size = dim_size(b->dims[b->order[p]], batch_max);
+        extent[p] = b->block > 0 && b->order[p] == b->block_axis ? (size + b->block - 1) / b->block : size;
+    }
+    if (b->block > 0 && count > 0)
+        extent[count++] = b->block;
+    if (b->pad > 1 && count > 0)
+        extent[count - 1] = (extent[count - 1] + b->pad - 1) / b->pad * b->pad;
+    if (b->row_stride > 0 && count == 2)
+        extent[1] = b->row_stride;
+    return count;
+}
+
+int64_t kbuffer_elements(const KBuffer *b, int64_t batch_max) {
+    int64_t extent[MAX_RANK + 1], elements = 1;
+    int count = kbuffer_physical(b, batch_max, extent);
+    for (int p = 0; p < count; p++)
+        elements *= extent[p];
+    return b->row_stride > 0 && count > 2 ? extent[0] * b->row_stride : elements;
+}
+
+void kbuffer_strides(const KBuffer *b, int64_t batch_max, int64_t stride[MAX_RANK + 1]) {
+    int64_t extent[MAX_RANK + 1], step = 1;
+    for (int p = kbuffer_physical(b, batch_max, extent) - 1; p >= 0; p--) {
+        stride[p] = p == 0 && b->row_stride > 0 ? b->row_stride : step;
+        step *= extent[p];
+    }
+}
+
+int kbuffer_physical_index(KProgram *p, const KBuffer *b, KExpr *const *logical, KExpr **physical) {
+    int count = b->rank;
+    if (b->block == 0 || b->rank == 0) {
+        for (int i = 0; i < b->rank; i++)
+            physical[i] = logical[b->order[i]];
+        return count;
+    }
+    KExpr *block = kexpr_index(p, b->block), *place = logical[b->block_axis];
+    for (int i = 0; i < b->rank; i++)
+        physical[i] = b->order[i] == b->block_axis ? kexpr_binary(p, '/', place, block) : logical[b->order[i]];
+    physical[count++] = kexpr_binary(p, '%', place, block);
+    return count;
+}
+
+static KBuffer *buffer_make(KProgram *p, KSpace space, const char *name, KBase base, int rank, const Dim *dims) {
+    KBuffer *b = ARENA_NEW(p->arena, KBuffer);
+    b->name = name;
+    b->space = space;
+    b->base = base;
+    b->rank = rank;
+    b->pad = 1;
+    for (int i = 0; i < rank; i++) {
+        b->dims[i] = dims[i];
+        b->order[i] = (int8_t)i;
+    }
+    return b;
+}
+
+KBuffer *kbuffer_new(KProgram *p, KSpace space, const char *name, KBase base, int rank, const Dim *dims) {
+    KBuffer *b = buffer_make(p, space, kname_unique(p, name), base, rank, dims);
+    b->id = p->buffer_count;
+    ARENA_PUSH(p->arena, p->buffers, p->buffer_count, p->buffer_capacity, b);
+    return b;
+}
+
+static bool local_name_taken(KProgram *p, const KKernel *k, const char *name) {
+    if (kname_is_reserved(name) || (p->names && map_get(p->names, name)))
+        return true;
+    for (int i = 0; i < k->local_count; i++)
+        if (strcmp(k->locals[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Names of local buffers are unique in their kernel and differ from those of the program. */
+KBuffer *kbuffer_local(KProgram *p, KKernel *k, KSpace space, const char *name, KBase base, int rank,
+                       const Dim *dims) {
+    const char *wanted = identifier(p->arena, name), *given = wanted;
+    for (int suffix = 1; local_name_taken(p, k, given); suffix++)
+        given = arena_format(p->arena, "%s_%d", wanted, suffix);
+    KBuffer *b = buffer_make(p, space, given, base, rank, dims);
+    b->id = k->local_count;
+    ARENA_PUSH(p->arena, k->locals, k->local_count, k->local_capacity, b);
+    return b;
+}
+
+/* ---- kernels and variables */
+
+KKernel *kkernel_new(KProgram *p, KSequence *sequence, const char *name) {
+    KKernel *k = ARENA_NEW(p->arena, KKernel);
+    k->name = kname_unique(p, name);
+    if (sequence) {
+        k->id = sequence->count;
+        k->func = sequence->func;
+        ARENA_PUSH(p->arena, sequence->kernels, sequence->count, sequence->capacity, k);
+    }
+    return k;
+}
+
+KVar *kvar_new(KProgram *p, KKernel *k, const char *name, KType type, bool is_mutable) {
+    KVar *var = ARENA_NEW(p->arena, KVar);
+    *var = (KVar){.id = k->var_count++, .name = identifier(p->arena, name), .type = type, .is_mutable = is_mutable};
+    return var;
+}
+
+/* ---- statements */
+
+static KStmt *stmt_new(KProgram *p, KStmtKind kind) {
+    KStmt *s = ARENA_NEW(p->arena, KStmt);
+    s->kind = kind;
+    return s;
+}
+
+KStmt *kstmt_block(KProgram *p) {
+    return stmt_new(p, KS_BLOCK);
+}
+
+void kstmt_add(KStmt *block, KStmt *s) {
+    if (!s)
+        return;
+    if (block->block.last)
+        block->block.last->next = s;
+    else
+        block->block.first = s;
+    block->block.last = s;
+}
+
+KStmt *kstmt_for(KProgram *p, KVar *var, AxisKind axis, KExpr *from, KExpr *to, int64_t step, KStmt *body) {
+    KStmt *s = stmt_new(p, KS_FOR);
+    s->loop.var = var;
+    s->loop.axis = axis;
+    s->loop.from = from;
+    s->loop.to = to;
+    s->loop.step = step;
+    s->loop.body = body;
+    return s;
+}
+
+KStmt *kstmt_if(KProgram *p, KExpr *condition, KStmt *then, KStmt *otherwise) {
+    KStmt *s = stmt_new(p, KS_IF);
+    s->branch.condition = condition;
+    s->branch.then = then;
+    s->branch.otherwise = otherwise;
+    return s;
+}
+
+KStmt *kstmt_let(KProgram *p, KVar *var, KExpr *value) {
+    KStmt *s = stmt_new(p, KS_LET);
+    s->let.var = var;
+    s->let.value = value;
+    return s;
+}
+
+KStmt *kstmt_set(KProgram *p, KVar *var, KExpr *value) {
+    KStmt *s = stmt_new(p, KS_SET);
+    s->let.var = var;
+    s->let.value = value;
+    return s;
+}
+
+KStmt *kstmt_store(KProgram *p, KBuffer *buffer, KExpr *const *index, int count, KExpr *value, KExpr *lanes_count) {
+    KStmt *s = stmt_new(p, KS_STORE);
+    s->store.buffer = buffer;
+    s->store.index = kexpr_indices(p, index, count);
+    s->store.index_count = count;
+    s->store.value = value;
+    s->store.count = lanes_count;
+    return s;
+}
+
+KStmt *kstmt_transpose(KProgram *p, KBuffer *to, KExpr *const *to_index, KBuffer *from, KExpr *const *from_index,
+                       int64_t rows, int64_t columns, int lanes) {
+    KStmt *s = stmt_new(p, KS_TRANSPOSE);
+    s->transpose.to = to;
+    s->transpose.from = from;
+    s->transpose.to_count = to->rank + (to->block > 0);
+    s->transpose.from_count = from->rank + (from->block > 0);
+    s->transpose.to_index = kexpr_indices(p, to_index, s->transpose.to_count);
+    s->transpose.from_index = kexpr_indices(p, from_index, s->transpose.from_count);
+    s->transpose.rows = rows;
+    s->transpose.columns = columns;
+    s->transpose.lanes = lanes;
+    return s;
+}
+
+KStmt *kstmt_alloc(KProgram *p, KBuffer *buffer) {
+    KStmt *s = stmt_new(p, KS_ALLOC);
+    s->alloc = buffer;
+    return s;
+}
+
+KStmt *kstmt_barrier(KProgram *p) {
+    return stmt_new(p, KS_BARRIER);
+}
+
+KStmt *kstmt_comment(KProgram *p, const char *text) {
+    KStmt *s = stmt_new(p, KS_COMMENT);
+    s->comment = text;
+    return s;
+}

@@ -1,0 +1,297 @@
+/* The text of kernel IR, as --emit=kernels shows it: nests before mapping, statements after. For reading and for
+ * goldens; it is not read back. Variables are written name.id, so that equal hints stay apart. */
+#include "codegen/nest.h"
+#include <math.h>
+#include <string.h>
+
+static void print_expr(Text *out, const KExpr *e);
+
+static void print_type(Text *out, KType type) {
+    text_add(out, kbase_names[type.base]);
+    if (type.lanes > 1)
+        text_format(out, "x%d", type.lanes);
+}
+
+static void print_var(Text *out, const KVar *var) {
+    text_format(out, "%s.%d", var->name, var->id);
+}
+
+static void print_list(Text *out, KExpr *const *items, int count) {
+    for (int i = 0; i < count; i++) {
+        text_add(out, i ? ", " : "");
+        print_expr(out, items[i]);
+    }
+}
+
+static void print_place(Text *out, const KBuffer *buffer, KExpr *const *index, int count) {
+    text_format(out, "%s[", buffer->name);
+    print_list(out, index, count);
+    text_add(out, "]");
+}
+
+static void print_number(Text *out, KType type, double number) {
+    char digits[32];
+    text_number(digits, number);
+    text_add(out, type.base == KBASE_BOOL ? number != 0 ? "true" : "false" : digits);
+    if (type.base == KBASE_F32 && !strpbrk(digits, ".en"))
+        text_add(out, ".0");
+}
+
+static void print_index(Text *out, const KExpr *e) {
+    if (e->index.op == 'm' || e->index.op == 'M') {
+        text_add(out, e->index.op == 'm' ? "min(" : "max(");
+        print_list(out, (KExpr *const[]){e->index.left, e->index.right}, 2);
+        text_add(out, ")");
+        return;
+    }
+    bool outer = e->index.op == '+' || e->index.op == '-';
+    for (int side = 0; side < 2; side++) {
+        const KExpr *operand = side ? e->index.right : e->index.left;
+        bool sum = operand->kind == KE_INDEX && strchr("+-", operand->index.op);
+        bool product = operand->kind == KE_INDEX && strchr("*/%", operand->index.op);
+        bool parentheses = outer ? sum && side : sum || (product && (side || operand->index.op != e->index.op));
+        if (side)
+            text_format(out, " %c ", e->index.op);
+        text_add(out, parentheses ? "(" : "");
+        print_expr(out, operand);
+        text_add(out, parentheses ? ")" : "");
+    }
+}
+
+static void print_load(Text *out, const KExpr *e) {
+    print_place(out, e->load.buffer, e->load.index, e->load.index_count);
+    if (e->type.lanes > 1)
+        text_format(out, ":%d", e->type.lanes);
+    if (e->load.count) {
+        text_add(out, " count ");
+        print_expr(out, e->load.count);
+    }
+    if (e->load.stride) {
+        text_add(out, " stride ");
+        print_expr(out, e->load.stride);
+    }
+}
+
+static void print_call(Text *out, const char *name, const KExpr *e) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    text_format(out, "%s(", name);
+    print_list(out, operands, kexpr_operands(e, operands));
+    text_add(out, ")");
+}
+
+static const char *const reduce_names[] = {"sum", "max", "min"};
+
+static void print_expr(Text *out, const KExpr *e) {
+    switch (e->kind) {
+    case KE_CONST:
+        print_number(out, e->type, e->number);
+        break;
+    case KE_VAR:
+        print_var(out, e->var);
+        break;
+    case KE_BATCH:
+        text_add(out, "B");
+        break;
+    case KE_LOAD:
+        print_load(out, e);
+        break;
+    case KE_FN:
+        print_call(out, scalar_infos[e->fn.fn].name, e);
+        break;
+    case KE_INDEX:
+        print_index(out, e);
+        break;
+    case KE_CAST:
+        print_call(out, kbase_names[e->type.base], e);
+        break;
+    case KE_SPLAT:
+        print_call(out, "splat", e);
+        break;
+    case KE_LANES:
+        text_format(out, "lanes(%d)", e->type.lanes);
+        break;
+    case KE_ACROSS:
+        text_add(out, "across_");
+        print_call(out, reduce_names[e->across.kind], e);
+        break;
+    case KE_RANDOM:
+        text_format(out, "%s<%d>", e->random.kind == RANDOM_UNIFORM ? "uniform" : "normal", e->random.stream);
+        print_call(out, "", e);
+        break;
+    }
+}
+
+static void indent(Text *out, int depth) {
+    text_format(out, "%*s", 2 * depth, "");
+}
+
+static void print_stmt(Text *out, const KStmt *s, int depth);
+
+static void print_for(Text *out, const KStmt *s, int depth) {
+    text_format(out, "%s ", kaxis_names[s->loop.axis]);
+    print_var(out, s->loop.var);
+    text_add(out, " = ");
+    print_expr(out, s->loop.from);
+    text_add(out, " to ");
+    print_expr(out, s->loop.to);
+    if (s->loop.step != 1)
+        text_format(out, " step %lld", (long long)s->loop.step);
+    text_add(out, "\n");
+    print_stmt(out, s->loop.body, depth + 1);
+}
+
+static void print_if(Text *out, const KStmt *s, int depth) {
+    text_add(out, "if ");
+    print_expr(out, s->branch.condition);
+    text_add(out, "\n");
+    print_stmt(out, s->branch.then, depth + 1);
+    if (s->branch.otherwise) {
+        indent(out, depth);
+        text_add(out, "else\n");
+        print_stmt(out, s->branch.otherwise, depth + 1);
+    }
+}
+
+static void print_let(Text *out, const KStmt *s) {
+    print_var(out, s->let.var);
+    if (s->kind == KS_LET) {
+        text_add(out, s->let.var->is_mutable ? " : mutable " : " : ");
+        print_type(out, s->let.var->type);
+    }
+    text_add(out, " = ");
+    print_expr(out, s->let.value);
+    text_add(out, "\n");
+}
+
+static void print_store(Text *out, const KStmt *s) {
+    print_place(out, s->store.buffer, s->store.index, s->store.index_count);
+    if (s->store.count) {
+        text_add(out, " count ");
+        print_expr(out, s->store.count);
+    }
+    text_add(out, " = ");
+    print_expr(out, s->store.value);
+    text_add(out, "\n");
+}
+
+static void print_dims(Text *out, const KBuffer *b) {
+    text_format(out, "%s[", kbase_names[b->base]);
+    for (int i = 0; i < b->rank; i++)
+        text_format(out, b->dims[i].batch ? b->dims[i].n == 1 ? "%sB" : "%s%lld * B" : "%s%lld", i ? ", " : "",
+                    (long long)b->dims[i].n);
+    text_add(out, "]");
+}
+
+static void print_stmt(Text *out, const KStmt *s, int depth) {
+    if (!s)
+        return;
+    if (s->kind == KS_BLOCK) {
+        for (const KStmt *child = s->block.first; child; child = child->next)
+            print_stmt(out, child, depth);
+        return;
+    }
+    indent(out, depth);
+    switch (s->kind) {
+    case KS_FOR:
+        print_for(out, s, depth);
+        break;
+    case KS_IF:
+        print_if(out, s, depth);
+        break;
+    case KS_LET:
+    case KS_SET:
+        print_let(out, s);
+        break;
+    case KS_STORE:
+        print_store(out, s);
+        break;
+    case KS_ALLOC:
+        text_format(out, "alloc %s %s : ", kspace_names[s->alloc->space], s->alloc->name);
+        print_dims(out, s->alloc);
+        text_add(out, "\n");
+        break;
+    case KS_TRANSPOSE:
+        print_place(out, s->transpose.to, s->transpose.to_index, s->transpose.to_count);
+        text_add(out, " = transpose ");
+        print_place(out, s->transpose.from, s->transpose.from_index, s->transpose.from_count);
+        text_format(out, " %lld x %lld by %d\n", (long long)s->transpose.rows, (long long)s->transpose.columns,
+                    s->transpose.lanes);
+        break;
+    case KS_COMMENT:
+        text_format(out, "# %s\n", s->comment);
+        break;
+    default:
+        text_add(out, "barrier\n");
+    }
+}
+
+/* ---- nests */
+
+static void print_reduction(Text *out, const NestReduction *r) {
+    indent(out, 2);
+    print_var(out, r->result);
+    text_format(out, " = %s%s ", r->argument ? "arg" : "", reduce_names[r->kind]);
+    print_expr(out, r->expr);
+    if (r->guard) {
+        text_add(out, " where ");
+        print_expr(out, r->guard);
+    }
+    text_add(out, "\n");
+}
+
+static void print_nest(Text *out, const Nest *nest) {
+    text_add(out, "  nest");
+    if (nest->layer)
+        text_format(out, " # %s", nest->layer);
+    text_add(out, "\n");
+    for (int i = 0; i < nest->axis_count; i++) {
+        const NestAxis *axis = &nest->axes[i];
+        text_add(out, axis->reduce ? "    reduce " : "    each ");
+        print_var(out, axis->var);
+        text_format(out, axis->extent.batch ? " < %lld * B\n" : " < %lld\n", (long long)axis->extent.n);
+    }
+    for (int i = 0; i < nest->reduction_count; i++)
+        print_reduction(out, &nest->reductions[i]);
+    print_stmt(out, nest->epilogue, 2);
+}
+
+void kkernel_print(Text *out, const KKernel *k) {
+    text_format(out, "kernel %s%s\n", k->name, k->needs_barrier_before ? " after barrier" : "");
+    if (k->comment)
+        text_format(out, "  # %s\n", k->comment);
+    for (int i = 0; i < k->nest_count && !k->body; i++)
+        print_nest(out, k->nests[i]);
+    print_stmt(out, k->body, 1);
+}
+
+static void print_buffer(Text *out, const KBuffer *b) {
+    text_format(out, "buffer %s : ", b->name);
+    print_dims(out, b);
+    text_format(out, " %s", kspace_names[b->space]);
+    bool in_order = true;
+    for (int i = 0; i < b->rank; i++)
+        in_order = in_order && b->order[i] == i;
+    for (int i = 0; i < b->rank && !in_order; i++)
+        text_format(out, "%s%d", i ? "," : " order ", b->order[i]);
+    if (b->block > 0)
+        text_format(out, " panels of %d along axis %d", b->block, b->block_axis);
+    if (b->pad > 1)
+        text_format(out, " padded to %d", b->pad);
+    if (b->row_stride > 0)
+        text_format(out, " row stride %lld", (long long)b->row_stride);
+    if (b->indirect)
+        text_add(out, " by rows");
+    if (b->space == SPACE_ARENA)
+        text_format(out, " at %lld", (long long)b->offset);
+    text_add(out, "\n");
+}
+
+void kprogram_print(Text *out, const KProgram *p) {
+    for (int i = 0; i < p->buffer_count; i++)
+        print_buffer(out, p->buffers[i]);
+    for (int i = 0; i < p->sequence_count; i++) {
+        text_format(out, "\nfunction %s\n", p->sequences[i]->func ? p->sequences[i]->func->name : "");
+        for (int j = 0; j < p->sequences[i]->count; j++)
+            kkernel_print(out, p->sequences[i]->kernels[j]);
+    }
+}

@@ -1,0 +1,355 @@
+/* Chooses vector axes and memory orders.
+ *
+ * A nest with axis v on the lanes reads well what is contiguous along v or does not depend on v. The cost of a nest is its
+ * points divided by the lanes that v fills, plus a price for every access that v crosses. Orders of the program's own
+ * buffers and vector axes are improved in turn until nothing gets cheaper. Contractions that still want another order
+ * get a copy in that order (a twin), made once before the first of them. */
+#include "codegen/layout.h"
+#include <stdlib.h>
+
+enum { ROUNDS = 4, PRICE_STRIDED = 2, PRICE_SCALAR = 4, PRICE_ACROSS = 8, MAX_ACCESSES = 64 };
+
+typedef struct {
+    KBuffer *buffer;
+    KExpr *const *index;
+    bool inner; /* in a reduction */
+} Access;
+
+typedef struct {
+    Access items[MAX_ACCESSES];
+    int count;
+} Accesses;
+
+/* ---- what a nest touches */
+static void add_access(Accesses *a, KBuffer *buffer, KExpr *const *index, bool inner) {
+    if (a->count < MAX_ACCESSES)
+        a->items[a->count++] = (Access){buffer, index, inner};
+}
+
+static void accesses_of_expr(Accesses *a, const KExpr *e, bool inner) {
+    if (e->kind == KE_LOAD)
+        add_access(a, e->load.buffer, e->load.index, inner);
+    else if (e->kind == KE_FN)
+        for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++)
+            accesses_of_expr(a, e->fn.args[i], inner);
+    else if (e->kind == KE_CAST)
+        accesses_of_expr(a, e->operand, inner);
+}
+
+static void accesses_of_block(Accesses *a, const KStmt *block) {
+    for (const KStmt *s = block->block.first; s; s = s->next) {
+        if (s->kind == KS_BLOCK)
+            accesses_of_block(a, s);
+        else if (s->kind == KS_LET)
+            accesses_of_expr(a, s->let.value, false);
+        else if (s->kind == KS_STORE) {
+            add_access(a, s->store.buffer, s->store.index, false);
+            accesses_of_expr(a, s->store.value, false);
+        }
+    }
+}
+
+static Accesses accesses_of(const Nest *nest) {
+    Accesses a = {.count = 0};
+    for (int i = 0; i < nest->reduction_count; i++) {
+        accesses_of_expr(&a, nest->reductions[i].expr, true);
+        if (nest->reductions[i].guard)
+            accesses_of_expr(&a, nest->reductions[i].guard, true);
+    }
+    accesses_of_block(&a, nest->epilogue);
+    return a;
+}
+
+/* ---- prices */
+typedef enum { MOVE_NONE, MOVE_CONTIGUOUS, MOVE_STRIDED, MOVE_IRREGULAR } Move;
+
+static int innermost(const KBuffer *b) { return b->rank ? b->order[b->rank - 1] : -1; }
+
+/* How the address moves along an axis; `along`: the buffer axis that moves. */
+static Move move_of(const Access *a, const KVar *var, int *along) {
+    *along = -1;
+    int64_t coefficient = 0;
+    for (int i = 0; i < a->buffer->rank; i++) {
+        int64_t c;
+        if (!kexpr_uses(a->index[i], var))
+            continue;
+        if (*along >= 0 || !kexpr_coefficient(a->index[i], var, &c))
+            return MOVE_IRREGULAR;
+        *along = i;
+        coefficient = c;
+    }
+    if (*along < 0)
+        return MOVE_NONE;
+    if (a->buffer->indirect && *along == 0)
+        return MOVE_IRREGULAR;
+    return coefficient == 1 && innermost(a->buffer) == *along ? MOVE_CONTIGUOUS : MOVE_STRIDED;
+}
+
+static int64_t size(const KProgram *p, Dim d) { return dim_size(d, p->module->batch_max); }
+
+static double points(const KProgram *p, const Nest *nest, bool reduced) {
+    double n = 1;
+    for (int i = 0; i < nest->axis_count; i++)
+        if (reduced || !nest->axes[i].reduce)
+            n *= (double)size(p, nest->axes[i].extent);
+    return n;
+}
+
+static double elements(const KProgram *p, const KBuffer *b) {
+    double n = 1;
+    for (int i = 0; i < b->rank; i++)
+        n *= (double)size(p, b->dims[i]);
+    return n;
+}
+
+static bool is_product(const Nest *nest) {
+    if (nest->reduction_count != 1 || nest->reductions[0].argument)
+        return false;
+    const KExpr *e = nest->reductions[0].expr;
+    return e->kind == KE_FN && e->fn.fn == FN_mul && e->fn.args[0]->kind == KE_LOAD && e->fn.args[1]->kind == KE_LOAD;
+}
+
+/* A load of a contraction that could read a twin instead: the axis that the twin has innermost, or -1. */
+static int twin_axis(const Nest *nest, const Access *a, int vector) {
+    int along;
+    if (vector < 0 || !a->inner || !is_product(nest) || a->buffer->alias || a->buffer->space == SPACE_LOCAL)
+        return -1;
+    int64_t c;
+    Move move = move_of(a, nest->axes[vector].var, &along);
+    if (along < 0 || move == MOVE_CONTIGUOUS || !kexpr_coefficient(a->index[along], nest->axes[vector].var, &c) || c != 1)
+        return -1;
+    for (int i = 0; i < a->buffer->rank; i++)
+        if (i != along && kexpr_uses(a->index[i], nest->axes[vector].var))
+            return -1;
+    return along;
+}
+
+static double nest_cost(const KProgram *p, const Nest *nest, const Accesses *a, int vector) {
+    double all = points(p, nest, true), outer = points(p, nest, false);
+    if (vector < 0)
+        return all * PRICE_SCALAR;
+    const NestAxis *axis = &nest->axes[vector];
+    int64_t extent = size(p, axis->extent), lanes = p->isa.lanes;
+    double full = (double)((extent + lanes - 1) / lanes * lanes), cost = all * full / (double)extent;
+    if (axis->reduce) {
+        for (int i = 0; i < nest->reduction_count; i++)
+            if (nest->reductions[i].argument)
+                return all * PRICE_SCALAR * 2;
+        cost += outer * PRICE_ACROSS * (double)lanes;
+    }
+    for (int i = 0; i < a->count; i++) {
+        int along;
+        Move move = move_of(&a->items[i], axis->var, &along);
+        double touched = a->items[i].inner ? all : outer;
+        if (axis->reduce && !a->items[i].inner)
+            continue;
+        if (move == MOVE_NONE || move == MOVE_CONTIGUOUS)
+            continue;
+        double price = touched * (move == MOVE_STRIDED ? PRICE_STRIDED * (double)lanes : PRICE_SCALAR * (double)lanes);
+        double twin = twin_axis(nest, &a->items[i], vector) >= 0 ? elements(p, a->items[i].buffer) * 3 : price;
+        cost += price < twin ? price : twin;
+    }
+    return cost;
+}
+
+static int best_vector(const KProgram *p, const Nest *nest, const Accesses *a, double *cost) {
+    int best = -1;
+    *cost = nest_cost(p, nest, a, -1);
+    for (int v = nest->axis_count - 1; v >= 0; v--) {
+        if (size(p, nest->axes[v].extent) < 2)
+            continue;
+        double c = nest_cost(p, nest, a, v);
+        if (c < *cost) {
+            *cost = c;
+            best = v;
+        }
+    }
+    return best;
+}
+
+/* ---- all nests together */
+typedef struct {
+    KProgram *p;
+    Nest **nests;
+    Accesses *accesses;
+    int count;
+    KBuffer **free_buffers; /* their order may be chosen */
+    int free_count, free_capacity;
+} Layout;
+
+static void collect_nests(Layout *l) {
+    KProgram *p = l->p;
+    int total = 0;
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            total += p->sequences[s]->kernels[k]->nest_count;
+    l->nests = ARENA_ARRAY(p->arena, Nest *, total + 1);
+    l->accesses = ARENA_ARRAY(p->arena, Accesses, total + 1);
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            for (int n = 0; n < p->sequences[s]->kernels[k]->nest_count; n++) {
+                l->nests[l->count] = p->sequences[s]->kernels[k]->nests[n];
+                l->accesses[l->count] = accesses_of(l->nests[l->count]);
+                l->count++;
+            }
+}
+
+static bool is_aliased(const KProgram *p, const KBuffer *b) {
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i]->alias == b)
+            return true;
+    return b->alias != NULL;
+}
+
+static void collect_free_buffers(Layout *l) {
+    KProgram *p = l->p;
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 2 && !is_aliased(p, p->buffers[i]))
+            ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->buffers[i]);
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            for (int n = 0; n < p->sequences[s]->kernels[k]->local_count; n++)
+                if (p->sequences[s]->kernels[k]->locals[n]->rank == 2)
+                    ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->sequences[s]->kernels[k]->locals[n]);
+}
+
+static bool touches(const Accesses *a, const KBuffer *b) {
+    for (int i = 0; i < a->count; i++)
+        if (a->items[i].buffer == b)
+            return true;
+    return false;
+}
+
+/* Puts `axis` innermost, the others in their own order. The batch innermost is padded to whole vectors. */
+static void set_innermost(const KProgram *p, KBuffer *b, int axis) {
+    int n = 0;
+    for (int i = 0; i < b->rank; i++)
+        if (i != axis)
+            b->order[n++] = (int8_t)i;
+    b->order[n] = (int8_t)axis;
+    b->pad = b->dims[axis].batch ? p->isa.lanes : 1;
+}
+
+static double cost_around(Layout *l, const KBuffer *b) {
+    double total = 0, cost;
+    for (int i = 0; i < l->count; i++)
+        if (touches(&l->accesses[i], b)) {
+            best_vector(l->p, l->nests[i], &l->accesses[i], &cost);
+            total += cost;
+        }
+    return total;
+}
+
+static bool improve_orders(Layout *l) {
+    bool changed = false;
+    for (int i = 0; i < l->free_count; i++) {
+        KBuffer *b = l->free_buffers[i];
+        int now = innermost(b), best = now;
+        double least = cost_around(l, b);
+        for (int axis = 0; axis < b->rank; axis++) {
+            if (axis == now)
+                continue;
+            set_innermost(l->p, b, axis);
+            double cost = cost_around(l, b);
+            if (cost < least * 0.999) {
+                least = cost;
+                best = axis;
+            }
+        }
+        set_innermost(l->p, b, best);
+        changed = changed || best != now;
+    }
+    return changed;
+}
+
+/* ---- twins */
+typedef struct {
+    KBuffer *of, *twin;
+    int axis;
+} Twin;
+
+static void twin_kernel(KProgram *p, KSequence *sequence, int at, const Twin *twin) {
+    KKernel *kernel = kkernel_new(p, sequence, arena_format(p->arena, "%s_turn", twin->of->name));
+    for (int i = sequence->count - 1; i > at; i--)
+        sequence->kernels[i] = sequence->kernels[i - 1];
+    sequence->kernels[at] = kernel;
+    kernel->comment = arena_format(p->arena, "%s again, contiguous along axis %d for the kernel below", twin->of->name, twin->axis);
+    kernel->needs_barrier_before = at > 0;
+    kernel->work = (int64_t)elements(p, twin->of) * 2;
+    Nest *nest = ARENA_NEW(p->arena, Nest);
+    KExpr *index[MAX_RANK];
+    for (int i = 0; i < twin->of->rank; i++) {
+        KVar *var = kvar_new(p, kernel, i == 0 ? "i" : i == 1 ? "j" : "k", (KType){KBASE_INDEX, 1}, false);
+        nest->axes[i] = (NestAxis){var, twin->of->dims[i], false};
+        index[i] = kexpr_var(p, var);
+    }
+    nest->axis_count = nest->parallel_count = twin->of->rank;
+    nest->epilogue = kstmt_block(p);
+    nest->vector_axis = innermost(twin->of); /* lanes along what is read; map_cpu turns blocks in registers */
+    KExpr *load = kexpr_load(p, twin->of, index, twin->of->rank);
+    KVar *value = kvar_new(p, kernel, "v", load->type, false);
+    kstmt_add(nest->epilogue, kstmt_let(p, value, load));
+    kstmt_add(nest->epilogue, kstmt_store(p, twin->twin, index, twin->of->rank, kexpr_var(p, value), NULL));
+    ARENA_PUSH(p->arena, kernel->nests, kernel->nest_count, kernel->nest_capacity, nest);
+}
+
+static KBuffer *twin_of(KProgram *p, KSequence *sequence, int *at, Twin *twins, int *count, KBuffer *of, int axis) {
+    for (int i = 0; i < *count; i++)
+        if (twins[i].of == of && twins[i].axis == axis)
+            return twins[i].twin;
+    KBuffer *twin = kbuffer_new(p, SPACE_ARENA, arena_format(p->arena, "%s_turned", of->name), of->base, of->rank, of->dims);
+    twin->sequence = sequence;
+    twin->layer = of->layer;
+    set_innermost(p, twin, axis);
+    twins[*count] = (Twin){of, twin, axis};
+    twin_kernel(p, sequence, *at, &twins[(*count)++]);
+    (*at)++;
+    return twin;
+}
+
+static void redirect(KProgram *p, KExpr *e, Nest *nest, KSequence *sequence, int *at, Twin *twins, int *count) {
+    for (int i = 0; i < 2; i++) {
+        KExpr *load = e->fn.args[i];
+        Access access = {load->load.buffer, load->load.index, true};
+        int axis = twin_axis(nest, &access, nest->vector_axis);
+        if (axis >= 0)
+            load->load.buffer = twin_of(p, sequence, at, twins, count, load->load.buffer, axis);
+    }
+}
+
+static void make_twins(KProgram *p) {
+    for (int s = 0; s < p->sequence_count; s++) {
+        KSequence *sequence = p->sequences[s];
+        Twin *twins = ARENA_ARRAY(p->arena, Twin, sequence->count * 2 + 1);
+        int count = 0;
+        for (int k = 0; k < sequence->count; k++) {
+            KKernel *kernel = sequence->kernels[k];
+            for (int n = 0; n < kernel->nest_count; n++)
+                if (is_product(kernel->nests[n]))
+                    redirect(p, kernel->nests[n]->reductions[0].expr, kernel->nests[n], sequence, &k, twins, &count);
+        }
+    }
+}
+
+void layout_program(KProgram *p) {
+    Layout l = {.p = p};
+    double cost;
+    if (p->isa.lanes <= 1) {
+        layout_scalar(p);
+        return;
+    }
+    collect_nests(&l);
+    collect_free_buffers(&l);
+    for (int round = 0; round < ROUNDS && improve_orders(&l); round++)
+        ;
+    for (int i = 0; i < l.count; i++)
+        l.nests[i]->vector_axis = best_vector(p, l.nests[i], &l.accesses[i], &cost);
+    make_twins(p);
+}
+
+void layout_scalar(KProgram *p) {
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            for (int n = 0; n < p->sequences[s]->kernels[k]->nest_count; n++)
+                p->sequences[s]->kernels[k]->nests[n]->vector_axis = -1;
+}

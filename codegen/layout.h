@@ -1,0 +1,12 @@
+/* Layout: which axis of each nest goes on the vector lanes, and in which order each buffer lies in memory. */
+#ifndef NNC_CODEGEN_LAYOUT_H
+#define NNC_CODEGEN_LAYOUT_H
+#include "codegen/kir.h"
+#include "codegen/nest.h"
+
+/* Chooses both for all nests of the program together, and adds kernels that copy a buffer into another order (a twin)
+ * where a contraction needs one. Lanes come from program->isa. */
+void layout_program(KProgram *);
+/* Every nest scalar, every buffer as it is: for targets without vectors. */
+void layout_scalar(KProgram *);
+#endif

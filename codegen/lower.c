@@ -1,0 +1,254 @@
+/* From functions of fusions to a program of kernels: buffers for variables, arguments, results and the values that pass
+ * from kernel to kernel; one kernel per fusion, in the order of the function. */
+#include "codegen/lower.h"
+#include <string.h>
+
+const char *lower_name(Lower *lower, const char *layer, const char *what) {
+    return arena_format(lower->program->arena, "%s_%s", layer ? layer : "step", what);
+}
+
+/* ---- buffers */
+static KBuffer *buffer_of(Lower *lower, KSpace space, const char *name, const Type *type, const char *layer) {
+    KProgram *p = lower->program;
+    KBuffer *buffer = kbuffer_new(p, space, name, lower_base(type->dtype), type->rank, type->dims);
+    buffer->sequence = space == SPACE_VARIABLE ? NULL : lower->sequence;
+    buffer->layer = layer;
+    return buffer;
+}
+
+static void lower_variables(Lower *lower) {
+    const Module *module = lower->program->module;
+    lower->variables = ARENA_ARRAY(lower->program->arena, KBuffer *, module->variable_count + 1);
+    for (int i = 0; i < module->variable_count; i++) {
+        Variable *variable = module->variables[i];
+        KBuffer *buffer = buffer_of(lower, SPACE_VARIABLE, variable->name, variable->type, NULL);
+        buffer->variable = variable;
+        lower->variables[i] = buffer;
+    }
+}
+
+static void lower_arguments(Lower *lower) {
+    Func *func = lower->func;
+    for (int i = 0; i < func->body.arg_count; i++) {
+        KBuffer *buffer = buffer_of(lower, SPACE_ARGUMENT, func->arg_names[i], func->body.args[i]->type, NULL);
+        buffer->argument = i;
+        ArgKind kind = func->arg_kinds[i];
+        bool sampled = kind == ARG_INPUT || kind == ARG_TARGET || kind == ARG_SAMPLE_WEIGHT;
+        /* steps read the data set through the order of the epoch; forward and preprocess read rows as they lie */
+        buffer->indirect = sampled && strcmp(func->name, "forward") != 0 && buffer->rank > 0 && buffer->dims[0].batch;
+        lower->memory[func->body.args[i]->id] = buffer;
+    }
+}
+
+/* ---- where the results of fusions go */
+static bool region_reads(const Region *region, const Variable *variable) {
+    for (const Op *op = region->first; op; op = op->next)
+        if ((op->code == OP_VARIABLE && op->attr.variable == variable) || (op->region && region_reads(op->region, variable)))
+            return true;
+    return false;
+}
+
+static bool view_of_variable(const Value *value, const Variable *variable) {
+    const Op *op = value->def;
+    while (op && op->code == OP_RESHAPE)
+        op = op->inputs[0]->def;
+    return op && op->code == OP_VARIABLE && op->attr.variable == variable;
+}
+
+static bool op_reads(const Op *op, const Variable *variable) {
+    if (op->region && region_reads(op->region, variable))
+        return true;
+    for (int i = 0; i < op->input_count; i++)
+        if (view_of_variable(op->inputs[i], variable))
+            return true;
+    return false;
+}
+
+/* Inside its own kernel a variable may be overwritten if every reader reads the element that is being replaced. */
+static bool reads_in_place(const Op *fusion, const Variable *variable) {
+    for (int i = 0; i < fusion->input_count; i++)
+        if (view_of_variable(fusion->inputs[i], variable))
+            return false;
+    for (const Op *op = fusion->region->first; op; op = op->next)
+        for (int i = 0; i < op->input_count; i++) {
+            const Op *from = op->inputs[i]->def;
+            if (from && from->code == OP_VARIABLE && from->attr.variable == variable &&
+                ((op->code != OP_MAP && op->code != OP_CAST && op->code != OP_COPY) || op->results[0]->type->rank != variable->type->rank))
+                return false;
+        }
+    return true;
+}
+
+/* A variable is updated in place unless a later kernel, or this one at another place, still reads the old value. */
+static bool may_write_in_place(const Op *fusion, const Variable *variable) {
+    for (const Op *later = fusion->next; later; later = later->next)
+        if (later->code != OP_ASSIGN && later->code != OP_RESHAPE && op_reads(later, variable))
+            return false;
+    return reads_in_place(fusion, variable);
+}
+
+static const Op *assign_of(const Lower *lower, const Value *value) {
+    for (const Op *op = lower->func->body.first; op; op = op->next)
+        if (op->code == OP_ASSIGN && op->inputs[0] == value)
+            return op;
+    return NULL;
+}
+
+static KBuffer *result_buffer(Lower *lower, const Value *value) {
+    Func *func = lower->func;
+    for (int i = 0; i < func->body.yield_count; i++)
+        if (func->body.yields[i] == value) {
+            KBuffer *buffer = buffer_of(lower, SPACE_RESULT, func->result_names[i], value->type, NULL);
+            buffer->argument = i;
+            return buffer;
+        }
+    return NULL;
+}
+
+static KBuffer *destination(Lower *lower, const Op *fusion, const Value *value) {
+    KBuffer *result = result_buffer(lower, value);
+    if (result)
+        return result;
+    const Op *assign = assign_of(lower, value);
+    if (assign && may_write_in_place(fusion, assign->attr.variable))
+        return lower->variables[assign->attr.variable->id];
+    const char *layer = fusion->layer ? fusion->layer : "step";
+    const char *name = value->name ? value->name : layer;
+    if (strcmp(lower->func->name, "train_step") != 0)
+        name = arena_format(lower->program->arena, "%s_%s", lower->func->name, name);
+    return buffer_of(lower, SPACE_ARENA, name, value->type, fusion->layer);
+}
+
+/* Same elements, other axes, in the same memory. */
+static void lower_reshape(Lower *lower, const Op *op) {
+    KBuffer *from = op->inputs[0]->def && op->inputs[0]->def->code == OP_VARIABLE
+                        ? lower->variables[op->inputs[0]->def->attr.variable->id]
+                        : lower->memory[op->inputs[0]->id];
+    const Type *type = op->results[0]->type;
+    const char *name = arena_format(lower->program->arena, "%s_as", from->name);
+    KBuffer *view = buffer_of(lower, from->space, name, type, op->layer);
+    view->alias = from->alias ? from->alias : from;
+    view->variable = from->variable;
+    view->argument = from->argument;
+    view->indirect = from->indirect;
+    view->sequence = from->sequence;
+    lower->memory[op->results[0]->id] = view;
+}
+
+/* An update that could not be done in place: copied into the variable after its last reader. */
+static void lower_late_assign(Lower *lower, const Op *assign) {
+    KProgram *p = lower->program;
+    KBuffer *from = lower->memory[assign->inputs[0]->id], *to = lower->variables[assign->attr.variable->id];
+    if (from == to)
+        return;
+    LowerRegion r = {.lower = lower};
+    r.kernel = lower_kernel(lower, assign, "assign");
+    r.kernel->comment = arena_format(p->arena, "%s = %s, which was still read until here", to->name, from->name);
+    Nest *nest = lower_nest(&r, assign, assign->attr.variable->type);
+    KExpr *index[MAX_RANK];
+    for (int i = 0; i < nest->parallel_count; i++)
+        index[i] = kexpr_var(p, nest->axes[i].var);
+    KExpr *load = kexpr_load(p, from, index, nest->parallel_count);
+    KVar *var = kvar_new(p, r.kernel, "v", load->type, false);
+    kstmt_add(nest->epilogue, kstmt_let(p, var, load));
+    kstmt_add(nest->epilogue, kstmt_store(p, to, index, nest->parallel_count, kexpr_var(p, var), NULL));
+    r.kernel->work = type_count(assign->attr.variable->type, p->module->batch_max);
+}
+
+/* ---- kernels */
+static void describe(Text *text, const Op *op) {
+    int line = 0, column = 0, last_line = 0;
+    const char *last_layer = NULL, *last_name = NULL;
+    const Region *region = op->region;
+    for (const Op *inner = region ? region->first : op; inner; inner = region ? inner->next : NULL) {
+        OpClass c = op_infos[inner->code].op_class;
+        if (c == CLASS_LEAF || inner->code == OP_BROADCAST || inner->code == OP_RESHAPE)
+            continue;
+        if (inner->layer && (!last_layer || strcmp(inner->layer, last_layer) != 0)) {
+            text_format(text, "%s%s", text->length ? "; " : "", inner->layer);
+            last_layer = inner->layer;
+            if (inner->span.file) {
+                span_locate(inner->span, &line, &column);
+                if (line != last_line)
+                    text_format(text, " (%s:%d)", inner->span.file->name, line);
+                last_line = line;
+            }
+            text_add(text, ":");
+            last_name = NULL;
+        }
+        const char *name = inner->code == OP_MAP ? scalar_infos[inner->attr.scalar].name : op_infos[inner->code].name;
+        if (!last_name || strcmp(last_name, name) != 0)
+            text_format(text, " %s", name);
+        last_name = name;
+    }
+}
+
+static const char *kernel_role(Lower *lower, const Op *op) {
+    for (int i = 0; i < op->result_count; i++)
+        if (assign_of(lower, op->results[i]))
+            return "update";
+    const char *layer = op->layer ? op->layer : "step";
+    for (int i = 0; i < lower->sequence->count; i++) {
+        const char *name = lower->sequence->kernels[i]->name;
+        size_t length = strlen(layer);
+        const char *at = strstr(name, layer);
+        if (at && strcmp(at + length, "_forward") == 0 && strcmp(lower->func->name, "train_step") == 0)
+            return "backward";
+    }
+    return "forward";
+}
+
+KKernel *lower_kernel(Lower *lower, const Op *op, const char *suffix) {
+    KProgram *p = lower->program;
+    const char *func = lower->func->name;
+    const char *prefix = strcmp(func, "train_step") == 0      ? "train"
+                         : strcmp(func, "evaluate_step") == 0 ? "evaluate"
+                         : strcmp(func, "forward") == 0       ? "predict"
+                                                              : func;
+    const char *role = *suffix ? suffix : kernel_role(lower, op);
+    const char *name = arena_format(p->arena, "%s_%s_%s", prefix, op->layer ? op->layer : "step", role);
+    KKernel *kernel = kkernel_new(p, lower->sequence, name);
+    kernel->span = op->span;
+    kernel->func = lower->func;
+    kernel->needs_barrier_before = lower->sequence->count > 1;
+    Text text = {0};
+    describe(&text, op);
+    kernel->comment = arena_strdup(p->arena, text.data ? text.data : "");
+    text_free(&text);
+    return kernel;
+}
+
+static void lower_func(Lower *lower, Func *func) {
+    KProgram *p = lower->program;
+    KSequence *sequence = ARENA_NEW(p->arena, KSequence);
+    sequence->func = func;
+    ARENA_PUSH(p->arena, p->sequences, p->sequence_count, p->sequence_capacity, sequence);
+    lower->sequence = sequence;
+    lower->func = func;
+    lower->memory = ARENA_ARRAY(p->arena, KBuffer *, func->value_count + 1);
+    lower_arguments(lower);
+    for (const Op *op = func->body.first; op; op = op->next) {
+        if (op->code == OP_RESHAPE)
+            lower_reshape(lower, op);
+        if (op->code != OP_FUSION)
+            continue;
+        KBuffer **results = ARENA_ARRAY(p->arena, KBuffer *, op->result_count + 1);
+        for (int i = 0; i < op->result_count; i++)
+            results[i] = lower->memory[op->results[i]->id] = destination(lower, op, op->results[i]);
+        lower_fusion(lower, op, results);
+    }
+    for (const Op *op = func->body.first; op; op = op->next)
+        if (op->code == OP_ASSIGN)
+            lower_late_assign(lower, op);
+}
+
+KProgram *lower_program(Arena *arena, Diag *diag, const Program *info, KIsa isa) {
+    KProgram *p = ARENA_NEW(arena, KProgram);
+    *p = (KProgram){.arena = arena, .diag = diag, .module = info->module, .info = info, .isa = isa};
+    Lower lower = {.program = p};
+    int errors = diag_errors(diag);
+    lower_variables(&lower);
+    for (int i = 0; i < info->module->func_count; i++)
+        lower_func(&lower, info->module->funcs[i]);
+    return diag_errors(diag) == errors ? p : NULL;
+}

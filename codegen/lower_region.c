@@ -1,0 +1,246 @@
+/* One fusion region to nests: reductions and contractions open a nest, pointwise ops join the last nest over their index
+ * space, or stay expressions of their readers, or open a nest of their own. */
+#include "codegen/lower.h"
+
+enum { CHEAP = 3 }; /* cost up to which a pointwise value is computed again by each reader */
+
+static const char *axis_name(int position, int rank, Dim dim) {
+    static const char *const inner[] = {"y", "x", "i", "j", "l"};
+    if (dim.batch)
+        return "m";
+    if (position == rank - 1)
+        return "n";
+    if (rank == 2)
+        return "k";
+    return inner[position == 0 ? 2 : position - 1];
+}
+
+void lower_add_axis(LowerRegion *r, Nest *nest, const char *name, Dim extent, bool reduce) {
+    KVar *var = kvar_new(r->lower->program, r->kernel, name, (KType){KBASE_INDEX, 1}, false);
+    nest->axes[nest->axis_count++] = (NestAxis){.var = var, .extent = extent, .reduce = reduce};
+    nest->parallel_count += !reduce;
+}
+
+Nest *lower_nest(LowerRegion *r, const Op *op, const Type *space) {
+    KProgram *p = r->lower->program;
+    Nest *nest = ARENA_NEW(p->arena, Nest);
+    nest->op = (Op *)op;
+    nest->layer = op->layer;
+    nest->epilogue = kstmt_block(p);
+    for (int i = 0; i < space->rank; i++)
+        lower_add_axis(r, nest, axis_name(i, space->rank, space->dims[i]), space->dims[i], false);
+    ARENA_PUSH(p->arena, r->kernel->nests, r->kernel->nest_count, r->kernel->nest_capacity, nest);
+    return nest;
+}
+
+static int nest_position(const LowerRegion *r, const Nest *nest) {
+    for (int i = 0; i < r->kernel->nest_count; i++)
+        if (r->kernel->nests[i] == nest)
+            return i;
+    return -1;
+}
+
+static void add_store(LowerRegion *r, Nest *nest, KBuffer *buffer, KExpr *value) {
+    KProgram *p = r->lower->program;
+    KExpr *index[MAX_RANK];
+    for (int i = 0; i < nest->parallel_count; i++)
+        index[i] = kexpr_var(p, nest->axes[i].var);
+    int at = nest_position(r, nest);
+    if (!r->stores[at])
+        r->stores[at] = kstmt_block(p);
+    kstmt_add(r->stores[at], kstmt_store(p, buffer, index, nest->parallel_count, value, NULL));
+}
+
+KBuffer *lower_ensure_memory(LowerRegion *r, const Value *value) {
+    KProgram *p = r->lower->program;
+    int id = value->id;
+    if (r->memory[id])
+        return r->memory[id];
+    const Type *type = value->type;
+    KBuffer *wanted = r->wanted[id];
+    if (wanted && (wanted->space == SPACE_ARENA || wanted->space == SPACE_RESULT)) {
+        r->memory[id] = wanted;
+        add_store(r, r->home[id], wanted, kexpr_var(p, r->var[id]));
+        return wanted;
+    }
+    const char *name = value->name ? value->name : value->def->layer ? value->def->layer : "part";
+    r->memory[id] = kbuffer_local(p, r->kernel, SPACE_LOCAL, name, lower_base(type->dtype), type->rank, type->dims);
+    add_store(r, r->home[id], r->memory[id], kexpr_var(p, r->var[id]));
+    return r->memory[id];
+}
+
+/* The last nest that runs before an expression of this value can be computed: -1 none. */
+static int needs_nest(const LowerRegion *r, const Value *value) {
+    if (r->home[value->id])
+        return nest_position(r, r->home[value->id]);
+    if (!value->def || !value->def->parent || value->def->parent != r->fusion->region)
+        return -1;
+    int last = -1;
+    for (int i = 0; i < value->def->input_count; i++) {
+        int n = needs_nest(r, value->def->inputs[i]);
+        last = n > last ? n : last;
+    }
+    return last;
+}
+
+static bool same_space(const Nest *nest, const Type *type) {
+    if (nest->parallel_count != type->rank)
+        return false;
+    for (int i = 0; i < type->rank; i++)
+        if (!dim_equal(nest->axes[i].extent, type->dims[i]))
+            return false;
+    return true;
+}
+
+static void let_in(LowerRegion *r, Nest *nest, const Value *value) {
+    KProgram *p = r->lower->program;
+    KExpr *index[MAX_RANK];
+    for (int i = 0; i < nest->parallel_count; i++)
+        index[i] = kexpr_var(p, nest->axes[i].var);
+    KExpr *expr = lower_expr(r, nest, value, index);
+    const char *name = value->name ? value->name : "v";
+    KVar *var = kvar_new(p, r->kernel, name, expr->type, false);
+    kstmt_add(nest->epilogue, kstmt_let(p, var, expr));
+    r->var[value->id] = var;
+    r->home[value->id] = nest;
+}
+
+/* Readers inside the region, and as yields. */
+static int count_readers(const LowerRegion *r, const Value *value, bool *reduced) {
+    const Region *region = r->fusion->region;
+    int readers = 0;
+    *reduced = false;
+    for (const Op *op = region->first; op; op = op->next)
+        for (int i = 0; i < op->input_count; i++)
+            if (op->inputs[i] == value) {
+                readers++;
+                *reduced = *reduced || lower_is_root(op) || op->code == OP_BROADCAST;
+            }
+    return readers;
+}
+
+static bool is_yield(const LowerRegion *r, const Value *value) {
+    const Region *region = r->fusion->region;
+    for (int i = 0; i < region->yield_count; i++)
+        if (region->yields[i] == value)
+            return true;
+    return false;
+}
+
+static void lower_pointwise(LowerRegion *r, const Op *op) {
+    const Value *value = op->results[0];
+    int after = needs_nest(r, value);
+    for (int i = r->kernel->nest_count - 1; i >= after && i >= 0; i--)
+        if (same_space(r->kernel->nests[i], value->type) && nest_position(r, r->kernel->nests[i]) >= after) {
+            let_in(r, r->kernel->nests[i], value);
+            return;
+        }
+    bool reduced;
+    int readers = count_readers(r, value, &reduced);
+    int cost = op->code == OP_MAP ? scalar_infos[op->attr.scalar].cost : 0;
+    bool many = r->fusion->attr.fusion.kind != FUSION_NEST && cost > CHEAP && (readers > 1 || reduced);
+    if (is_yield(r, value) || many)
+        let_in(r, lower_nest(r, op, value->type), value);
+}
+
+static bool is_pointwise(const Op *op) { return op->code == OP_MAP || op->code == OP_COPY; }
+
+/* A variable that another nest of this kernel may still read is written at the very end, from a local copy. */
+static void store_results(LowerRegion *r, KBuffer *const *results) {
+    KProgram *p = r->lower->program;
+    const Region *region = r->fusion->region;
+    bool several = r->kernel->nest_count > 1;
+    int made = r->kernel->nest_count;
+    for (int i = 0; i < region->yield_count; i++) {
+        const Value *value = region->yields[i];
+        if (r->memory[value->id] == results[i])
+            continue; /* its nests have stored it */
+        if (!r->var[value->id])
+            let_in(r, lower_nest(r, value->def, value->type), value);
+        Nest *home = r->home[value->id];
+        if (several && results[i]->space == SPACE_VARIABLE && nest_position(r, home) < made - 1) {
+            KBuffer *memory = lower_ensure_memory(r, value);
+            Nest *last = lower_nest(r, value->def, value->type);
+            KExpr *index[MAX_RANK];
+            for (int k = 0; k < last->parallel_count; k++)
+                index[k] = kexpr_var(p, last->axes[k].var);
+            add_store(r, last, results[i], kexpr_load(p, memory, index, last->parallel_count));
+        } else
+            add_store(r, home, results[i], kexpr_var(p, r->var[value->id]));
+    }
+}
+
+static LowerRegion region_start(Lower *lower, const Op *fusion, KBuffer *const *results) {
+    Arena *arena = lower->program->arena;
+    int values = lower->func->value_count;
+    LowerRegion r = {.lower = lower, .fusion = fusion};
+    r.memory = ARENA_ARRAY(arena, KBuffer *, values);
+    r.var = ARENA_ARRAY(arena, KVar *, values);
+    r.home = ARENA_ARRAY(arena, Nest *, values);
+    r.wanted = ARENA_ARRAY(arena, KBuffer *, values);
+    int ops = 0;
+    for (const Op *op = fusion->region->first; op; op = op->next)
+        ops++;
+    r.stores = ARENA_ARRAY(arena, KStmt *, ops * 2 + fusion->region->yield_count * 2 + 2);
+    for (int i = 0; i < fusion->input_count; i++)
+        r.memory[fusion->region->args[i]->id] = lower->memory[fusion->inputs[i]->id];
+    for (int i = 0; i < fusion->region->yield_count; i++)
+        r.wanted[fusion->region->yields[i]->id] = results[i];
+    return r;
+}
+
+static int64_t nest_points(const Nest *nest, int64_t batch, bool all) {
+    int64_t n = 1;
+    for (int i = 0; i < nest->axis_count; i++)
+        if (all || !nest->axes[i].reduce)
+            n *= dim_size(nest->axes[i].extent, batch);
+    return n;
+}
+
+static int64_t expr_cost(const KExpr *e) {
+    switch (e->kind) {
+    case KE_FN: {
+        int64_t cost = scalar_infos[e->fn.fn].cost;
+        for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++)
+            cost += expr_cost(e->fn.args[i]);
+        return cost;
+    }
+    case KE_CAST:
+    case KE_SPLAT: return expr_cost(e->operand);
+    case KE_RANDOM: return 30;
+    default: return 0;
+    }
+}
+
+static void measure(KKernel *kernel, int64_t batch) {
+    for (int i = 0; i < kernel->nest_count; i++) {
+        const Nest *nest = kernel->nests[i];
+        int64_t cost = 0;
+        for (int k = 0; k < nest->reduction_count; k++) {
+            int64_t c = expr_cost(nest->reductions[k].expr); /* a product and its sum are one FMA */
+            kernel->work += nest_points(nest, batch, true) * (c > 1 ? c : 1);
+        }
+        for (const KStmt *s = nest->epilogue->block.first; s; s = s->next)
+            if (s->kind == KS_LET)
+                cost += expr_cost(s->let.value);
+        kernel->work += nest_points(nest, batch, false) * (cost + 1);
+    }
+}
+
+void lower_fusion(Lower *lower, const Op *fusion, KBuffer *const *results) {
+    KProgram *p = lower->program;
+    LowerRegion r = region_start(lower, fusion, results);
+    r.kernel = lower_kernel(lower, fusion, "");
+    for (const Op *op = fusion->region->first; op && !r.failed; op = op->next) {
+        if (lower_is_root(op))
+            lower_root(&r, op);
+        else if (is_pointwise(op) && op->results[0]->type->dtype != DTYPE_BOOL)
+            lower_pointwise(&r, op);
+    }
+    store_results(&r, results);
+    for (int i = 0; i < r.kernel->nest_count; i++)
+        if (r.stores[i])
+            kstmt_add(r.kernel->nests[i]->epilogue, r.stores[i]);
+    r.kernel->rows = fusion->attr.fusion.kind == FUSION_ROWS && r.kernel->nest_count > 1;
+    measure(r.kernel, p->module->batch_max);
+}

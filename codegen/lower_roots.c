@@ -1,0 +1,308 @@
+/* Ops that open a nest of their own: reductions, contractions, windows, concatenation, scatter.
+ *
+ * An operand of a contraction that is read outside its extent, or between its elements (padding, strides in a gradient),
+ * is first copied into a buffer with the zeros in place, by a kernel of its own: the nest then has affine accesses only. */
+#include "codegen/lower.h"
+#include "ir/contraction.h"
+
+bool lower_is_root(const Op *op) {
+    switch (op_infos[op->code].op_class) {
+    case CLASS_REDUCE: case CLASS_CONTRACT: case CLASS_WINDOW: return true;
+    default: return op->code == OP_CONCAT || op->code == OP_SCATTER_ADD;
+    }
+}
+
+static KExpr *axis(LowerRegion *r, const Nest *nest, int i) { return kexpr_var(r->lower->program, nest->axes[i].var); }
+static KExpr *index_of(LowerRegion *r, int64_t n) { return kexpr_index(r->lower->program, n); }
+
+static NestReduction *add_reduction(LowerRegion *r, Nest *nest, const Value *result, ReduceKind kind, KExpr *expr) {
+    KProgram *p = r->lower->program;
+    NestReduction *reduction = &nest->reductions[nest->reduction_count++];
+    const char *name = result->name ? result->name : "sum";
+    KBase base = lower_base(result->type->dtype);
+    reduction->kind = kind;
+    reduction->expr = expr;
+    reduction->result = kvar_new(p, r->kernel, name, (KType){base, 1}, true);
+    r->var[result->id] = reduction->result;
+    r->home[result->id] = nest;
+    return reduction;
+}
+
+/* ---- reductions over axes */
+static void root_reduce(LowerRegion *r, const Op *op) {
+    const Value *input = op->inputs[0], *result = op->results[0];
+    bool reduced[MAX_RANK] = {false};
+    if (op->code == OP_ARGMAX)
+        reduced[op->attr.axis] = true;
+    else
+        for (int i = 0; i < op->attr.reduce.over.count; i++)
+            reduced[op->attr.reduce.over.axes[i]] = true;
+    Nest *nest = lower_nest(r, op, result->type);
+    KExpr *index[MAX_RANK];
+    int parallel = 0;
+    for (int i = 0; i < input->type->rank; i++) {
+        if (reduced[i]) {
+            lower_add_axis(r, nest, input->type->dims[i].batch ? "m" : "k", input->type->dims[i], true);
+            index[i] = axis(r, nest, nest->axis_count - 1);
+        } else
+            index[i] = axis(r, nest, parallel++);
+    }
+    KExpr *expr = lower_expr(r, nest, input, index);
+    NestReduction *reduction =
+        add_reduction(r, nest, result, op->code == OP_ARGMAX ? REDUCE_MAX : op->attr.reduce.kind, expr);
+    reduction->argument = op->code == OP_ARGMAX;
+}
+
+/* ---- contractions */
+static KExpr *affine(LowerRegion *r, const Nest *nest, const AffineIndex *a, int axis_count) {
+    KProgram *p = r->lower->program;
+    KExpr *sum = index_of(r, a->constant);
+    for (int i = 0; i < axis_count; i++)
+        if (a->coefficient[i])
+            sum = kexpr_binary(p, '+', sum, kexpr_binary(p, '*', axis(r, nest, i), index_of(r, a->coefficient[i])));
+    return sum;
+}
+
+/* Smallest and largest value of the numerator. */
+static void affine_range(const Contraction *c, const AffineIndex *a, int64_t *low, int64_t *high) {
+    *low = *high = a->constant;
+    for (int i = 0; i < c->axis_count; i++) {
+        int64_t reach = a->coefficient[i] * (c->extent[i].n - 1);
+        *(reach < 0 ? low : high) += reach;
+    }
+}
+
+/* A kernel that copies the operand into a buffer indexed by the numerator - low, zeros where there is no element. */
+static KBuffer *halo(LowerRegion *outer, const Op *op, int input, const Contraction *c, AffineIndex *access, int rank) {
+    Lower *lower = outer->lower;
+    KProgram *p = lower->program;
+    const Value *value = op->inputs[input];
+    Dim dims[MAX_RANK];
+    int64_t low[MAX_RANK], high;
+    for (int i = 0; i < rank; i++) {
+        low[i] = 0;
+        dims[i] = value->type->dims[i];
+        if (access[i].may_miss) {
+            affine_range(c, &access[i], &low[i], &high);
+            dims[i] = dim_static(high - low[i] + 1);
+        }
+    }
+    KBuffer *padded = kbuffer_new(p, SPACE_ARENA, lower_name(lower, op->layer, "padded"), lower_base(value->type->dtype), rank, dims);
+    padded->sequence = lower->sequence;
+    padded->layer = op->layer;
+    LowerRegion inner = *outer;
+    inner.kernel = lower_kernel(lower, op, "pad");
+    KKernel *last = outer->kernel; /* the copy comes first */
+    lower->sequence->kernels[lower->sequence->count - 1] = last;
+    lower->sequence->kernels[lower->sequence->count - 2] = inner.kernel;
+    const Type *space = type_get((Module *)p->module, value->type->dtype, rank, dims);
+    Nest *nest = lower_nest(&inner, op, space);
+    KExpr *index[MAX_RANK], *place[MAX_RANK], *inside = NULL;
+    for (int i = 0; i < rank; i++) {
+        place[i] = index[i] = axis(&inner, nest, i);
+        if (!access[i].may_miss)
+            continue;
+        KExpr *extent = kexpr_dim(p, value->type->dims[i]), *step = index_of(outer, access[i].divisor);
+        KExpr *moved = kexpr_binary(p, '+', index[i], index_of(outer, low[i]));
+        KExpr *positive = kexpr_binary(p, 'M', moved, index_of(outer, 0));
+        KExpr *quotient = kexpr_binary(p, '/', positive, step);
+        KExpr *test = kexpr_fn(p, FN_and, kexpr_fn(p, FN_ge, moved, index_of(outer, 0), NULL),
+                               kexpr_fn(p, FN_lt, quotient, extent, NULL), NULL);
+        if (access[i].divisor > 1)
+            test = kexpr_fn(p, FN_and, test, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, step), index_of(outer, 0), NULL), NULL);
+        inside = inside ? kexpr_fn(p, FN_and, inside, test, NULL) : test;
+        place[i] = kexpr_binary(p, 'm', quotient, kexpr_binary(p, '-', extent, index_of(outer, 1)));
+        access[i].constant -= low[i];
+        access[i].divisor = 1;
+    }
+    KExpr *read = lower_expr(&inner, nest, value, place);
+    KVar *var = kvar_new(p, inner.kernel, "v", read->type, false);
+    kstmt_add(nest->epilogue, kstmt_let(p, var, kexpr_fn(p, FN_select, inside, read, kexpr_number(p, read->type.base, 0))));
+    kstmt_add(nest->epilogue, kstmt_store(p, padded, index, rank, kexpr_var(p, var), NULL));
+    inner.kernel->work = type_count(space, p->module->batch_max);
+    return padded;
+}
+
+static KExpr *operand(LowerRegion *r, Nest *nest, const Op *op, int input, const Contraction *c, KBuffer *padded, const AffineIndex *access, int rank) {
+    KExpr *index[MAX_RANK];
+    for (int i = 0; i < rank; i++)
+        index[i] = affine(r, nest, &access[i], c->axis_count);
+    return padded ? kexpr_load(r->lower->program, padded, index, rank) : lower_expr(r, nest, op->inputs[input], index);
+}
+
+static bool any_miss(const AffineIndex *access, int rank) {
+    for (int i = 0; i < rank; i++)
+        if (access[i].may_miss)
+            return true;
+    return false;
+}
+
+static void root_contract(LowerRegion *r, const Op *op) {
+    Contraction c = contraction_of(op);
+    KBuffer *a_padded = any_miss(c.a, c.a_rank) ? halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
+    KBuffer *b_padded = any_miss(c.b, c.b_rank) ? halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
+    Nest *nest = lower_nest(r, op, op->results[0]->type);
+    for (int i = c.out_rank; i < c.axis_count; i++)
+        lower_add_axis(r, nest, c.extent[i].batch ? "m" : "k", c.extent[i], true);
+    KExpr *a = operand(r, nest, op, 0, &c, a_padded, c.a, c.a_rank);
+    KExpr *b = operand(r, nest, op, 1, &c, b_padded, c.b, c.b_rank);
+    add_reduction(r, nest, op->results[0], REDUCE_SUM, kexpr_fn(r->lower->program, FN_mul, a, b, NULL));
+}
+
+/* ---- windows */
+/* Index of the input cell for output cell o and window cell k along spatial axis s: o * stride + k * dilation - low. */
+static KExpr *window_cell(LowerRegion *r, const WindowAttr *w, int s, KExpr *o, KExpr *k) {
+    KProgram *p = r->lower->program;
+    KExpr *cell = kexpr_binary(p, '+', kexpr_binary(p, '*', o, index_of(r, w->stride[s])), kexpr_binary(p, '*', k, index_of(r, w->dilation[s])));
+    return kexpr_binary(p, '-', cell, index_of(r, w->low[s]));
+}
+
+static KExpr *and_also(KProgram *p, KExpr *a, KExpr *b) { return a ? kexpr_fn(p, FN_and, a, b, NULL) : b; }
+
+/* pool of x over its windows; with `argument` the number of the first largest cell of each window */
+static Nest *pool_nest(LowerRegion *r, const Op *op, const Value *x, const Type *out, const WindowAttr *w, KExpr **guard, KExpr **expr) {
+    KProgram *p = r->lower->program;
+    static const char *const names[] = {"ky", "kx", "kz"};
+    Nest *nest = lower_nest(r, op, out);
+    KExpr *index[MAX_RANK];
+    index[0] = axis(r, nest, 0);
+    index[w->spatial + 1] = axis(r, nest, w->spatial + 1);
+    *guard = NULL;
+    for (int s = 0; s < w->spatial; s++) {
+        lower_add_axis(r, nest, names[s], dim_static(w->size[s]), true);
+        KExpr *cell = window_cell(r, w, s, axis(r, nest, s + 1), axis(r, nest, nest->axis_count - 1));
+        if (w->low[s] || w->high[s]) {
+            KExpr *extent = kexpr_dim(p, x->type->dims[s + 1]);
+            *guard = and_also(p, *guard, kexpr_fn(p, FN_ge, cell, index_of(r, 0), NULL));
+            *guard = and_also(p, *guard, kexpr_fn(p, FN_lt, cell, extent, NULL));
+            cell = kexpr_binary(p, 'm', kexpr_binary(p, 'M', cell, index_of(r, 0)), kexpr_binary(p, '-', extent, index_of(r, 1)));
+        }
+        index[s + 1] = cell;
+    }
+    *expr = lower_expr(r, nest, x, index);
+    return nest;
+}
+
+static void root_pool(LowerRegion *r, const Op *op) {
+    KExpr *guard, *expr;
+    const WindowAttr *w = &op->attr.window;
+    Nest *nest = pool_nest(r, op, op->inputs[0], op->results[0]->type, w, &guard, &expr);
+    add_reduction(r, nest, op->results[0], w->kind, expr)->guard = guard;
+}
+
+/* A kernel of its own that finds the first largest cell of each window of max pooling. */
+static KBuffer *argmax_of_windows(LowerRegion *outer, const Op *op) {
+    Lower *lower = outer->lower;
+    KProgram *p = lower->program;
+    const Type *out = op->inputs[1]->type;
+    KBuffer *place = kbuffer_new(p, SPACE_ARENA, lower_name(lower, op->layer, "argmax"), KBASE_I32, out->rank, out->dims);
+    place->sequence = lower->sequence;
+    place->layer = op->layer;
+    LowerRegion inner = *outer;
+    inner.kernel = lower_kernel(lower, op, "argmax");
+    lower->sequence->kernels[lower->sequence->count - 1] = outer->kernel;
+    lower->sequence->kernels[lower->sequence->count - 2] = inner.kernel;
+    KExpr *guard, *expr, *index[MAX_RANK];
+    Nest *nest = pool_nest(&inner, op, op->inputs[0], out, &op->attr.window, &guard, &expr);
+    NestReduction *reduction = &nest->reductions[nest->reduction_count++];
+    *reduction = (NestReduction){.kind = REDUCE_MAX, .expr = expr, .guard = guard, .argument = true};
+    reduction->result = kvar_new(p, inner.kernel, "place", (KType){KBASE_I32, 1}, true);
+    for (int i = 0; i < out->rank; i++)
+        index[i] = axis(&inner, nest, i);
+    kstmt_add(nest->epilogue, kstmt_store(p, place, index, out->rank, kexpr_var(p, reduction->result), NULL));
+    inner.kernel->work = type_count(out, p->module->batch_max) * 4;
+    return place;
+}
+
+/* dx[i] = sum over window cells k of g[o] where o * stride + k * dilation - low == i; max: only where k is o's argmax */
+static void root_pool_grad(LowerRegion *r, const Op *op) {
+    KProgram *p = r->lower->program;
+    static const char *const names[] = {"ky", "kx", "kz"};
+    const WindowAttr *w = &op->attr.window;
+    const Value *g = op->inputs[1];
+    KBuffer *place = w->kind == REDUCE_SUM ? NULL : argmax_of_windows(r, op);
+    Nest *nest = lower_nest(r, op, op->results[0]->type);
+    KExpr *index[MAX_RANK], *guard = NULL, *number = index_of(r, 0);
+    index[0] = axis(r, nest, 0);
+    index[w->spatial + 1] = axis(r, nest, w->spatial + 1);
+    for (int s = 0; s < w->spatial; s++) {
+        lower_add_axis(r, nest, names[s], dim_static(w->size[s]), true);
+        KExpr *k = axis(r, nest, nest->axis_count - 1), *stride = index_of(r, w->stride[s]);
+        KExpr *from = kexpr_binary(p, '-', kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])),
+                                   kexpr_binary(p, '*', k, index_of(r, w->dilation[s])));
+        KExpr *positive = kexpr_binary(p, 'M', from, index_of(r, 0)), *o = kexpr_binary(p, '/', positive, stride);
+        KExpr *extent = kexpr_dim(p, g->type->dims[s + 1]);
+        guard = and_also(p, guard, kexpr_fn(p, FN_ge, from, index_of(r, 0), NULL));
+        guard = and_also(p, guard, kexpr_fn(p, FN_lt, o, extent, NULL));
+        if (w->stride[s] > 1)
+            guard = and_also(p, guard, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, stride), index_of(r, 0), NULL));
+        index[s + 1] = kexpr_binary(p, 'm', o, kexpr_binary(p, '-', extent, index_of(r, 1)));
+        number = kexpr_binary(p, '+', kexpr_binary(p, '*', number, index_of(r, w->size[s])), k);
+    }
+    KExpr *expr = lower_expr(r, nest, g, index);
+    if (place) {
+        KExpr *winner = kexpr_load(p, place, index, place->rank);
+        KExpr *mine = kexpr_fn(p, FN_eq, winner, kexpr_cast(p, KBASE_I32, number), NULL);
+        expr = kexpr_fn(p, FN_select, mine, expr, kexpr_number(p, KBASE_F32, 0));
+    }
+    add_reduction(r, nest, op->results[0], REDUCE_SUM, expr)->guard = guard;
+}
+
+/* ---- concatenation: a nest per operand, each into its part of the result */
+static void root_concat(LowerRegion *r, const Op *op) {
+    KProgram *p = r->lower->program;
+    const Value *result = op->results[0];
+    KBuffer *buffer = r->wanted[result->id];
+    if (!buffer)
+        buffer = kbuffer_local(p, r->kernel, SPACE_LOCAL, "joined", lower_base(result->type->dtype), result->type->rank, result->type->dims);
+    int64_t offset = 0;
+    for (int i = 0; i < op->input_count; i++) {
+        const Value *part = op->inputs[i];
+        Nest *nest = lower_nest(r, op, part->type);
+        KExpr *from[MAX_RANK], *to[MAX_RANK];
+        for (int k = 0; k < part->type->rank; k++)
+            from[k] = to[k] = axis(r, nest, k);
+        to[op->attr.axis] = kexpr_binary(p, '+', to[op->attr.axis], index_of(r, offset));
+        KExpr *value = lower_expr(r, nest, part, from);
+        KVar *var = kvar_new(p, r->kernel, "v", value->type, false);
+        kstmt_add(nest->epilogue, kstmt_let(p, var, value));
+        kstmt_add(nest->epilogue, kstmt_store(p, buffer, to, part->type->rank, kexpr_var(p, var), NULL));
+        offset += part->type->dims[op->attr.axis].n;
+    }
+    r->memory[result->id] = buffer;
+}
+
+/* table[n, rest] = sum over ids i with ids[i] == n of rows[i, rest] */
+static void root_scatter_add(LowerRegion *r, const Op *op) {
+    KProgram *p = r->lower->program;
+    const Value *ids = op->inputs[0], *rows = op->inputs[1], *table = op->results[0];
+    Nest *nest = lower_nest(r, op, table->type);
+    KExpr *index[MAX_RANK];
+    int n = ids->type->rank;
+    for (int i = 0; i < n; i++) {
+        lower_add_axis(r, nest, ids->type->dims[i].batch ? "m" : "k", ids->type->dims[i], true);
+        index[i] = axis(r, nest, nest->axis_count - 1);
+    }
+    for (int i = 1; i < table->type->rank; i++)
+        index[n + i - 1] = axis(r, nest, i);
+    KExpr *id = kexpr_cast(p, KBASE_INDEX, lower_expr(r, nest, ids, index));
+    id = kexpr_binary(p, 'm', kexpr_binary(p, 'M', id, index_of(r, 0)), index_of(r, table->type->dims[0].n - 1));
+    KExpr *mine = kexpr_fn(p, FN_eq, id, axis(r, nest, 0), NULL);
+    KExpr *row = lower_expr(r, nest, rows, index);
+    add_reduction(r, nest, table, REDUCE_SUM, kexpr_fn(p, FN_select, mine, row, kexpr_number(p, KBASE_F32, 0)));
+}
+
+void lower_root(LowerRegion *r, const Op *op) {
+    if (op->code == OP_REDUCE || op->code == OP_ARGMAX)
+        root_reduce(r, op);
+    else if (op->code == OP_POOL)
+        root_pool(r, op);
+    else if (op->code == OP_POOL_GRAD)
+        root_pool_grad(r, op);
+    else if (op->code == OP_CONCAT)
+        root_concat(r, op);
+    else if (op->code == OP_SCATTER_ADD)
+        root_scatter_add(r, op);
+    else
+        root_contract(r, op);
+}

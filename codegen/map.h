@@ -1,0 +1,48 @@
+/* From nests to statements. map_cpu: register tiles over vectors, loops, one parallel loop. map_gpu: grid and threads. */
+#ifndef NNC_CODEGEN_MAP_H
+#define NNC_CODEGEN_MAP_H
+#include "codegen/kir.h"
+#include "codegen/nest.h"
+
+/* Fills kernel->body of every kernel. false with an error in the program's diag. */
+bool map_cpu(KProgram *);
+
+/* ---- inside the room: one instance of a nest's expressions at a place (codegen/vectorise.c) */
+typedef struct {
+    KVar *from;
+    KExpr *to;
+} MapBinding;
+
+typedef struct {
+    KProgram *program;
+    KKernel *kernel;
+    const Nest *nest;
+    KVar *vector;       /* the axis on the lanes; NULL: scalar code */
+    int lanes;
+    KExpr *count;       /* lanes that exist; NULL: all */
+    KExpr *rows_from;   /* kernels over rows: local buffers hold rows from here on; NULL otherwise */
+    MapBinding *bound;  /* axes and variables of the nest: what stands for them here */
+    int bound_count, bound_capacity;
+    KStmt *out;         /* statements go here */
+    MapBinding *loaded; /* loads already in a variable (from: the variable, to: the load) */
+    int loaded_count, loaded_capacity;
+    bool failed;        /* cannot be done on lanes */
+} MapPlace;
+
+void map_bind(MapPlace *, KVar *, KExpr *);
+/* The expression at this place: a vector if it depends on the vector axis, else a scalar. Loads become variables. */
+KExpr *map_value(MapPlace *, const KExpr *);
+/* An index expression at this place (lane 0). */
+KExpr *map_index(MapPlace *, const KExpr *);
+void map_store(MapPlace *, const KStmt *store);
+/* Lets and stores of the epilogue. */
+void map_epilogue(MapPlace *, const KStmt *block);
+
+/* One nest over given ranges of its axes: appends to `out`. `parallel`: the outermost loop may be shared by threads. */
+typedef struct {
+    KProgram *program;
+    KKernel *kernel;
+    KExpr *rows_from, *rows_to; /* range of axis 0 in a kernel over rows; NULL: all */
+} MapNest;
+bool map_nest_tiles(const MapNest *, const Nest *, bool parallel, KStmt *out);
+#endif

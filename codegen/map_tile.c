@@ -1,0 +1,547 @@
+/* Register tiles: a nest as loops around a block of `rows` x `vectors` accumulators that are named vector variables.
+ *
+ * The vector axis was chosen by layout. The row axis is a parallel axis that the vector operand does not depend on: each of
+ * its elements is broadcast to all vectors of the tile. Sizes follow from the exact extents and the number of registers,
+ * so that no test is left in the loops; what does not divide gets a tile of its own. */
+#include "codegen/map.h"
+#include <math.h>
+
+enum { MAX_TILE = 32, MAX_REDUCTIONS = 4 };
+typedef enum { LOOP_AXIS, LOOP_PANELS, LOOP_ROWS } LoopKind;
+
+typedef struct {
+    const MapNest *m;
+    const Nest *nest;
+    KProgram *p;
+    int vector, lanes;        /* axis on the lanes or -1 */
+    int row, rows;            /* row axis or -1, rows of a tile */
+    int row2, rows2;          /* a second row axis, taken whole */
+    int vectors;              /* of a full tile */
+    LoopKind order[NEST_MAX_AXES + 2];
+    int order_axis[NEST_MAX_AXES + 2], order_count;
+    bool parallel;
+    /* the tile being written */
+    KExpr *base[NEST_MAX_AXES];
+    int tile_rows, tile_vectors;
+    KExpr *tile_count;        /* lanes of its last vector; NULL: all */
+    bool failed;
+} Tiles;
+
+/* ---- choosing */
+static bool depends(const KExpr *e, const KVar *var) { return kexpr_uses(e, var); }
+
+/* A load in e that depends on the vector axis and not on `var` is used by every row. */
+static bool shares_vectors(const KExpr *e, const KVar *vector, const KVar *var) {
+    switch (e->kind) {
+    case KE_LOAD: return depends(e, vector) && !depends(e, var);
+    case KE_FN:
+        for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++)
+            if (shares_vectors(e->fn.args[i], vector, var))
+                return true;
+        return false;
+    case KE_CAST: return shares_vectors(e->operand, vector, var);
+    default: return false;
+    }
+}
+
+static bool may_be_rows(const Tiles *t, int axis) {
+    if (axis == t->vector || t->nest->axes[axis].reduce || !t->nest->reduction_count || t->vector < 0)
+        return false;
+    for (int i = 0; i < t->nest->reduction_count; i++)
+        if (!shares_vectors(t->nest->reductions[i].expr, t->nest->axes[t->vector].var, t->nest->axes[axis].var))
+            return false;
+    return true;
+}
+
+static int64_t extent_at_most(const Tiles *t, int axis) {
+    return dim_size(t->nest->axes[axis].extent, t->p->module->batch_max);
+}
+
+/* Accumulators that fit beside operands. */
+static int budget(const Tiles *t) {
+    int all = t->p->isa.registers >= 32 ? 28 : 12;
+    return t->nest->reduction_count > 1 ? all / t->nest->reduction_count : all;
+}
+
+static int choose_vectors(int64_t whole_vectors, int most) {
+    for (int c = 2; c <= 4 && c <= most; c++)
+        if (whole_vectors % c == 0)
+            return c;
+    return 1;
+}
+
+/* Rows per tile: a divisor that fills 8 or more accumulators, 16 preferred; else an even split. */
+static int choose_rows(int64_t extent, int vectors, int most) {
+    int limit = most / vectors, best = 0;
+    if (limit > MAX_TILE)
+        limit = MAX_TILE;
+    for (int r = 1; r <= limit; r++)
+        if (extent % r == 0 && (r * vectors <= 16 || best * vectors < 8))
+            best = r;
+    if (best * vectors >= 8 || best == extent)
+        return best;
+    int preferred = 16 / vectors < limit ? 16 / vectors : limit;
+    if (extent < preferred)
+        return (int)extent;
+    int64_t tiles = (extent + preferred - 1) / preferred;
+    return (int)((extent + tiles - 1) / tiles);
+}
+
+static void choose_tile(Tiles *t) {
+    const Nest *nest = t->nest;
+    t->row = t->row2 = -1;
+    t->rows = t->rows2 = t->vectors = 1;
+    bool reduces_lanes = t->vector >= 0 && nest->axes[t->vector].reduce;
+    if (t->vector >= 0 && !reduces_lanes && nest->reduction_count) {
+        int64_t extent = extent_at_most(t, t->vector), whole = extent / t->lanes;
+        if (nest->axes[t->vector].extent.batch)
+            t->vectors = extent > t->lanes ? 2 : 1;
+        else if (whole < 4 && extent % t->lanes)
+            t->vectors = (int)whole + 1; /* one panel, its last vector partial */
+        else if (whole)
+            t->vectors = choose_vectors(whole, budget(t));
+    }
+    for (int axis = 0; axis < nest->parallel_count; axis++)
+        if (may_be_rows(t, axis) && extent_at_most(t, axis) > 1 &&
+            (t->row < 0 || extent_at_most(t, axis) > extent_at_most(t, t->row)))
+            t->row = axis;
+    if (t->row >= 0)
+        t->rows = choose_rows(extent_at_most(t, t->row), t->vectors, budget(t));
+    for (int axis = 0; axis < nest->parallel_count && t->row >= 0 && t->rows * t->vectors < 8; axis++)
+        if (axis != t->row && may_be_rows(t, axis) && !nest->axes[axis].extent.batch && extent_at_most(t, axis) > 1 &&
+            extent_at_most(t, axis) * t->rows * t->vectors <= budget(t) && t->row2 < 0) {
+            t->row2 = axis;
+            t->rows2 = (int)extent_at_most(t, axis);
+        }
+}
+
+/* Whole vectors in panels, and what is left of the vector axis. */
+static int64_t panel_end(const Tiles *t) {
+    int64_t extent = extent_at_most(t, t->vector), panel = (int64_t)t->vectors * t->lanes;
+    if (extent < panel)
+        return 0;
+    return extent / panel * panel;
+}
+
+static void add_loop(Tiles *t, LoopKind kind, int axis) {
+    t->order[t->order_count] = kind;
+    t->order_axis[t->order_count++] = axis;
+}
+
+static void choose_order(Tiles *t) {
+    const Nest *nest = t->nest;
+    bool panels = t->vector >= 0 && !nest->axes[t->vector].reduce;
+    for (int i = 0; i < nest->parallel_count; i++) {
+        if (i == t->row || i == t->row2 || (panels && i == t->vector))
+            continue;
+        if (dim_equal(nest->axes[i].extent, dim_static(1)))
+            t->base[i] = kexpr_index(t->p, 0);
+        else
+            add_loop(t, LOOP_AXIS, i);
+    }
+    if (!panels || t->row < 0) {
+        if (t->row >= 0)
+            add_loop(t, LOOP_ROWS, t->row);
+        if (panels)
+            add_loop(t, LOOP_PANELS, t->vector);
+        return;
+    }
+    int64_t panel = (int64_t)t->vectors * t->lanes;
+    int64_t panel_count = (extent_at_most(t, t->vector) + panel - 1) / panel;
+    int64_t row_tiles = (extent_at_most(t, t->row) + t->rows - 1) / t->rows;
+    bool panels_outside = panel_count >= 4 || panel_count >= row_tiles;
+    add_loop(t, panels_outside ? LOOP_PANELS : LOOP_ROWS, panels_outside ? t->vector : t->row);
+    add_loop(t, panels_outside ? LOOP_ROWS : LOOP_PANELS, panels_outside ? t->row : t->vector);
+}
+
+/* ---- one tile */
+static double identity(ReduceKind kind) {
+    return kind == REDUCE_SUM ? 0 : kind == REDUCE_MAX ? -(double)INFINITY : (double)INFINITY;
+}
+
+typedef struct {
+    KVar *sum[MAX_REDUCTIONS][MAX_TILE], *place[MAX_REDUCTIONS][MAX_TILE];
+    MapBinding *loaded;
+    int loaded_count, loaded_capacity;
+} Accumulators;
+
+static int cell(const Tiles *t, int row, int vector) { return row * t->tile_vectors + vector; }
+static int all_rows(const Tiles *t) { return t->tile_rows * t->rows2; }
+
+/* The place of row `row` and vector `vector` of the tile; reduce axes are bound by the caller. */
+static MapPlace place_at(const Tiles *t, const Accumulators *a, int row, int vector, KStmt *out) {
+    KProgram *p = t->p;
+    MapPlace place = {.program = p, .kernel = t->m->kernel, .nest = t->nest, .lanes = t->lanes, .out = out};
+    place.rows_from = t->m->rows_from;
+    if (t->vector >= 0)
+        place.vector = t->nest->axes[t->vector].var;
+    if (vector == t->tile_vectors - 1)
+        place.count = t->tile_count;
+    place.loaded = a->loaded;
+    place.loaded_count = a->loaded_count;
+    place.loaded_capacity = a->loaded_capacity;
+    for (int i = 0; i < t->nest->axis_count; i++) {
+        if (!t->base[i])
+            continue;
+        int64_t offset = i == t->vector && !t->nest->axes[i].reduce ? (int64_t)vector * t->lanes
+                         : i == t->row                              ? row / t->rows2
+                         : i == t->row2                             ? row % t->rows2
+                                                                    : 0;
+        map_bind(&place, t->nest->axes[i].var, kexpr_binary(p, '+', t->base[i], kexpr_index(p, offset)));
+    }
+    return place;
+}
+
+static void keep_loaded(Tiles *t, Accumulators *a, const MapPlace *place) {
+    a->loaded = place->loaded;
+    a->loaded_count = place->loaded_count;
+    a->loaded_capacity = place->loaded_capacity;
+    t->failed = t->failed || place->failed;
+}
+
+static void forget_loaded(Accumulators *a) { a->loaded = NULL, a->loaded_count = a->loaded_capacity = 0; }
+
+static void declare_accumulators(Tiles *t, Accumulators *a, KStmt *out) {
+    KProgram *p = t->p;
+    bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
+    int lanes = t->vector >= 0 ? t->lanes : 1;
+    for (int r = 0; r < t->nest->reduction_count; r++) {
+        const NestReduction *reduction = &t->nest->reductions[r];
+        KBase base = reduction->argument ? KBASE_F32 : reduction->result->type.base;
+        if (reduction->argument && across)
+            t->failed = true;
+        for (int c = 0; c < all_rows(t) * t->tile_vectors; c++) {
+            KExpr *start = kexpr_number(p, base, identity(reduction->kind));
+            a->sum[r][c] = kvar_new(p, t->m->kernel, reduction->argument ? "best" : reduction->result->name, (KType){base, lanes}, true);
+            kstmt_add(out, kstmt_let(p, a->sum[r][c], lanes > 1 ? kexpr_splat(p, start, lanes) : start));
+            if (!reduction->argument)
+                continue;
+            start = kexpr_number(p, KBASE_I32, 0);
+            a->place[r][c] = kvar_new(p, t->m->kernel, reduction->result->name, (KType){KBASE_I32, lanes}, true);
+            kstmt_add(out, kstmt_let(p, a->place[r][c], lanes > 1 ? kexpr_splat(p, start, lanes) : start));
+        }
+    }
+}
+
+/* Number of this cell among the reduced ones, row-major. */
+static KExpr *reduced_place(Tiles *t, MapPlace *place) {
+    KProgram *p = t->p;
+    KExpr *linear = kexpr_index(p, 0);
+    for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++) {
+        linear = kexpr_binary(p, '*', linear, kexpr_dim(p, t->nest->axes[i].extent));
+        linear = kexpr_binary(p, '+', linear, map_index(place, kexpr_var(p, t->nest->axes[i].var)));
+    }
+    return kexpr_cast(p, KBASE_I32, linear);
+}
+
+static KExpr *as_lanes(KProgram *p, KExpr *e, int lanes) { return e->type.lanes < lanes ? kexpr_splat(p, e, lanes) : e; }
+
+static void accumulate(Tiles *t, Accumulators *a, int r, int c, MapPlace *place, KExpr *mask) {
+    KProgram *p = t->p;
+    const NestReduction *reduction = &t->nest->reductions[r];
+    int lanes = t->vector >= 0 ? t->lanes : 1;
+    KExpr *value = map_value(place, reduction->expr), *sum = kexpr_var(p, a->sum[r][c]);
+    KExpr *guard = reduction->guard ? map_value(place, reduction->guard) : NULL;
+    if (mask)
+        guard = guard ? kexpr_fn(p, FN_and, mask, guard, NULL) : mask;
+    if (reduction->argument) {
+        KExpr *better = kexpr_fn(p, FN_gt, value, sum, NULL);
+        if (guard)
+            better = kexpr_fn(p, FN_and, guard, better, NULL);
+        better = as_lanes(p, better, lanes);
+        KVar *test = kvar_new(p, t->m->kernel, "better", better->type, false);
+        kstmt_add(place->out, kstmt_let(p, test, better));
+        KExpr *number = as_lanes(p, reduced_place(t, place), lanes);
+        kstmt_add(place->out, kstmt_set(p, a->place[r][c], kexpr_fn(p, FN_select, kexpr_var(p, test), number, kexpr_var(p, a->place[r][c]))));
+        kstmt_add(place->out, kstmt_set(p, a->sum[r][c], kexpr_fn(p, FN_select, kexpr_var(p, test), as_lanes(p, value, lanes), sum)));
+        return;
+    }
+    if (guard)
+        value = kexpr_fn(p, FN_select, guard, value, kexpr_number(p, value->type.base, identity(reduction->kind)));
+    ScalarFn fn = reduction->kind == REDUCE_SUM ? FN_add : reduction->kind == REDUCE_MAX ? FN_max : FN_min;
+    kstmt_add(place->out, kstmt_set(p, a->sum[r][c], as_lanes(p, kexpr_fn(p, fn, value, sum, NULL), lanes)));
+}
+
+static void reduce_body(Tiles *t, Accumulators *a, KExpr *const *reduce_index, KExpr *count, KStmt *out) {
+    KProgram *p = t->p;
+    bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
+    forget_loaded(a);
+    for (int row = 0; row < all_rows(t); row++)
+        for (int v = 0; v < t->tile_vectors; v++) {
+            MapPlace place = place_at(t, a, row, v, out);
+            for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++)
+                map_bind(&place, t->nest->axes[i].var, reduce_index[i]);
+            KExpr *mask = NULL;
+            if (across && count) {
+                place.count = count;
+                KExpr *lanes = ARENA_NEW(p->arena, KExpr);
+                *lanes = (KExpr){.kind = KE_LANES, .type = {KBASE_I32, t->lanes}};
+                mask = kexpr_fn(p, FN_lt, lanes, kexpr_splat(p, kexpr_cast(p, KBASE_I32, count), t->lanes), NULL);
+            }
+            for (int r = 0; r < t->nest->reduction_count; r++)
+                accumulate(t, a, r, cell(t, row, v), &place, mask);
+            keep_loaded(t, a, &place);
+        }
+    forget_loaded(a);
+}
+
+/* Lanes along a reduced axis: whole vectors, then the rest. */
+static void reduce_across(Tiles *t, Accumulators *a, KExpr **index, KStmt *out) {
+    KProgram *p = t->p;
+    const NestAxis *axis = &t->nest->axes[t->vector];
+    KExpr *end = kexpr_dim(p, axis->extent), *lanes = kexpr_index(p, t->lanes);
+    KExpr *whole = kexpr_binary(p, '*', kexpr_binary(p, '/', end, lanes), lanes);
+    int64_t whole_value = 0, end_value = 0;
+    bool constant = kexpr_constant(whole, &whole_value) && kexpr_constant(end, &end_value);
+    if (!constant || whole_value > 0) {
+        KVar *var = kvar_new(p, t->m->kernel, axis->var->name, axis->var->type, false);
+        KStmt *body = kstmt_block(p);
+        index[t->vector] = kexpr_var(p, var);
+        reduce_body(t, a, index, NULL, body);
+        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), whole, t->lanes, body));
+    }
+    if (constant && whole_value == end_value)
+        return;
+    KExpr *rest = kexpr_binary(p, '-', end, whole);
+    KStmt *body = kstmt_block(p);
+    index[t->vector] = whole;
+    reduce_body(t, a, index, rest, body);
+    kstmt_add(out, constant ? body : kstmt_if(p, kexpr_fn(p, FN_gt, rest, kexpr_index(p, 0), NULL), body, NULL));
+}
+
+static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
+    KProgram *p = t->p;
+    if (axis == t->vector)
+        axis++;
+    if (axis >= t->nest->axis_count) {
+        if (t->vector >= 0 && t->nest->axes[t->vector].reduce)
+            reduce_across(t, a, index, out);
+        else
+            reduce_body(t, a, index, NULL, out);
+        return;
+    }
+    if (dim_equal(t->nest->axes[axis].extent, dim_static(1))) {
+        index[axis] = kexpr_index(p, 0);
+        reduce_loops(t, a, axis + 1, index, out);
+        return;
+    }
+    KVar *var = kvar_new(p, t->m->kernel, t->nest->axes[axis].var->name, (KType){KBASE_INDEX, 1}, false);
+    KStmt *body = kstmt_block(p);
+    index[axis] = kexpr_var(p, var);
+    reduce_loops(t, a, axis + 1, index, body);
+    kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), kexpr_dim(p, t->nest->axes[axis].extent), 1, body));
+}
+
+static void finish(Tiles *t, Accumulators *a, KStmt *out) {
+    KProgram *p = t->p;
+    bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
+    forget_loaded(a);
+    for (int v = 0; v < t->tile_vectors; v++)
+        for (int row = 0; row < all_rows(t); row++) {
+            MapPlace place = place_at(t, a, row, v, out);
+            if (across) {
+                place.vector = NULL;
+                place.count = NULL;
+            }
+            for (int r = 0; r < t->nest->reduction_count; r++) {
+                const NestReduction *reduction = &t->nest->reductions[r];
+                KVar *var = (reduction->argument ? a->place : a->sum)[r][cell(t, row, v)];
+                KExpr *value = kexpr_var(p, var);
+                if (across) {
+                    KVar *whole = kvar_new(p, t->m->kernel, reduction->result->name, reduction->result->type, false);
+                    kstmt_add(out, kstmt_let(p, whole, kexpr_across(p, reduction->kind, value)));
+                    value = kexpr_var(p, whole);
+                }
+                map_bind(&place, reduction->result, value);
+            }
+            map_epilogue(&place, t->nest->epilogue);
+            keep_loaded(t, a, &place);
+        }
+}
+
+static void emit_tile(Tiles *t, KStmt *out) {
+    Accumulators *a = ARENA_NEW(t->p->arena, Accumulators);
+    KExpr *index[NEST_MAX_AXES] = {NULL};
+    if (all_rows(t) * t->tile_vectors > MAX_TILE) {
+        t->failed = true;
+        return;
+    }
+    if (t->nest->reduction_count) {
+        declare_accumulators(t, a, out);
+        reduce_loops(t, a, t->nest->parallel_count, index, out);
+    }
+    finish(t, a, out);
+}
+
+/* ---- loops around the tiles */
+static void emit_loops(Tiles *t, int level, KStmt *out);
+
+static KVar *loop_var(Tiles *t, int axis) {
+    return kvar_new(t->p, t->m->kernel, t->nest->axes[axis].var->name, (KType){KBASE_INDEX, 1}, false);
+}
+
+static AxisKind kind_of(const Tiles *t, int level) { return t->parallel && level == 0 ? AXIS_PARALLEL : AXIS_SERIAL; }
+
+static KExpr *axis_from(const Tiles *t, int axis) {
+    return axis == 0 && t->m->rows_from ? t->m->rows_from : kexpr_index(t->p, 0);
+}
+static KExpr *axis_to(const Tiles *t, int axis) {
+    return axis == 0 && t->m->rows_to ? t->m->rows_to : kexpr_dim(t->p, t->nest->axes[axis].extent);
+}
+
+static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
+    KProgram *p = t->p;
+    KVar *var = loop_var(t, axis);
+    KStmt *body = kstmt_block(p);
+    t->base[axis] = kexpr_var(p, var);
+    emit_loops(t, level + 1, body);
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), axis_to(t, axis), 1, body));
+}
+
+/* Samples on the lanes: the program's own memory is padded to whole vectors, what is the caller's is read in part. */
+static void loop_batch_panels(Tiles *t, int level, int axis, KStmt *out) {
+    KProgram *p = t->p;
+    KVar *var = loop_var(t, axis);
+    KStmt *body = kstmt_block(p);
+    t->base[axis] = kexpr_var(p, var);
+    t->tile_vectors = 1;
+    KExpr *left = kexpr_binary(p, '-', axis_to(t, axis), t->base[axis]);
+    t->tile_count = kexpr_binary(p, 'm', left, kexpr_index(p, t->lanes));
+    emit_loops(t, level + 1, body);
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), axis_to(t, axis), t->lanes, body));
+}
+
+static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
+    KProgram *p = t->p;
+    if (t->nest->axes[axis].extent.batch) {
+        loop_batch_panels(t, level, axis, out);
+        return;
+    }
+    int64_t extent = extent_at_most(t, axis), panel = (int64_t)t->vectors * t->lanes, end = panel_end(t), rest = extent - end;
+    KExpr *partial = rest % t->lanes ? kexpr_index(p, rest % t->lanes) : NULL;
+    int rest_vectors = (int)((rest + t->lanes - 1) / t->lanes);
+    if (end == 0) { /* a single panel */
+        t->base[axis] = kexpr_index(p, 0);
+        t->tile_vectors = rest_vectors;
+        t->tile_count = partial;
+        emit_loops(t, level + 1, out);
+        return;
+    }
+    KVar *var = loop_var(t, axis);
+    KStmt *body = kstmt_block(p);
+    t->base[axis] = kexpr_var(p, var);
+    t->tile_vectors = t->vectors;
+    t->tile_count = NULL;
+    emit_loops(t, level + 1, body);
+    if (!rest) {
+        kstmt_add(out, kstmt_for(p, var, kind_of(t, level), kexpr_index(p, 0), kexpr_index(p, end), panel, body));
+        return;
+    }
+    KStmt *tail = kstmt_block(p);
+    t->base[axis] = kexpr_index(p, end);
+    t->tile_vectors = rest_vectors;
+    t->tile_count = partial;
+    emit_loops(t, level + 1, tail);
+    if (kind_of(t, level) == AXIS_SERIAL) {
+        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, end), panel, body));
+        kstmt_add(out, tail);
+        return;
+    }
+    KStmt *either = kstmt_block(p); /* the rest is one more unit to share */
+    kstmt_add(either, kstmt_if(p, kexpr_fn(p, FN_lt, kexpr_var(p, var), kexpr_index(p, end), NULL), body, tail));
+    kstmt_add(out, kstmt_for(p, var, AXIS_PARALLEL, kexpr_index(p, 0), kexpr_index(p, end + panel), panel, either));
+}
+
+/* Whole row tiles, then what is left: a tile of its own, or row by row where the batch decides. */
+static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
+    KProgram *p = t->p;
+    bool dynamic = t->nest->axes[axis].extent.batch;
+    int64_t extent = extent_at_most(t, axis);
+    KExpr *from = axis_from(t, axis), *to = axis_to(t, axis), *step = kexpr_index(p, t->rows);
+    KVar *var = loop_var(t, axis);
+    KStmt *body = kstmt_block(p), *tail = kstmt_block(p);
+    if (!dynamic && extent == t->rows) {
+        t->base[axis] = from;
+        t->tile_rows = t->rows;
+        emit_loops(t, level + 1, out);
+        return;
+    }
+    t->base[axis] = kexpr_var(p, var);
+    t->tile_rows = t->rows;
+    emit_loops(t, level + 1, body);
+    if (!dynamic && extent % t->rows == 0) {
+        kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, t->rows, body));
+        return;
+    }
+    KExpr *whole = kexpr_binary(p, '*', kexpr_binary(p, '/', kexpr_binary(p, '-', to, from), step), step);
+    whole = kexpr_binary(p, '+', from, whole);
+    bool shared = kind_of(t, level) == AXIS_PARALLEL;
+    if (dynamic && t->rows == 1) {
+        kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, 1, body));
+        return;
+    }
+    if (dynamic) {
+        KVar *one = loop_var(t, axis);
+        KStmt *single = kstmt_block(p);
+        t->base[axis] = kexpr_var(p, one);
+        t->tile_rows = 1;
+        emit_loops(t, level + 1, single);
+        kstmt_add(tail, kstmt_for(p, one, AXIS_SERIAL, shared ? kexpr_var(p, var) : whole, to, 1, single));
+    } else {
+        t->base[axis] = whole;
+        t->tile_rows = (int)(extent % t->rows);
+        emit_loops(t, level + 1, tail);
+    }
+    if (!shared) {
+        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, from, whole, t->rows, body));
+        kstmt_add(out, tail);
+        return;
+    }
+    KStmt *either = kstmt_block(p);
+    KExpr *fits = kexpr_fn(p, FN_le, kexpr_binary(p, '+', kexpr_var(p, var), step), to, NULL);
+    kstmt_add(either, kstmt_if(p, fits, body, tail));
+    kstmt_add(out, kstmt_for(p, var, AXIS_PARALLEL, from, to, t->rows, either));
+}
+
+static void emit_loops(Tiles *t, int level, KStmt *out) {
+    if (t->failed)
+        return;
+    if (level == t->order_count) {
+        emit_tile(t, out);
+        return;
+    }
+    int axis = t->order_axis[level];
+    if (t->order[level] == LOOP_AXIS)
+        loop_axis(t, level, axis, out);
+    else if (t->order[level] == LOOP_PANELS)
+        loop_panels(t, level, axis, out);
+    else
+        loop_rows(t, level, axis, out);
+}
+
+static bool try_tiles(const MapNest *m, const Nest *nest, bool parallel, int vector, KStmt *out) {
+    Tiles t = {.m = m, .nest = nest, .p = m->program, .vector = vector, .parallel = parallel};
+    t.lanes = vector >= 0 ? m->program->isa.lanes : 1;
+    choose_tile(&t);
+    choose_order(&t);
+    t.tile_rows = t.tile_vectors = 1;
+    if (t.row2 >= 0)
+        t.base[t.row2] = kexpr_index(t.p, 0);
+    emit_loops(&t, 0, out);
+    return !t.failed;
+}
+
+bool map_nest_tiles(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
+    KStmt *block = kstmt_block(m->program);
+    if (nest->vector_axis >= 0 && try_tiles(m, nest, parallel, nest->vector_axis, block)) {
+        kstmt_add(out, block);
+        return true;
+    }
+    block = kstmt_block(m->program);
+    if (!try_tiles(m, nest, parallel, -1, block)) {
+        diag_internal(m->program->diag, nest->op ? nest->op->span : (Span){0}, "mapping failed for %s", m->kernel->name);
+        return false;
+    }
+    kstmt_add(out, block);
+    return true;
+}

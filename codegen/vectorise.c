@@ -1,0 +1,233 @@
+/* Expressions of a nest at one place of a tile: axes replaced by loop variables and offsets, the vector axis by lanes.
+ *
+ * What does not depend on the vector axis stays scalar. Loads are given names, one for equal loads, so that a tile reads
+ * each operand once. Where something cannot be done on lanes (an index that is not affine), `failed` is set. */
+#include "codegen/map.h"
+
+void map_bind(MapPlace *place, KVar *from, KExpr *to) {
+    MapBinding binding = {from, to};
+    ARENA_PUSH(place->program->arena, place->bound, place->bound_count, place->bound_capacity, binding);
+}
+
+static KExpr *bound_to(const MapPlace *place, const KVar *var) {
+    for (int i = place->bound_count - 1; i >= 0; i--)
+        if (place->bound[i].from == var)
+            return place->bound[i].to;
+    return NULL;
+}
+
+KExpr *map_index(MapPlace *place, const KExpr *e) {
+    KProgram *p = place->program;
+    switch (e->kind) {
+    case KE_VAR: {
+        KExpr *to = bound_to(place, e->var);
+        return to ? to : (KExpr *)e;
+    }
+    case KE_INDEX:
+        return kexpr_binary(p, e->index.op, map_index(place, e->index.left), map_index(place, e->index.right));
+    case KE_CAST: { /* an id loaded as a number */
+        MapPlace scalar = *place;
+        scalar.vector = NULL;
+        KExpr *value = map_value(&scalar, e->operand);
+        place->loaded = scalar.loaded;
+        place->loaded_count = scalar.loaded_count;
+        place->loaded_capacity = scalar.loaded_capacity;
+        return kexpr_cast(p, e->type.base, value);
+    }
+    default:
+        return (KExpr *)e;
+    }
+}
+
+static bool on_lanes(const MapPlace *place, const KExpr *e) { return place->vector && kexpr_uses(e, place->vector); }
+
+/* An index expression as an i32 vector: its value at lane 0 plus the coefficient times the lane number. */
+static KExpr *index_lanes(MapPlace *place, const KExpr *e) {
+    KProgram *p = place->program;
+    int64_t coefficient;
+    if (!kexpr_coefficient(e, place->vector, &coefficient)) {
+        place->failed = true;
+        return kexpr_splat(p, kexpr_number(p, KBASE_I32, 0), place->lanes);
+    }
+    KExpr *lanes = ARENA_NEW(p->arena, KExpr);
+    *lanes = (KExpr){.kind = KE_LANES, .type = {KBASE_I32, place->lanes}};
+    KExpr *first = kexpr_cast(p, KBASE_I32, map_index(place, e));
+    if (coefficient != 1)
+        lanes = kexpr_fn(p, FN_mul, lanes, kexpr_splat(p, kexpr_number(p, KBASE_I32, (double)coefficient), place->lanes), NULL);
+    return kexpr_fn(p, FN_add, lanes, kexpr_splat(p, first, place->lanes), NULL);
+}
+
+static KExpr *named_load(MapPlace *place, KExpr *load) {
+    KProgram *p = place->program;
+    for (int i = 0; i < place->loaded_count; i++)
+        if (kexpr_equal(place->loaded[i].to, load))
+            return kexpr_var(p, place->loaded[i].from);
+    KVar *var = kvar_new(p, place->kernel, load->load.buffer->name, load->type, false);
+    kstmt_add(place->out, kstmt_let(p, var, load));
+    MapBinding binding = {var, load};
+    ARENA_PUSH(p->arena, place->loaded, place->loaded_count, place->loaded_capacity, binding);
+    return kexpr_var(p, var);
+}
+
+/* Physical indices at lane 0; local buffers of a kernel over rows hold the rows of one block. */
+static int physical(MapPlace *place, const KBuffer *buffer, KExpr *const *index, int count, KExpr **out) {
+    KProgram *p = place->program;
+    KExpr *logical[MAX_RANK];
+    for (int i = 0; i < count; i++)
+        logical[i] = map_index(place, index[i]);
+    if (place->rows_from && buffer->space == SPACE_LOCAL && count)
+        logical[0] = kexpr_binary(p, '-', logical[0], place->rows_from);
+    return kbuffer_physical_index(p, buffer, logical, out);
+}
+
+/* The logical axis that the vector axis moves along, and by how much; -1: more than one, or not affine. */
+static int moving_axis(const MapPlace *place, KExpr *const *index, int count, int64_t *coefficient) {
+    int axis = -1;
+    for (int i = 0; i < count; i++) {
+        int64_t c;
+        if (!kexpr_uses(index[i], place->vector))
+            continue;
+        if (axis >= 0 || !kexpr_coefficient(index[i], place->vector, &c))
+            return -1;
+        axis = i;
+        *coefficient = c;
+    }
+    return axis;
+}
+
+/* Elements of memory between neighbours along a logical axis; 0: not constant (rows of the data set). */
+static int64_t memory_stride(const MapPlace *place, const KBuffer *buffer, int axis) {
+    int64_t extent[MAX_RANK + 1];
+    int n = kbuffer_physical(buffer, place->program->module->batch_max, extent);
+    if (buffer->block || (buffer->indirect && axis == 0) || (buffer->space == SPACE_ARGUMENT && axis == 0))
+        return 0;
+    int64_t stride = 1;
+    for (int i = n - 1; i >= 0; i--) {
+        if (buffer->order[i] == axis)
+            return stride;
+        stride *= extent[i];
+    }
+    return 0;
+}
+
+/* Memory of the program's own whose innermost axis is the padded batch: lanes beyond the batch may be read and written. */
+static bool lanes_are_padded(const KBuffer *buffer, int axis) {
+    return (buffer->space == SPACE_ARENA || buffer->space == SPACE_LOCAL) && buffer->pad > 1 && buffer->dims[axis].batch;
+}
+
+static KExpr *map_load(MapPlace *place, const KExpr *e) {
+    KProgram *p = place->program;
+    KBuffer *buffer = e->load.buffer;
+    KExpr *index[MAX_RANK + 1];
+    int count = physical(place, buffer, e->load.index, e->load.index_count, index);
+    KExpr *load = kexpr_load(p, buffer, index, count);
+    if (on_lanes(place, e)) {
+        int64_t coefficient = 0;
+        int axis = moving_axis(place, e->load.index, e->load.index_count, &coefficient);
+        int64_t stride = axis < 0 ? 0 : coefficient * memory_stride(place, buffer, axis);
+        if (stride == 0) {
+            place->failed = true;
+            return kexpr_number(p, e->type.base, 0);
+        }
+        load->type.lanes = place->lanes;
+        if (place->count && !lanes_are_padded(buffer, axis))
+            load->load.count = place->count;
+        if (stride != 1)
+            load->load.stride = kexpr_index(p, stride);
+        if (stride != 1 && load->load.count) { /* a strided partial load is not spelled */
+            place->failed = true;
+            return kexpr_number(p, e->type.base, 0);
+        }
+    }
+    return named_load(place, load);
+}
+
+static KExpr *map_random(MapPlace *place, const KExpr *e) {
+    KProgram *p = place->program;
+    KExpr *seed = map_value(place, e->random.seed), *step = map_value(place, e->random.step);
+    KExpr *random = kexpr_random(p, e->random.kind, e->random.stream, seed, step, map_index(place, e->random.index));
+    if (on_lanes(place, e->random.index)) {
+        int64_t coefficient;
+        if (!kexpr_coefficient(e->random.index, place->vector, &coefficient) || coefficient != 1)
+            place->failed = true;
+        random->type.lanes = place->lanes;
+    }
+    return random;
+}
+
+static KExpr *map_fn(MapPlace *place, const KExpr *e) {
+    KExpr *args[3] = {NULL, NULL, NULL};
+    for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++) {
+        KExpr *arg = e->fn.args[i];
+        if (arg->type.base != KBASE_INDEX)
+            args[i] = map_value(place, arg);
+        else
+            args[i] = on_lanes(place, e) ? index_lanes(place, arg) : map_index(place, arg);
+    }
+    return kexpr_fn(place->program, e->fn.fn, args[0], args[1], args[2]);
+}
+
+KExpr *map_value(MapPlace *place, const KExpr *e) {
+    KProgram *p = place->program;
+    switch (e->kind) {
+    case KE_VAR: {
+        KExpr *to = bound_to(place, e->var);
+        return to ? to : (KExpr *)e;
+    }
+    case KE_LOAD: return map_load(place, e);
+    case KE_FN: return map_fn(place, e);
+    case KE_CAST:
+        if (e->operand->type.base != KBASE_INDEX)
+            return kexpr_cast(p, e->type.base, map_value(place, e->operand));
+        return kexpr_cast(p, e->type.base, on_lanes(place, e) ? index_lanes(place, e->operand) : map_index(place, e->operand));
+    case KE_RANDOM: return map_random(place, e);
+    case KE_INDEX: return map_index(place, e);
+    default: return (KExpr *)e;
+    }
+}
+
+void map_store(MapPlace *place, const KStmt *store) {
+    KProgram *p = place->program;
+    KBuffer *buffer = store->store.buffer;
+    KExpr *value = map_value(place, store->store.value), *index[MAX_RANK + 1], *lanes_count = NULL;
+    int count = physical(place, buffer, store->store.index, store->store.index_count, index);
+    bool moves = false;
+    for (int i = 0; i < store->store.index_count; i++)
+        moves = moves || on_lanes(place, store->store.index[i]);
+    if (moves) {
+        int64_t coefficient = 0;
+        int axis = moving_axis(place, store->store.index, store->store.index_count, &coefficient);
+        if (axis < 0 || coefficient * memory_stride(place, buffer, axis) != 1) {
+            /* rows of a result buffer lie one after the other when it has no other axis */
+            bool rows_of_scalars = axis == 0 && buffer->rank == 1 && coefficient == 1 && !buffer->indirect;
+            if (!rows_of_scalars) {
+                place->failed = true;
+                return;
+            }
+        }
+        if (value->type.lanes == 1)
+            value = kexpr_splat(p, value, place->lanes);
+        if (place->count && !lanes_are_padded(buffer, axis))
+            lanes_count = place->count;
+    } else if (value->type.lanes > 1) {
+        place->failed = true;
+        return;
+    }
+    kstmt_add(place->out, kstmt_store(p, buffer, index, count, value, lanes_count));
+}
+
+void map_epilogue(MapPlace *place, const KStmt *block) {
+    KProgram *p = place->program;
+    for (const KStmt *s = block->block.first; s && !place->failed; s = s->next) {
+        if (s->kind == KS_BLOCK)
+            map_epilogue(place, s);
+        else if (s->kind == KS_STORE)
+            map_store(place, s);
+        else if (s->kind == KS_LET) {
+            KExpr *value = map_value(place, s->let.value);
+            KVar *var = kvar_new(p, place->kernel, s->let.var->name, value->type, false);
+            kstmt_add(place->out, kstmt_let(p, var, value));
+            map_bind(place, s->let.var, kexpr_var(p, var));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+/* Common subexpression elimination: of pure ops with the same code, attributes, inputs and types in a function's body
+ * only the first is kept. Random numbers are pure: same stream, seed and step, same numbers. Regions are left alone. */
+#include "passes/pass.h"
+
+typedef struct {
+    Op **slots; /* open addressing; a power of two, at most half full */
+    unsigned mask;
+} Table;
+
+static unsigned mix(unsigned hash, uint64_t word) {
+    return (hash ^ (unsigned)(word ^ word >> 32)) * 0x9E3779B1u;
+}
+
+static unsigned hash_op(const Op *op) {
+    unsigned hash = mix(0x811C9DC5u, op->code);
+    for (int i = 0; i < op->input_count; i++)
+        hash = mix(hash, (uint64_t)op->inputs[i]->id);
+    for (int i = 0; i < op->result_count; i++)
+        hash = mix(hash, (uintptr_t)op->results[i]->type >> 4);
+    if (op->code == OP_MAP)
+        hash = mix(hash, op->attr.scalar);
+    return hash ^ hash >> 15;
+}
+
+static bool same_op(const Op *a, const Op *b) {
+    if (a->code != b->code || a->input_count != b->input_count || a->result_count != b->result_count)
+        return false;
+    for (int i = 0; i < a->input_count; i++)
+        if (a->inputs[i] != b->inputs[i])
+            return false;
+    for (int i = 0; i < a->result_count; i++)
+        if (a->results[i]->type != b->results[i]->type)
+            return false;
+    return op_attr_equal(a, b);
+}
+
+/* The first op like this one; the op itself if it is the first. */
+static Op *find_or_add(Table *table, Op *op) {
+    unsigned at = hash_op(op) & table->mask;
+    while (table->slots[at] && !same_op(table->slots[at], op))
+        at = (at + 1) & table->mask;
+    if (!table->slots[at])
+        table->slots[at] = op;
+    return table->slots[at];
+}
+
+static Table table_new(const Func *func, Arena *arena) {
+    unsigned size = 16;
+    int ops = 0;
+    for (const Op *op = func->body.first; op; op = op->next)
+        ops++;
+    while (size < 2u * (unsigned)ops + 1)
+        size *= 2;
+    return (Table){ARENA_ARRAY(arena, Op *, size), size - 1};
+}
+
+static void resolve(Value **values, int count, Value *const *replacement) {
+    for (int i = 0; i < count; i++)
+        if (replacement[values[i]->id])
+            values[i] = replacement[values[i]->id];
+}
+
+static void resolve_region(Region *region, Value *const *replacement) {
+    for (Op *op = region->first; op; op = op->next) {
+        resolve(op->inputs, op->input_count, replacement);
+        if (op->region)
+            resolve_region(op->region, replacement);
+    }
+    resolve(region->yields, region->yield_count, replacement);
+}
+
+static bool cse_func(Func *func, Arena *arena) {
+    Table table = table_new(func, arena);
+    Value **replacement = ARENA_ARRAY(arena, Value *, func->value_count + 1);
+    bool changed = false;
+    for (Op *op = func->body.first, *next; op; op = next) {
+        next = op->next;
+        resolve(op->inputs, op->input_count, replacement);
+        if (op->region)
+            resolve_region(op->region, replacement);
+        if (!(op_infos[op->code].flags & OP_PURE) || op->region)
+            continue;
+        Op *first = find_or_add(&table, op);
+        if (first == op)
+            continue;
+        for (int i = 0; i < op->result_count; i++)
+            replacement[op->results[i]->id] = first->results[i];
+        op_remove(op);
+        changed = true;
+    }
+    resolve(func->body.yields, func->body.yield_count, replacement);
+    return changed;
+}
+
+bool pass_cse(Module *module, PassContext *context) {
+    bool changed = false;
+    for (int i = 0; i < module->func_count; i++)
+        changed |= cse_func(module->funcs[i], context->arena);
+    return changed;
+}

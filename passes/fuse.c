@@ -1,0 +1,238 @@
+/* Puts every op that computes into a `fusion` region (passes/fuse.h), one per kernel.
+ *
+ * First every value that a kernel can only read from memory is given memory by a copy; then the groups of
+ * passes/fuse_groups.c become regions, in an order in which each comes after what it reads. */
+#include "passes/fuse.h"
+#include "ir/build.h"
+#include "passes/fuse_groups.h"
+#include "passes/pass.h"
+
+/* ---- values that must lie in memory */
+static bool has_memory(const Value *value) {
+    return !value->def || value->def->code == OP_VARIABLE || !fuse_is_inline(value->def);
+}
+
+/* Readable by plain indexing of something in memory. */
+static bool is_plain(const Value *value) {
+    if (has_memory(value))
+        return true;
+    switch (value->def->code) {
+    case OP_BROADCAST: case OP_TRANSPOSE: case OP_SLICE: case OP_RESHAPE: case OP_STOP_GRADIENT:
+        return is_plain(value->def->inputs[0]);
+    default:
+        return false;
+    }
+}
+
+static bool wants_plain(const Op *op, int input) {
+    OpClass c = op_infos[op->code].op_class;
+    return c == CLASS_CONTRACT || c == CLASS_WINDOW || op->code == OP_SCATTER_ADD || (op->code == OP_GATHER && input == 0);
+}
+
+static bool wants_memory(const Op *op) { return op->code == OP_RESHAPE && !fuse_is_unit_reshape(op); }
+
+static Value *copy_before(Func *func, Op *place, Value *value) {
+    Builder b = place ? builder_before(func, place) : builder_at_end(func);
+    b.layer = place ? place->layer : value->def ? value->def->layer : NULL;
+    b.span = place ? place->span : (Span){0};
+    return build_copy(&b, value);
+}
+
+/* Stored results are written by the kernel that makes them, once: an argument, a view, or a value that is stored
+ * elsewhere already is copied. */
+static bool can_be_stored(const Value *value) {
+    return value->def && !fuse_is_inline(value->def) && value->def->code != OP_RESHAPE;
+}
+
+static bool materialise(Func *func, Arena *arena) {
+    bool changed = false;
+    for (Op *op = func->body.first; op; op = op->next)
+        for (int i = 0; i < op->input_count && op->code != OP_ASSIGN; i++)
+            if ((wants_plain(op, i) && !is_plain(op->inputs[i])) || (wants_memory(op) && !has_memory(op->inputs[i]))) {
+                op->inputs[i] = copy_before(func, op, op->inputs[i]);
+                changed = true;
+            }
+    char *stored = ARENA_ARRAY(arena, char, func->value_count + func->body.yield_count + 1);
+    int known = func->value_count;
+    for (Op *op = func->body.first; op; op = op->next) {
+        if (op->code != OP_ASSIGN)
+            continue;
+        Value *value = op->inputs[0];
+        if (!can_be_stored(value) || (value->id < known && stored[value->id])) {
+            op->inputs[0] = copy_before(func, op, value);
+            changed = true;
+        } else
+            stored[value->id] = 1;
+    }
+    for (int i = 0; i < func->body.yield_count; i++) {
+        Value *value = func->body.yields[i];
+        if (!can_be_stored(value) || (value->id < known && stored[value->id])) {
+            func->body.yields[i] = copy_before(func, NULL, value);
+            changed = true;
+        } else
+            stored[value->id] = 1;
+    }
+    return changed;
+}
+
+/* ---- rewriting */
+typedef struct {
+    FuseGroups *g;
+    Func *func;
+    char *emitted;       /* by op: its group, or itself, stands in the new body */
+    Value **replacement; /* by Value.id of the old body */
+} Rewrite;
+
+typedef struct {
+    Rewrite *r;
+    int group;
+    Region *region;
+    Value **inside;      /* by old Value.id: the value in this region */
+    Value **inputs;
+    int input_count, input_capacity;
+} GroupRewrite;
+
+static int owner_of(const FuseGroups *g, int op) {
+    if (g->group[op] < 0)
+        return op;
+    while (g->group[op] != op)
+        op = g->group[op];
+    return op;
+}
+
+static Value *inside_value(GroupRewrite *, Value *old);
+
+static void clone_into(GroupRewrite *w, const Op *old) {
+    Arena *arena = w->r->g->arena;
+    Func *func = w->r->func;
+    Value **inputs = ARENA_ARRAY(arena, Value *, old->input_count + 1);
+    for (int i = 0; i < old->input_count; i++)
+        inputs[i] = inside_value(w, old->inputs[i]);
+    const Type *types[1] = {old->results[0]->type};
+    Op *op = op_new(func, old->code, inputs, old->input_count, types, 1, old->span);
+    op->attr = old->attr;
+    op->layer = old->layer;
+    op->results[0]->name = old->results[0]->name;
+    op_append(w->region, op);
+    w->inside[old->results[0]->id] = op->results[0];
+}
+
+/* The value inside the region: already there, an inline op cloned into it, or a new argument. */
+static Value *inside_value(GroupRewrite *w, Value *old) {
+    if (w->inside[old->id])
+        return w->inside[old->id];
+    int made_by = w->r->g->index[old->id];
+    if (made_by >= 0 && fuse_is_inline(w->r->g->ops[made_by])) {
+        clone_into(w, w->r->g->ops[made_by]);
+        return w->inside[old->id];
+    }
+    Value *outside = w->r->replacement[old->id] ? w->r->replacement[old->id] : old;
+    ARENA_PUSH(w->r->g->arena, w->inputs, w->input_count, w->input_capacity, outside);
+    w->inside[old->id] = region_add_arg(w->r->func, w->region, old->type, old->name);
+    return w->inside[old->id];
+}
+
+static bool leaves_group(const FuseGroups *g, int op, int group) {
+    for (int r = 0; r < g->reader_count[op]; r++)
+        if (owner_of(g, g->readers[op][r]) != group)
+            return true;
+    const Region *body = &g->func->body;
+    for (int i = 0; i < body->yield_count; i++)
+        if (body->yields[i] == g->ops[op]->results[0])
+            return true;
+    return false;
+}
+
+static void emit_group(Rewrite *r, int group) {
+    FuseGroups *g = r->g;
+    GroupRewrite w = {.r = r, .group = group, .inside = ARENA_ARRAY(g->arena, Value *, r->func->value_count)};
+    w.region = region_new(r->func, NULL);
+    const Type **types = ARENA_ARRAY(g->arena, const Type *, g->count);
+    int *leaving = ARENA_ARRAY(g->arena, int, g->count), count = 0;
+    const Op *named = NULL;
+    for (int i = 0; i < g->count; i++)
+        if (g->group[i] >= 0 && owner_of(g, i) == group) {
+            clone_into(&w, g->ops[i]);
+            if (!named || op_infos[g->ops[i]->code].op_class == CLASS_CONTRACT)
+                named = g->ops[i];
+            if (leaves_group(g, i, group)) {
+                region_add_yield(r->func, w.region, w.inside[g->ops[i]->results[0]->id]);
+                types[count] = g->ops[i]->results[0]->type;
+                leaving[count++] = i;
+            }
+        }
+    Op *fusion = op_new(r->func, OP_FUSION, w.inputs, w.input_count, types, count, named->span);
+    fusion->attr.fusion.kind = fuse_group_kind(g, group);
+    fusion->layer = named->layer;
+    fusion->region = w.region;
+    w.region->owner = fusion;
+    op_append(&r->func->body, fusion);
+    for (int i = 0; i < count; i++) {
+        Value *old = g->ops[leaving[i]]->results[0];
+        fusion->results[i]->name = old->name;
+        r->replacement[old->id] = fusion->results[i];
+    }
+}
+
+static void emit(Rewrite *r, int op);
+
+static void emit_inputs(Rewrite *r, const Op *op) {
+    for (int i = 0; i < op->input_count; i++)
+        if (r->g->index[op->inputs[i]->id] >= 0)
+            emit(r, r->g->index[op->inputs[i]->id]);
+}
+
+/* Emits an op (or its group) after everything that it reads. Inline ops are emitted too: what nobody outside reads is
+ * left to dce. */
+static void emit(Rewrite *r, int op) {
+    FuseGroups *g = r->g;
+    int owner = owner_of(g, op);
+    if (r->emitted[owner])
+        return;
+    r->emitted[owner] = 1;
+    if (g->group[op] >= 0) {
+        for (int i = 0; i < g->count; i++)
+            if (g->group[i] >= 0 && owner_of(g, i) == owner)
+                emit_inputs(r, g->ops[i]);
+        emit_group(r, owner);
+        return;
+    }
+    Op *moved = g->ops[op];
+    emit_inputs(r, moved);
+    for (int i = 0; i < moved->input_count; i++)
+        if (r->replacement[moved->inputs[i]->id])
+            moved->inputs[i] = r->replacement[moved->inputs[i]->id];
+    op_append(&r->func->body, moved);
+}
+
+static void fuse_func(Func *func, Arena *arena) {
+    FuseGroups *g = fuse_groups(func, arena);
+    Rewrite r = {.g = g, .func = func};
+    r.emitted = ARENA_ARRAY(arena, char, g->count + 1);
+    /* new values get ids above value_count: replacement is only asked for values of the old body */
+    r.replacement = ARENA_ARRAY(arena, Value *, func->value_count + g->count * 4 + 64);
+    func->body.first = func->body.last = NULL;
+    for (int i = 0; i < g->count; i++)
+        emit(&r, i);
+    for (int i = 0; i < func->body.yield_count; i++)
+        if (r.replacement[func->body.yields[i]->id])
+            func->body.yields[i] = r.replacement[func->body.yields[i]->id];
+    func_renumber(func);
+}
+
+bool pass_fuse(Module *module, PassContext *context) {
+    bool changed = false;
+    for (int i = 0; i < module->func_count; i++) {
+        Func *func = module->funcs[i];
+        bool fused = false;
+        for (Op *op = func->body.first; op; op = op->next)
+            fused = fused || op->code == OP_FUSION;
+        if (fused)
+            continue;
+        changed = materialise(func, context->arena) || changed;
+        for (Op *op = func->body.first; op; op = op->next)
+            changed = changed || !fuse_is_inline(op);
+        fuse_func(func, context->arena);
+    }
+    return changed;
+}

@@ -1,0 +1,332 @@
+/* Decides which ops share a kernel.
+ *
+ * Every op that computes starts as its own group; then readers are merged with what they read, in program order:
+ *   same space   pointwise ops join the group whose single nest runs over the same index space (bias, activation and mask
+ *                behind a contraction, an optimizer behind a weight gradient)
+ *   prologue     a pointwise group read by one reduction only is computed inside it
+ *   rows         ops that keep the rows of the batch apart share a kernel over rows (softmax with its loss and gradient)
+ *   small        what is too little for threads shares a kernel, to save barriers
+ * A merge must not close a cycle through a third group. */
+#include "passes/fuse_groups.h"
+#include <string.h>
+
+enum { SMALL_WORK = 4096, ROW_ELEMENTS = 2048 };
+
+bool fuse_is_unit_reshape(const Op *op) {
+    if (op->code != OP_RESHAPE)
+        return false;
+    const Type *from = op->inputs[0]->type, *to = op->results[0]->type;
+    int i = 0, j = 0;
+    for (;;) {
+        while (i < from->rank && dim_equal(from->dims[i], dim_static(1)))
+            i++;
+        while (j < to->rank && dim_equal(to->dims[j], dim_static(1)))
+            j++;
+        if (i == from->rank || j == to->rank)
+            return i == from->rank && j == to->rank;
+        if (!dim_equal(from->dims[i++], to->dims[j++]))
+            return false;
+    }
+}
+
+static bool is_comparison(const Op *op) { return op->code == OP_MAP && op->results[0]->type->dtype == DTYPE_BOOL; }
+
+bool fuse_is_inline(const Op *op) {
+    switch (op->code) {
+    case OP_CONST: case OP_IOTA: case OP_VARIABLE: case OP_BATCH_SIZE: case OP_RANDOM:
+    case OP_BROADCAST: case OP_TRANSPOSE: case OP_SLICE: case OP_PAD: case OP_CAST:
+    case OP_STOP_GRADIENT: case OP_GATHER:
+        return true;
+    case OP_RESHAPE:
+        return fuse_is_unit_reshape(op);
+    default:
+        return is_comparison(op);
+    }
+}
+
+/* Reshapes that change the memory form and assigns stay outside. */
+static bool is_outside(const Op *op) { return op->code == OP_ASSIGN || op->code == OP_RESHAPE || op->code == OP_FUSION; }
+static bool is_map(const Op *op) { return op->code == OP_MAP || op->code == OP_COPY; }
+static bool is_contraction(const Op *op) { return op_infos[op->code].op_class == CLASS_CONTRACT; }
+
+static int64_t op_work(const FuseGroups *g, const Op *op) {
+    int64_t most = 1, batch = g->func->module->batch_max;
+    for (int i = 0; i < op->result_count; i++) {
+        int64_t n = type_count(op->results[i]->type, batch);
+        most = n > most ? n : most;
+    }
+    for (int i = 0; i < op->input_count; i++) {
+        int64_t n = type_count(op->inputs[i]->type, batch);
+        most = n > most ? n : most;
+    }
+    int64_t inner = is_contraction(op) ? type_count(op->inputs[0]->type, batch) : 1;
+    return most * (op->code == OP_MAP ? scalar_infos[op->attr.scalar].cost : inner);
+}
+
+/* ---- rows */
+static bool has_batch_rows(const Type *type) { return type->rank > 0 && type->dims[0].batch; }
+
+static bool einsum_keeps_rows(const Op *op) {
+    const EinsumAttr *e = &op->attr.einsum;
+    const Type *a = op->inputs[0]->type, *b = op->inputs[1]->type;
+    if (!has_batch_rows(op->results[0]->type))
+        return false;
+    bool a_rows = has_batch_rows(a) && e->a[0] == e->out[0], b_rows = has_batch_rows(b) && e->b[0] == e->out[0];
+    return (a_rows || !has_batch_rows(a)) && (b_rows || !has_batch_rows(b));
+}
+
+/* Row r of the result needs only row r of the inputs. */
+static bool keeps_rows(const Op *op) {
+    const Type *result = op->results[0]->type;
+    switch (op_infos[op->code].op_class) {
+    case CLASS_MAP:
+        return has_batch_rows(result);
+    case CLASS_REDUCE:
+        if (!has_batch_rows(op->inputs[0]->type))
+            return false;
+        if (op->code == OP_ARGMAX)
+            return op->attr.axis != 0;
+        for (int i = 0; i < op->attr.reduce.over.count; i++)
+            if (op->attr.reduce.over.axes[i] == 0)
+                return false;
+        return true;
+    case CLASS_CONTRACT:
+        return op->code == OP_EINSUM && einsum_keeps_rows(op);
+    default:
+        return false;
+    }
+}
+
+static int64_t row_elements(const Type *type) {
+    int64_t n = 1;
+    for (int i = 0; i < type->rank; i++)
+        n *= type->dims[i].n;
+    return n;
+}
+
+/* ---- groups */
+static int find(const FuseGroups *g, int op) {
+    while (g->group[op] != op)
+        op = g->group[op];
+    return op;
+}
+
+typedef struct {
+    bool maps_only, rows, single_space, small;
+    int contractions, roots;
+    int64_t row_elements;
+    const Type *space; /* of the single nest */
+    int64_t work;
+} GroupFacts;
+
+static bool same_space(const Type *a, const Type *b) {
+    if (a->rank != b->rank)
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (!dim_equal(a->dims[i], b->dims[i]))
+            return false;
+    return true;
+}
+
+static GroupFacts group_facts(const FuseGroups *g, int group) {
+    GroupFacts f = {.maps_only = true, .rows = true, .single_space = true};
+    for (int i = 0; i < g->count; i++) {
+        if (g->group[i] < 0 || find(g, i) != group)
+            continue;
+        const Op *op = g->ops[i];
+        const Type *result = op->results[0]->type;
+        f.work += op_work(g, op);
+        f.rows = f.rows && keeps_rows(op);
+        f.contractions += is_contraction(op);
+        if (row_elements(result) > f.row_elements)
+            f.row_elements = row_elements(result);
+        if (!is_map(op)) {
+            f.maps_only = false;
+            f.roots++;
+        }
+        if (!f.space)
+            f.space = result;
+        else if (!same_space(f.space, result))
+            f.single_space = false;
+    }
+    if (f.roots > 1)
+        f.single_space = false;
+    f.small = f.work <= SMALL_WORK;
+    return f;
+}
+
+/* Is there a way from group `from` to group `to` that passes through another group? */
+static bool reaches(const FuseGroups *g, int from, int to, bool direct_counts, char *seen) {
+    memset(seen, 0, (size_t)g->count);
+    int *stack = ARENA_ARRAY(g->arena, int, g->count + 1), top = 0;
+    for (int i = 0; i < g->count; i++)
+        if (g->group[i] >= 0 ? find(g, i) == from : i == from) {
+            for (int r = 0; r < g->reader_count[i]; r++) {
+                int reader = g->readers[i][r], owner = g->group[reader] >= 0 ? find(g, reader) : reader;
+                if (owner == from || (owner == to && !direct_counts))
+                    continue;
+                if (owner == to)
+                    return true;
+                if (!seen[owner]) {
+                    seen[owner] = 1;
+                    stack[top++] = owner;
+                }
+            }
+        }
+    while (top) {
+        int at = stack[--top];
+        for (int i = 0; i < g->count; i++) {
+            int owner_of_i = g->group[i] >= 0 ? find(g, i) : i;
+            if (owner_of_i != at)
+                continue;
+            for (int r = 0; r < g->reader_count[i]; r++) {
+                int reader = g->readers[i][r], owner = g->group[reader] >= 0 ? find(g, reader) : reader;
+                if (owner == to)
+                    return true;
+                if (!seen[owner]) {
+                    seen[owner] = 1;
+                    stack[top++] = owner;
+                }
+            }
+        }
+    }
+    return false;
+}
+
+static void merge(FuseGroups *g, int a, int b) {
+    int low = a < b ? a : b, high = a < b ? b : a;
+    g->group[high] = low;
+}
+
+/* All readers of the group are in `reader`, and they read it once. */
+static bool read_once_by(const FuseGroups *g, int group, int reader) {
+    int readers = 0;
+    for (int i = 0; i < g->count; i++) {
+        if (g->group[i] < 0 || find(g, i) != group)
+            continue;
+        for (int r = 0; r < g->reader_count[i]; r++) {
+            int owner = g->group[g->readers[i][r]] >= 0 ? find(g, g->readers[i][r]) : -1;
+            if (owner == group)
+                continue;
+            if (owner != reader)
+                return false;
+            readers++;
+        }
+    }
+    return readers == 1;
+}
+
+static bool is_plain_reduction(const FuseGroups *g, int group, const GroupFacts *f, const Type *space) {
+    if (f->roots != 1)
+        return false;
+    for (int i = 0; i < g->count; i++)
+        if (g->group[i] >= 0 && find(g, i) == group && !is_map(g->ops[i]))
+            return op_infos[g->ops[i]->code].op_class == CLASS_REDUCE && same_space(g->ops[i]->inputs[0]->type, space);
+    return false;
+}
+
+static bool may_merge(const FuseGroups *g, int producer, int consumer) {
+    GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
+    if (p.single_space && c.single_space && c.maps_only && same_space(p.space, c.space))
+        return true;
+    if (p.maps_only && p.single_space && c.single_space && is_plain_reduction(g, consumer, &c, p.space) &&
+        read_once_by(g, producer, consumer))
+        return true;
+    if (p.rows && c.rows && c.contractions == 0 && p.row_elements <= ROW_ELEMENTS && c.row_elements <= ROW_ELEMENTS)
+        return true;
+    return p.small && c.small && p.contractions + c.contractions == 0 && p.work + c.work <= SMALL_WORK;
+}
+
+/* ---- readers, through inline ops */
+static void add_reader(FuseGroups *g, int from, int to) {
+    for (int r = 0; r < g->reader_count[from]; r++)
+        if (g->readers[from][r] == to)
+            return;
+    ARENA_PUSH(g->arena, g->readers[from], g->reader_count[from], g->reader_capacity[from], to);
+}
+
+static void collect(FuseGroups *g, const Value *value, int reader) {
+    int made_by = g->index[value->id];
+    if (made_by < 0)
+        return;
+    const Op *op = g->ops[made_by];
+    if (!fuse_is_inline(op)) {
+        add_reader(g, made_by, reader);
+        return;
+    }
+    for (int i = 0; i < op->input_count; i++)
+        collect(g, op->inputs[i], reader);
+}
+
+static FuseGroups *groups_start(Func *func, Arena *arena) {
+    FuseGroups *g = ARENA_NEW(arena, FuseGroups);
+    g->func = func;
+    g->arena = arena;
+    for (Op *op = func->body.first; op; op = op->next)
+        g->count++;
+    g->ops = ARENA_ARRAY(arena, Op *, g->count);
+    g->group = ARENA_ARRAY(arena, int, g->count);
+    g->readers = ARENA_ARRAY(arena, int *, g->count);
+    g->reader_count = ARENA_ARRAY(arena, int, g->count);
+    g->reader_capacity = ARENA_ARRAY(arena, int, g->count);
+    g->index = ARENA_ARRAY(arena, int, func->value_count);
+    for (int i = 0; i < func->value_count; i++)
+        g->index[i] = -1;
+    int n = 0;
+    for (Op *op = func->body.first; op; op = op->next, n++) {
+        g->ops[n] = op;
+        g->group[n] = fuse_is_inline(op) || is_outside(op) ? -1 : n;
+        for (int i = 0; i < op->result_count; i++)
+            g->index[op->results[i]->id] = n;
+    }
+    g->uses = func_count_uses(func, arena);
+    for (int i = 0; i < g->count; i++)
+        if (!fuse_is_inline(g->ops[i]))
+            for (int k = 0; k < g->ops[i]->input_count; k++)
+                collect(g, g->ops[i]->inputs[k], i);
+    return g;
+}
+
+static void merge_with_producers(FuseGroups *g, char *seen) {
+    for (int c = 0; c < g->count; c++)
+        for (int p = c - 1; p >= 0 && g->group[c] >= 0; p--) {
+            if (g->group[p] < 0)
+                continue;
+            bool reads = false;
+            for (int r = 0; r < g->reader_count[p]; r++)
+                reads = reads || g->readers[p][r] == c;
+            int from = find(g, p), to = find(g, c);
+            if (reads && from != to && may_merge(g, from, to) && !reaches(g, from, to, false, seen))
+                merge(g, from, to);
+        }
+}
+
+static void merge_small(FuseGroups *g, char *seen) {
+    for (int b = 0; b < g->count; b++)
+        for (int a = 0; a < b; a++) {
+            if (g->group[a] != a || g->group[b] != b)
+                continue;
+            GroupFacts fa = group_facts(g, a), fb = group_facts(g, b);
+            if (fa.small && fb.small && fa.contractions + fb.contractions == 0 && fa.work + fb.work <= SMALL_WORK &&
+                !reaches(g, a, b, false, seen) && !reaches(g, b, a, false, seen))
+                merge(g, a, b);
+        }
+}
+
+FuseGroups *fuse_groups(Func *func, Arena *arena) {
+    FuseGroups *g = groups_start(func, arena);
+    char *seen = ARENA_ARRAY(arena, char, g->count + 1);
+    merge_with_producers(g, seen);
+    merge_small(g, seen);
+    return g;
+}
+
+FusionKind fuse_group_kind(const FuseGroups *g, int group) {
+    GroupFacts f = group_facts(g, group);
+    bool reduction_first = false;
+    if (f.single_space && f.roots <= 1)
+        reduction_first = true;
+    if (reduction_first || (f.roots == 1 && !f.rows && !f.small))
+        return FUSION_NEST;
+    return f.rows ? FUSION_ROWS : FUSION_SMALL;
+}

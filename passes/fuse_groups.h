@@ -1,0 +1,20 @@
+/* The groups of the fuse pass: which ops become one kernel (passes/fuse_groups.c decides, passes/fuse.c rewrites). */
+#ifndef NNC_PASSES_FUSE_GROUPS_H
+#define NNC_PASSES_FUSE_GROUPS_H
+#include "passes/fuse.h"
+
+typedef struct {
+    Func *func;
+    Arena *arena;
+    Op **ops;     /* ops of the body in order */
+    int count;
+    int *index;   /* by Value.id: op that makes it, -1 for arguments */
+    int *group;   /* by op: representative op of its group, -1 for ops outside groups */
+    int *uses;    /* by Value.id */
+    /* Groups that must come before: successors[i] lists ops that read op i, through inline ops. */
+    int **readers, *reader_count, *reader_capacity;
+} FuseGroups;
+
+FuseGroups *fuse_groups(Func *, Arena *);
+FusionKind fuse_group_kind(const FuseGroups *, int group);
+#endif

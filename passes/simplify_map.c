@@ -1,0 +1,316 @@
+/* Rules for elementwise ops: constant folding, algebra, and moving work to before a broadcast. */
+#include <math.h>
+#include "passes/simplify.h"
+
+/* Numbers that a const op of this dtype can hold. */
+static bool can_hold(Dtype dtype, double number) {
+    if (!isfinite(number))
+        return false;
+    return dtype == DTYPE_F32 || (number == floor(number) && fabs(number) <= 2147483647);
+}
+
+static Value *fold_constants(Simplify *simplify, const Op *op) {
+    double number[3] = {0};
+    for (int i = 0; i < op->input_count; i++)
+        if (!is_const(op->inputs[i], &number[i]))
+            return NULL;
+    const Type *type = op->results[0]->type;
+    double value = scalar_eval(op->attr.scalar, number[0], number[1], number[2]);
+    return can_hold(type->dtype, value) ? build_const(&simplify->build, type, value) : NULL;
+}
+
+static Value *fold_cast(Simplify *simplify, const Op *op) {
+    const Type *type = op->results[0]->type;
+    double number;
+    if (op->inputs[0]->type == type)
+        return op->inputs[0];
+    if (!is_const(op->inputs[0], &number))
+        return NULL;
+    number = type->dtype == DTYPE_BOOL ? number != 0 : type->dtype == DTYPE_I32 ? trunc(number) : number;
+    return can_hold(type->dtype, number) ? build_const(&simplify->build, type, number) : NULL;
+}
+
+static Value *drop_stop_gradient(Simplify *simplify, const Op *op) {
+    return simplify->has_grad ? NULL : op->inputs[0];
+}
+
+/* add and mul: the constant on the right. */
+static Value *constant_right(Simplify *simplify, const Op *op) {
+    double number;
+    ScalarFn fn = op->attr.scalar;
+    if ((fn != FN_add && fn != FN_mul) || !is_const(op->inputs[0], &number) || is_const(op->inputs[1], &number))
+        return NULL;
+    return build_map2(&simplify->build, fn, op->inputs[1], op->inputs[0]);
+}
+
+/* x + 0, x - 0, x * 1, x / 1. */
+static Value *drop_neutral(Simplify *simplify, const Op *op) {
+    (void)simplify;
+    switch (op->attr.scalar) {
+    case FN_add:
+    case FN_sub:
+        return is_number(op->inputs[1], 0) ? op->inputs[0] : NULL;
+    case FN_mul:
+    case FN_div:
+        return is_number(op->inputs[1], 1) ? op->inputs[0] : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* x - c is x + (-c), 0 - x is -x, x * -1 is -x, x / c is x * (1 / c), x + x is x * 2. */
+static Value *use_simpler_function(Simplify *simplify, const Op *op) {
+    Value *x = op->inputs[0];
+    double number;
+    if (op->attr.scalar == FN_sub && is_number(x, 0))
+        return build_map1(&simplify->build, FN_neg, op->inputs[1]);
+    if (op->attr.scalar == FN_add && x == op->inputs[1])
+        return build_scale(&simplify->build, x, 2);
+    if (op->input_count != 2 || !is_const(op->inputs[1], &number))
+        return NULL;
+    if (op->attr.scalar == FN_sub && can_hold(x->type->dtype, -number))
+        return build_shift(&simplify->build, x, -number);
+    if (op->attr.scalar == FN_mul && number == -1)
+        return build_map1(&simplify->build, FN_neg, x);
+    if (op->attr.scalar == FN_div && fabs(number) > 1e-30 && fabs(number) < 1e30)
+        return build_scale(&simplify->build, x, 1 / number);
+    return NULL;
+}
+
+/* (x + c) + d, (x * c) * d with constants. */
+static Value *merge_constants(Simplify *simplify, const Op *op) {
+    ScalarFn fn = op->attr.scalar;
+    double outer, inner;
+    if ((fn != FN_add && fn != FN_mul) || op->results[0]->type->dtype != DTYPE_F32)
+        return NULL;
+    const Op *first = defined_by_map(op->inputs[0], fn);
+    if (!first || !is_const(op->inputs[1], &outer) || !is_const(first->inputs[1], &inner))
+        return NULL;
+    double merged = scalar_eval(fn, inner, outer, 0);
+    if (!isfinite(merged) || fabs(merged) > 1e30 || (fn == FN_mul && fabs(merged) < 1e-30))
+        return NULL;
+    return build_map2(&simplify->build, fn, first->inputs[0], build_like(&simplify->build, op->inputs[0], merged));
+}
+
+/* Signs move outwards into additions, and into constant factors. */
+static Value *move_sign(Simplify *simplify, const Op *op) {
+    Builder *build = &simplify->build;
+    const Op *left = defined_by_map(op->inputs[0], FN_neg);
+    const Op *right = op->input_count > 1 ? defined_by_map(op->inputs[1], FN_neg) : NULL;
+    double number;
+    switch (op->attr.scalar) {
+    case FN_neg: {
+        const Op *product = defined_by_map(op->inputs[0], FN_mul), *difference = defined_by_map(op->inputs[0], FN_sub);
+        if (left)
+            return left->inputs[0];
+        if (product && is_const(product->inputs[1], &number))
+            return build_scale(build, product->inputs[0], -number);
+        if (difference && used_once(simplify, op->inputs[0]))
+            return build_sub(build, difference->inputs[1], difference->inputs[0]);
+        return NULL;
+    }
+    case FN_add:
+        return right  ? build_sub(build, op->inputs[0], right->inputs[0])
+               : left ? build_sub(build, op->inputs[1], left->inputs[0])
+                      : NULL;
+    case FN_sub:
+        return right ? build_add(build, op->inputs[0], right->inputs[0]) : NULL;
+    case FN_mul:
+        if (left && is_const(op->inputs[1], &number))
+            return build_scale(build, left->inputs[0], -number);
+        return left && right ? build_mul(build, left->inputs[0], right->inputs[0]) : NULL;
+    default:
+        return NULL;
+    }
+}
+
+static Value *simplify_power(Simplify *simplify, const Op *op) {
+    Builder *build = &simplify->build;
+    Value *x = op->inputs[0];
+    double power;
+    if (op->attr.scalar != FN_pow || !is_const(op->inputs[1], &power))
+        return NULL;
+    if (power == 0)
+        return build_like(build, x, 1);
+    if (power == 1)
+        return x;
+    if (power == 2)
+        return build_mul(build, x, x);
+    if (power == 3)
+        return build_mul(build, build_mul(build, x, x), x);
+    if (power == -1)
+        return build_div(build, build_like(build, x, 1), x);
+    return NULL;
+}
+
+/* select of a known or negated condition, or of one value twice. */
+static Value *simplify_select(Simplify *simplify, const Op *op) {
+    double condition;
+    if (op->attr.scalar != FN_select)
+        return NULL;
+    if (op->inputs[1] == op->inputs[2])
+        return op->inputs[1];
+    if (is_const(op->inputs[0], &condition))
+        return condition != 0 ? op->inputs[1] : op->inputs[2];
+    const Op *negation = defined_by_map(op->inputs[0], FN_not);
+    if (negation)
+        return build_map3(&simplify->build, FN_select, negation->inputs[0], op->inputs[2], op->inputs[1]);
+    return NULL;
+}
+
+/* max(x, x), min(x, x), and(x, x), or(x, x), not(not x). */
+static Value *drop_repetition(Simplify *simplify, const Op *op) {
+    (void)simplify;
+    const Op *inner;
+    switch (op->attr.scalar) {
+    case FN_max:
+    case FN_min:
+    case FN_and:
+    case FN_or:
+        return op->inputs[0] == op->inputs[1] ? op->inputs[0] : NULL;
+    case FN_not:
+        inner = defined_by_map(op->inputs[0], FN_not);
+        return inner ? inner->inputs[0] : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* (x * s) * t, where s and t are scalars repeated over the tensor: one product of scalars, one of tensors. */
+static const Value *repeated_scalar(const Value *value) {
+    const Op *op = defined_by(value, OP_BROADCAST);
+    return op && op->inputs[0]->type->rank == 0 ? op->inputs[0] : NULL;
+}
+
+static Value *as_scalar(Simplify *simplify, const Value *value) {
+    double number;
+    if (is_const(value, &number))
+        return build_const(&simplify->build, type_scalar(simplify->build.module, value->type->dtype), number);
+    return (Value *)repeated_scalar(value);
+}
+
+static Value *merge_scalars(Simplify *simplify, const Op *op) {
+    double number;
+    if (op->attr.scalar != FN_mul || op->results[0]->type->rank == 0)
+        return NULL;
+    for (int i = 0; i < 2; i++) {
+        const Value *scale = op->inputs[i];
+        const Op *inner = defined_by_map(op->inputs[1 - i], FN_mul);
+        if (!inner || !used_once(simplify, op->inputs[1 - i]) || !(repeated_scalar(scale) || is_const(scale, &number)))
+            continue;
+        for (int j = 0; j < 2; j++) {
+            const Value *other = inner->inputs[j];
+            if (!repeated_scalar(other) && !(is_const(other, &number) && repeated_scalar(scale)))
+                continue;
+            Value *product = build_mul(&simplify->build, as_scalar(simplify, other), as_scalar(simplify, scale));
+            return build_mul(&simplify->build, inner->inputs[1 - j], product);
+        }
+    }
+    return NULL;
+}
+
+/* x / f, where f is repeated over whole axes: one division per element of f, then products. */
+static Value *divide_before_broadcast(Simplify *simplify, const Op *op) {
+    if (op->attr.scalar != FN_div)
+        return NULL;
+    const Op *broadcast = defined_by(op->inputs[1], OP_BROADCAST);
+    if (!broadcast)
+        return NULL;
+    Value *one = build_like(&simplify->build, broadcast->inputs[0], 1);
+    Value *inverse = build_div(&simplify->build, one, broadcast->inputs[0]);
+    inverse = build_broadcast(&simplify->build, inverse, op->results[0]->type, broadcast->attr.axes.axes);
+    return build_mul(&simplify->build, op->inputs[0], inverse);
+}
+
+/* The broadcast whose input all inputs of the op can be computed on: each is a constant, a repeated scalar, or a
+ * broadcast of the same type along the same axes. */
+static const Op *common_broadcast(const Op *op) {
+    const Op *common = NULL;
+    double number;
+    for (int i = 0; i < op->input_count; i++) {
+        const Op *broadcast = defined_by(op->inputs[i], OP_BROADCAST);
+        if (broadcast && (!common || broadcast->inputs[0]->type->rank > common->inputs[0]->type->rank))
+            common = broadcast;
+    }
+    for (int i = 0; common && i < op->input_count; i++) {
+        const Op *broadcast = defined_by(op->inputs[i], OP_BROADCAST);
+        if (is_const(op->inputs[i], &number) || repeated_scalar(op->inputs[i]))
+            continue;
+        if (!broadcast || !type_equal_dims(broadcast->inputs[0]->type, common->inputs[0]->type))
+            return NULL;
+        for (int j = 0; j < common->attr.axes.count; j++)
+            if (broadcast->attr.axes.axes[j] != common->attr.axes.axes[j])
+                return NULL;
+    }
+    return common;
+}
+
+static Value *compute_before_broadcast(Simplify *simplify, const Op *op) {
+    Builder *build = &simplify->build;
+    const Op *common = common_broadcast(op);
+    if (!common)
+        return NULL;
+    const Type *small = common->inputs[0]->type;
+    Value *inputs[3] = {NULL};
+    for (int i = 0; i < op->input_count; i++) {
+        Value *input = op->inputs[i];
+        double number;
+        if (is_const(input, &number))
+            inputs[i] = build_const(build, type_with_dtype(build->module, small, input->type->dtype), number);
+        else
+            inputs[i] = build_broadcast_to(build, input->def->inputs[0], small);
+    }
+    const Type *type = type_with_dtype(build->module, small, op->results[0]->type->dtype);
+    Value *value = build_op(build, op->code, &op->attr, inputs, op->input_count, type);
+    return value ? build_broadcast(build, value, op->results[0]->type, common->attr.axes.axes) : NULL;
+}
+
+/* All inputs are reshapes of one type, constants or repeated scalars: the reshape comes after. */
+static Value *compute_before_reshape(Simplify *simplify, const Op *op) {
+    Builder *build = &simplify->build;
+    const Type *type = NULL;
+    Value *inputs[3] = {NULL};
+    double number;
+    for (int i = 0; i < op->input_count; i++) {
+        const Op *reshape = defined_by(op->inputs[i], OP_RESHAPE);
+        if (reshape && type && !type_equal_dims(type, reshape->inputs[0]->type))
+            return NULL;
+        if (reshape)
+            type = reshape->inputs[0]->type;
+        else if (!is_const(op->inputs[i], &number) && !repeated_scalar(op->inputs[i]))
+            return NULL;
+    }
+    if (!type)
+        return NULL;
+    for (int i = 0; i < op->input_count; i++) {
+        const Type *wanted = type_with_dtype(build->module, type, op->inputs[i]->type->dtype);
+        if (is_const(op->inputs[i], &number))
+            inputs[i] = build_const(build, wanted, number);
+        else
+            inputs[i] = build_broadcast_to(build, op->inputs[i]->def->inputs[0], wanted);
+    }
+    type = type_with_dtype(build->module, type, op->results[0]->type->dtype);
+    Value *value = build_op(build, op->code, &op->attr, inputs, op->input_count, type);
+    return value ? build_reshape(build, value, op->results[0]->type) : NULL;
+}
+
+const SimplifyRule simplify_map_rules[] = {
+    {OP_MAP, fold_constants},
+    {OP_MAP, constant_right},
+    {OP_MAP, drop_neutral},
+    {OP_MAP, use_simpler_function},
+    {OP_MAP, merge_constants},
+    {OP_MAP, move_sign},
+    {OP_MAP, simplify_power},
+    {OP_MAP, simplify_select},
+    {OP_MAP, drop_repetition},
+    {OP_MAP, merge_scalars},
+    {OP_MAP, compute_before_broadcast},
+    {OP_MAP, divide_before_broadcast},
+    {OP_MAP, compute_before_reshape},
+    {OP_CAST, fold_cast},
+    {OP_CAST, compute_before_broadcast},
+    {OP_CAST, compute_before_reshape},
+    {OP_STOP_GRADIENT, drop_stop_gradient},
+};
+const int simplify_map_rule_count = sizeof simplify_map_rules / sizeof *simplify_map_rules;

@@ -1,0 +1,197 @@
+/* Rules for reductions and contractions: reductions run over less, factors leave sums, transposes become labels. */
+#include "passes/simplify.h"
+
+/* Which axes of the input a reduction runs over. */
+typedef struct {
+    bool over[MAX_RANK];
+} AxisSet;
+
+static AxisSet reduced_axes(const Op *op) {
+    AxisSet set = {{false}};
+    for (int i = 0; i < op->attr.reduce.over.count; i++)
+        set.over[op->attr.reduce.over.axes[i]] = true;
+    return set;
+}
+
+/* Reduces over the axes of the set; no op if there are none. */
+static Value *reduce_over(Simplify *simplify, ReduceKind kind, Value *x, const AxisSet *set) {
+    int axes[MAX_RANK], count = 0;
+    for (int i = 0; i < x->type->rank; i++)
+        if (set->over[i])
+            axes[count++] = i;
+    return count ? build_reduce(&simplify->build, kind, x, axes, count) : x;
+}
+
+static Value *reduce_of_units(Simplify *simplify, const Op *op) {
+    AxisSet set = reduced_axes(op);
+    for (int i = 0; i < op->inputs[0]->type->rank; i++)
+        if (set.over[i] && !is_unit(op->inputs[0]->type->dims[i]))
+            return NULL;
+    return build_reshape(&simplify->build, op->inputs[0], op->results[0]->type);
+}
+
+static Value *merge_reductions(Simplify *simplify, const Op *op) {
+    const Op *inner = defined_by(op->inputs[0], OP_REDUCE);
+    if (!inner || inner->attr.reduce.kind != op->attr.reduce.kind)
+        return NULL;
+    AxisSet outer = reduced_axes(op), merged = reduced_axes(inner), first = merged;
+    for (int i = 0, kept = 0; i < inner->inputs[0]->type->rank; i++)
+        if (!first.over[i])
+            merged.over[i] = outer.over[kept++];
+    return reduce_over(simplify, op->attr.reduce.kind, inner->inputs[0], &merged);
+}
+
+/* value * (product of the extents of these axes), the batch read at run time. */
+static Value *scale_by_extents(Simplify *simplify, Value *value, const Type *type, const AxisSet *set) {
+    double factor = 1;
+    bool batch = false;
+    for (int i = 0; i < type->rank; i++) {
+        factor *= set->over[i] ? (double)type->dims[i].n : 1;
+        batch = batch || (set->over[i] && type->dims[i].batch);
+    }
+    if (batch)
+        value = build_mul(&simplify->build, value,
+                          build_cast(&simplify->build, build_batch_size(&simplify->build), value->type->dtype));
+    return factor == 1 ? value : build_scale(&simplify->build, value, factor);
+}
+
+/* A reduction over repeated elements: the sum multiplies, the others pick one. */
+static Value *reduce_of_broadcast(Simplify *simplify, const Op *op) {
+    const Op *inner = defined_by(op->inputs[0], OP_BROADCAST);
+    if (!inner)
+        return NULL;
+    const Type *type = op->inputs[0]->type, *small = inner->inputs[0]->type;
+    AxisSet set = reduced_axes(op), repeated = set, rest = {{false}};
+    int place[MAX_RANK] = {0}, axes[MAX_RANK] = {0}, kept = 0;
+    for (int i = 0; i < type->rank; i++)
+        place[i] = set.over[i] ? -1 : kept++;
+    kept = 0;
+    for (int i = 0; i < small->rank; i++) {
+        int axis = inner->attr.axes.axes[i];
+        if (!dim_equal(small->dims[i], type->dims[axis]))
+            return NULL;
+        repeated.over[axis] = false;
+        rest.over[i] = set.over[axis];
+        if (!set.over[axis])
+            axes[kept++] = place[axis];
+    }
+    bool any = false;
+    for (int i = 0; i < type->rank; i++)
+        any = any || repeated.over[i];
+    if (!any)
+        return NULL;
+    Value *value = reduce_over(simplify, op->attr.reduce.kind, inner->inputs[0], &rest);
+    if (op->attr.reduce.kind == REDUCE_SUM)
+        value = scale_by_extents(simplify, value, type, &repeated);
+    return build_broadcast(&simplify->build, value, op->results[0]->type, axes);
+}
+
+static Value *reduce_of_constant(Simplify *simplify, const Op *op) {
+    double number;
+    if (!is_const(op->inputs[0], &number) || op->results[0]->type->dtype != DTYPE_F32)
+        return NULL;
+    AxisSet set = reduced_axes(op);
+    Value *value = build_const(&simplify->build, op->results[0]->type, number);
+    return op->attr.reduce.kind == REDUCE_SUM ? scale_by_extents(simplify, value, op->inputs[0]->type, &set) : value;
+}
+
+/* Where the order of the remaining axes does not change, the transpose is not needed. */
+static Value *reduce_of_transpose(Simplify *simplify, const Op *op) {
+    const Op *inner = defined_by(op->inputs[0], OP_TRANSPOSE);
+    if (!inner)
+        return NULL;
+    AxisSet set = reduced_axes(op), moved = {{false}};
+    int last = -1;
+    for (int i = 0; i < inner->attr.axes.count; i++) {
+        int axis = inner->attr.axes.axes[i];
+        moved.over[axis] = set.over[i];
+        if (set.over[i])
+            continue;
+        if (axis < last)
+            return NULL;
+        last = axis;
+    }
+    return reduce_over(simplify, op->attr.reduce.kind, inner->inputs[0], &moved);
+}
+
+/* The factor with the reduced axes taken away, as the type of the sum; NULL if the sum runs over it. */
+static Value *factor_outside(Simplify *simplify, const Op *op, const Value *factor) {
+    const Op *broadcast = defined_by(factor, OP_BROADCAST);
+    AxisSet set = reduced_axes(op);
+    int place[MAX_RANK] = {0}, axes[MAX_RANK] = {0}, kept = 0;
+    double number;
+    if (is_const(factor, &number))
+        return build_const(&simplify->build, op->results[0]->type, number);
+    if (!broadcast)
+        return NULL;
+    for (int i = 0; i < factor->type->rank; i++)
+        place[i] = set.over[i] ? -1 : kept++;
+    for (int i = 0; i < broadcast->attr.axes.count; i++) {
+        axes[i] = place[broadcast->attr.axes.axes[i]];
+        if (axes[i] < 0)
+            return NULL;
+    }
+    return build_broadcast(&simplify->build, broadcast->inputs[0], op->results[0]->type, axes);
+}
+
+/* sum(x * f) = sum(x) * f, sum(x / f) = sum(x) / f, sum(-x) = -sum(x), where f is the same along the summed axes. */
+static Value *move_factor_outside(Simplify *simplify, const Op *op) {
+    const Op *inner = defined_by(op->inputs[0], OP_MAP);
+    if (op->attr.reduce.kind != REDUCE_SUM || !inner || op->results[0]->type->dtype != DTYPE_F32)
+        return NULL;
+    AxisSet set = reduced_axes(op);
+    ScalarFn fn = inner->attr.scalar;
+    if (fn == FN_neg)
+        return build_map1(&simplify->build, FN_neg, reduce_over(simplify, REDUCE_SUM, inner->inputs[0], &set));
+    if (fn != FN_mul && fn != FN_div)
+        return NULL;
+    for (int i = fn == FN_div; i < 2; i++) {
+        Value *factor = factor_outside(simplify, op, inner->inputs[i]);
+        if (factor)
+            return build_map2(&simplify->build, fn,
+                              reduce_over(simplify, REDUCE_SUM, inner->inputs[1 - i], &set), factor);
+    }
+    return NULL;
+}
+
+/* ---- einsum ---- */
+
+static void labels_before_transpose(const Op *transpose, const int8_t *labels, int8_t *before) {
+    for (int i = 0; i < transpose->attr.axes.count; i++)
+        before[transpose->attr.axes.axes[i]] = labels[i];
+}
+
+static Value *einsum_of_transpose(Simplify *simplify, const Op *op) {
+    const Op *a = defined_by(op->inputs[0], OP_TRANSPOSE), *b = defined_by(op->inputs[1], OP_TRANSPOSE);
+    OpAttr attr = op->attr;
+    if (!a && !b)
+        return NULL;
+    if (a)
+        labels_before_transpose(a, op->attr.einsum.a, attr.einsum.a);
+    if (b)
+        labels_before_transpose(b, op->attr.einsum.b, attr.einsum.b);
+    Value *inputs[] = {a ? a->inputs[0] : op->inputs[0], b ? b->inputs[0] : op->inputs[1]};
+    return build_op(&simplify->build, OP_EINSUM, &attr, inputs, 2, op->results[0]->type);
+}
+
+static Value *transpose_of_einsum(Simplify *simplify, const Op *op) {
+    const Op *inner = defined_by(op->inputs[0], OP_EINSUM);
+    if (!inner || !used_once(simplify, op->inputs[0]))
+        return NULL;
+    OpAttr attr = inner->attr;
+    for (int i = 0; i < op->attr.axes.count; i++)
+        attr.einsum.out[i] = inner->attr.einsum.out[op->attr.axes.axes[i]];
+    return build_op(&simplify->build, OP_EINSUM, &attr, inner->inputs, 2, op->results[0]->type);
+}
+
+const SimplifyRule simplify_reduce_rules[] = {
+    {OP_REDUCE, reduce_of_units},
+    {OP_REDUCE, reduce_of_constant},
+    {OP_REDUCE, merge_reductions},
+    {OP_REDUCE, reduce_of_broadcast},
+    {OP_REDUCE, reduce_of_transpose},
+    {OP_REDUCE, move_factor_outside},
+    {OP_EINSUM, einsum_of_transpose},
+    {OP_TRANSPOSE, transpose_of_einsum},
+};
+const int simplify_reduce_rule_count = sizeof simplify_reduce_rules / sizeof *simplify_reduce_rules;

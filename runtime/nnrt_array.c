@@ -1,0 +1,179 @@
+/* Arrays of numbers from files: element types, byte orders, axis orders, into tables of floats. */
+#include "nnrt_array.h"
+#include "nnrt_error.h"
+#include "nnrt_file.h"
+#include <math.h>
+#include <string.h>
+
+static const unsigned char sizes[] = {[NNRT_ARRAY_U8] = 1,  [NNRT_ARRAY_I8] = 1,  [NNRT_ARRAY_U16] = 2,
+                                      [NNRT_ARRAY_I16] = 2, [NNRT_ARRAY_U32] = 4, [NNRT_ARRAY_I32] = 4,
+                                      [NNRT_ARRAY_U64] = 8, [NNRT_ARRAY_I64] = 8, [NNRT_ARRAY_F32] = 4,
+                                      [NNRT_ARRAY_F64] = 8};
+
+int nnrt_array_check_size(const nnrt_array *array, size_t bytes) {
+    uint64_t expected = sizes[array->type];
+    bool fits = true;
+    for (int i = 0; i < array->rank; i++)
+        fits = fits && !__builtin_mul_overflow(expected, (uint64_t)array->dims[i], &expected);
+    if (!fits || expected > INT64_MAX)
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: the shape in its header is impossibly large; the file is damaged", array->file);
+    if (bytes < expected)
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: is cut off: the header needs %llu bytes of data, there are %llu; copy it again",
+                          array->file, (unsigned long long)expected, (unsigned long long)bytes);
+    if (bytes > expected)
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: there are %llu bytes behind the data; the file is damaged, or holds several arrays",
+                          array->file, (unsigned long long)(bytes - expected));
+    return NNRT_OK;
+}
+
+static uint64_t raw_bits(const nnrt_array *array, int64_t element) {
+    int size = sizes[array->type];
+    const unsigned char *p = array->data + element * size;
+    uint64_t bits = 0;
+    for (int i = 0; i < size; i++)
+        bits |= (uint64_t)p[array->big_endian ? size - 1 - i : i] << (8 * i);
+    return bits;
+}
+
+static double value_at(const nnrt_array *array, int64_t element) {
+    uint64_t bits = raw_bits(array, element);
+    uint32_t low = (uint32_t)bits;
+    float single;
+    double real;
+    switch (array->type) {
+    case NNRT_ARRAY_I8:
+        return (int8_t)(uint8_t)bits;
+    case NNRT_ARRAY_I16:
+        return (int16_t)(uint16_t)bits;
+    case NNRT_ARRAY_I32:
+        return (int32_t)low;
+    case NNRT_ARRAY_I64:
+        return (double)(int64_t)bits;
+    case NNRT_ARRAY_F32:
+        memcpy(&single, &low, 4);
+        return (double)single;
+    case NNRT_ARRAY_F64:
+        memcpy(&real, &bits, 8);
+        return real;
+    case NNRT_ARRAY_U8:
+    case NNRT_ARRAY_U16:
+    case NNRT_ARRAY_U32:
+    case NNRT_ARRAY_U64:
+        break;
+    }
+    return (double)bits;
+}
+
+/* Values of one sample; at least 1 where no axis is empty. */
+static int64_t sample_size(const nnrt_array *array) {
+    int64_t size = 1;
+    for (int i = 1; i < array->rank; i++)
+        size *= array->dims[i];
+    return size;
+}
+
+/* Where value `k` (row-major) of a sample lies. */
+static int64_t element_of(const nnrt_array *array, int64_t sample, int64_t k, int64_t size) {
+    int64_t place = 0, stride = array->dims[0];
+    int64_t index[NNRT_MAX_RANK];
+    if (!array->fortran)
+        return sample * size + k;
+    for (int i = array->rank - 1; i > 0; i--) {
+        index[i] = k % array->dims[i];
+        k /= array->dims[i];
+    }
+    for (int i = 1; i < array->rank; i++) {
+        place += index[i] * stride;
+        stride *= array->dims[i];
+    }
+    return place + sample;
+}
+
+static int place_error(const nnrt_array *array, int64_t sample, int64_t k, const char *message) {
+    char kept[600];
+    strncpy(kept, message, sizeof kept - 1);
+    kept[sizeof kept - 1] = 0;
+    return nnrt_error(NNRT_ERROR_DATA, "%s:%lld:%lld: %s", array->file, (long long)sample, (long long)k, kept);
+}
+
+static int fill_inputs(const nnrt_array *array, int64_t first, nnrt_table *table) {
+    int64_t size = table->columns;
+    for (int64_t n = 0; n < table->rows; n++) {
+        float *x = table->x + n * table->x_stride;
+        if (array->type == NNRT_ARRAY_U8 && !array->fortran) {
+            const unsigned char *p = array->data + (first + n) * size;
+            for (int64_t k = 0; k < size; k++)
+                x[k] = (float)p[k];
+            continue;
+        }
+        for (int64_t k = 0; k < size; k++) {
+            double value = value_at(array, element_of(array, first + n, k, size));
+            if (!(fabs(value) <= 3.4028235677973366e38))
+                return place_error(array, first + n, k, "sample and value count from 0: it is not a finite 32-bit float; replace it, or leave out the sample");
+            x[k] = (float)value;
+        }
+    }
+    return NNRT_OK;
+}
+
+static int fill_targets(const nnrt_array *array, int64_t first, const nnrt_table_request *request, nnrt_table *table) {
+    int64_t size = nnrt_table_file_targets(request);
+    for (int64_t n = 0; n < table->rows; n++)
+        for (int64_t k = 0; k < size; k++)
+            if (nnrt_table_set_target(table, request, n, k, value_at(array, element_of(array, first + n, k, size))))
+                return place_error(array, first + n, k, nnrt_error_text());
+    return NNRT_OK;
+}
+
+static int check_targets(const nnrt_array *x, const nnrt_array *target, const nnrt_table_request *request) {
+    int64_t expected = nnrt_table_file_targets(request);
+    if (target->dims[0] != x->dims[0])
+        return nnrt_error(NNRT_ERROR_DATA, "%s: has %lld targets, but %s has %lld samples; do the files belong together?",
+                          target->file, (long long)target->dims[0], x->file, (long long)x->dims[0]);
+    if (sample_size(target) != expected)
+        return nnrt_error(NNRT_ERROR_DATA, "%s: a target has %lld values, the model's loss takes %lld", target->file,
+                          (long long)sample_size(target), (long long)expected);
+    return NNRT_OK;
+}
+
+int nnrt_array_to_table(const nnrt_array *x, const nnrt_array *target, const nnrt_data_source *source,
+                        const nnrt_table_request *request, nnrt_table *table) {
+    int64_t first, rows;
+    int code = nnrt_table_choose_rows(source, x->file, x->dims[0], &first, &rows);
+    if (!code && request->need_weight)
+        code = nnrt_error(NNRT_ERROR_UNSUPPORTED, "%s: sample weights are read from CSV files only", x->file);
+    if (!code && sample_size(x) == 0)
+        code = nnrt_error(NNRT_ERROR_DATA, "%s: its samples are empty", x->file);
+    if (!code && target)
+        code = check_targets(x, target, request);
+    if (!code)
+        code = nnrt_table_allocate(table, request, x->file, rows, sample_size(x));
+    if (!code)
+        code = fill_inputs(x, first, table);
+    if (!code && target)
+        code = fill_targets(target, first, request, table);
+    table->rank = x->rank > 1 ? x->rank - 1 : 1;
+    for (int i = 0; i < table->rank; i++)
+        table->dims[i] = x->rank > 1 ? x->dims[i + 1] : 1;
+    if (code)
+        nnrt_table_free(table);
+    return code;
+}
+
+int nnrt_array_read(const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table,
+                    int (*parse)(const void *data, size_t bytes, const void *target, size_t target_bytes,
+                                 const nnrt_data_source *, const nnrt_table_request *, nnrt_table *)) {
+    nnrt_bytes x = {0}, target = {0};
+    int code;
+    memset(table, 0, sizeof *table);
+    if (request->need_target && (!source->target_file || !*source->target_file))
+        return nnrt_error(NNRT_ERROR_ARGUMENT, "%s: no file is given for its targets", source->file);
+    code = nnrt_file_read_data(source->file, &x);
+    if (!code && request->need_target)
+        code = nnrt_file_read_data(source->target_file, &target);
+    if (!code)
+        code = parse(x.data, x.size, target.data, target.size, source, request, table);
+    nnrt_bytes_free(&x);
+    nnrt_bytes_free(&target);
+    return code;
+}

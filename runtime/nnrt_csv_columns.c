@@ -1,0 +1,235 @@
+/* The plan of a CSV file: header or not, where target, weight and text columns are, where each value goes. */
+#include "nnrt_csv_columns.h"
+#include "nnrt_error.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *nnrt_csv_name(const nnrt_csv_plan *plan, int64_t column, char *buffer) {
+    if (plan->names)
+        snprintf(buffer, 80, "'%.70s'", plan->names[column]);
+    else
+        snprintf(buffer, 80, "#%lld", (long long)column);
+    return buffer;
+}
+
+void nnrt_csv_plan_free(nnrt_csv_plan *plan) {
+    for (int64_t i = 0; plan->names && i < plan->count; i++)
+        free(plan->names[i]);
+    free(plan->names);
+    free(plan->columns);
+    plan->names = NULL;
+    plan->columns = NULL;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Edits that make one name the other; names beyond 60 bytes are not compared. */
+static int64_t distance(const char *a, const char *b) {
+    int64_t row[64], n = (int64_t)strlen(b), m = (int64_t)strlen(a);
+    if (n > 60 || m > 60)
+        return 99;
+    for (int64_t k = 0; k <= n; k++)
+        row[k] = k;
+    for (int64_t i = 1; i <= m; i++) {
+        int64_t diagonal = row[0];
+        row[0] = i;
+        for (int64_t k = 1; k <= n; k++) {
+            int64_t replaced = diagonal + ((a[i - 1] | 0x20) != (b[k - 1] | 0x20));
+            diagonal = row[k];
+            row[k] = smaller(replaced, smaller(row[k], row[k - 1]) + 1);
+        }
+    }
+    return row[n];
+}
+
+/* "no such column": lists those that there are, and the nearest. */
+static int no_such_column(const nnrt_csv_plan *plan, const char *what, const char *name) {
+    char list[600] = "";
+    size_t used = 0;
+    int64_t best = -1, least = 4;
+    for (int64_t i = 0; i < plan->count; i++) {
+        int64_t edits = distance(name, plan->names[i]);
+        if (edits < least) {
+            least = edits;
+            best = i;
+        }
+        if (used < 400)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%.100s", i ? ", " : "", plan->names[i]);
+        else if (i == plan->count - 1)
+            snprintf(list + used, sizeof list - used, ", ... (%lld in all)", (long long)plan->count);
+    }
+    return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: there is no column '%s' for the %s; the columns are %s%s%.70s%s", plan->file,
+                      (long long)plan->header_line, name, what, list, best < 0 ? "" : "; did you mean '",
+                      best < 0 ? "" : plan->names[best], best < 0 ? "" : "'?");
+}
+
+/* Position of a column by "#3" or by name; -1 if it is not there and need not be; -2 with an error. */
+static int64_t find_column(const nnrt_csv_plan *plan, const char *what, const char *name, bool needed) {
+    int64_t found = -1;
+    if (name[0] == '#') {
+        char *end;
+        long long index = strtoll(name + 1, &end, 10);
+        if (name[1] >= '0' && name[1] <= '9' && !*end && index < plan->count)
+            return index;
+        if (!needed)
+            return -1;
+        return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: there is no column %s for the %s; the columns are #0 to #%lld",
+                          plan->file, (long long)plan->header_line, name, what, (long long)plan->count - 1),
+               -2;
+    }
+    for (int64_t i = 0; plan->names && i < plan->count; i++) {
+        if (strcmp(plan->names[i], name) != 0)
+            continue;
+        if (found >= 0)
+            return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: two columns are called '%s' (#%lld and #%lld); give the position instead",
+                              plan->file, (long long)plan->header_line, name, (long long)found, (long long)i),
+                   -2;
+        found = i;
+    }
+    if (found >= 0 || !needed)
+        return found;
+    if (!plan->names)
+        return nnrt_error(NNRT_ERROR_DATA, "%s: has no header, so there is no column '%s' for the %s; write \"#0\" to \"#%lld\" by position",
+                          plan->file, name, what, (long long)plan->count - 1),
+               -2;
+    return no_such_column(plan, what, name), -2;
+}
+
+static bool by_name(const char *column) {
+    return column && column[0] != '#';
+}
+
+/* A header, where a column is called by name, or a cell of a column of numbers is not a number. */
+static bool first_row_is_header(const nnrt_data_source *source, const nnrt_csv_scanner *row) {
+    bool named = by_name(source->target) || by_name(source->weight);
+    for (int i = 0; i < source->text_count; i++)
+        named = named || by_name(source->text[i].column);
+    for (int64_t i = 0; i < row->count && !named; i++) {
+        char position[32];
+        double value;
+        bool text = false;
+        snprintf(position, sizeof position, "#%lld", (long long)i);
+        for (int k = 0; k < source->text_count; k++)
+            text = text || strcmp(source->text[k].column, position) == 0;
+        named = !text && nnrt_csv_number(&row->cells[i], &value) == NNRT_CSV_TEXT;
+    }
+    return named;
+}
+
+static int take_names(nnrt_csv_plan *plan, const nnrt_csv_scanner *row) {
+    plan->names = calloc((size_t)plan->count, sizeof *plan->names);
+    for (int64_t i = 0; plan->names && i < plan->count; i++) {
+        char *name = nnrt_csv_word(&row->cells[i]), *start = name, *end;
+        if (!name)
+            return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for its header", plan->file);
+        while (*start == ' ' || *start == '\t')
+            start++;
+        end = start + strlen(start);
+        while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
+            *--end = 0;
+        memmove(name, start, (size_t)(end - start) + 1);
+        plan->names[i] = name;
+    }
+    return plan->names ? NNRT_OK : nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for its header", plan->file);
+}
+
+static int plan_target(nnrt_csv_plan *plan) {
+    int64_t width = nnrt_table_file_targets(plan->request);
+    bool needed = plan->request->need_target;
+    int64_t column = plan->count - width;
+    if (plan->source->target)
+        column = find_column(plan, "target", plan->source->target, needed);
+    if (column == -2 && plan->source->target)
+        return NNRT_ERROR_DATA;
+    plan->target = -1;
+    if (column < 0 || column + width > plan->count)
+        return !needed ? NNRT_OK
+                       : nnrt_error(NNRT_ERROR_DATA, "%s:%lld: the target takes %lld columns, the file has %lld in all",
+                                    plan->file, (long long)plan->header_line, (long long)width, (long long)plan->count);
+    plan->target = column;
+    for (int64_t k = 0; k < width; k++) {
+        plan->columns[column + k].role = needed ? NNRT_CSV_TARGET : NNRT_CSV_SKIPPED;
+        plan->columns[column + k].offset = k;
+    }
+    return NNRT_OK;
+}
+
+static int plan_weight(nnrt_csv_plan *plan) {
+    const char *name = plan->source->weight;
+    bool needed = plan->request->need_weight;
+    int64_t column;
+    if (!name)
+        return !needed ? NNRT_OK
+                       : nnrt_error(NNRT_ERROR_ARGUMENT, "%s: no column is named for the sample weights", plan->file);
+    column = find_column(plan, "sample weight", name, needed);
+    if (column == -2)
+        return NNRT_ERROR_DATA;
+    if (column < 0)
+        return NNRT_OK;
+    if (plan->columns[column].role == NNRT_CSV_TARGET)
+        return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: column %s is the target and the sample weight; name the target",
+                          plan->file, (long long)plan->header_line, name);
+    plan->columns[column].role = needed ? NNRT_CSV_WEIGHT : NNRT_CSV_SKIPPED;
+    return NNRT_OK;
+}
+
+static int plan_text(nnrt_csv_plan *plan) {
+    for (int i = 0; i < plan->source->text_count; i++) {
+        const nnrt_text_column *text = &plan->source->text[i];
+        bool is_target = plan->source->target && strcmp(plan->source->target, text->column) == 0;
+        int64_t column = find_column(plan, "text", text->column, !is_target);
+        if (column == -2)
+            return NNRT_ERROR_DATA;
+        if (column < 0)
+            continue;
+        plan->columns[column].mode = text->mode;
+        plan->columns[column].words = text->mode == NNRT_TEXT_ERROR ? -1 : i;
+    }
+    return NNRT_OK;
+}
+
+int nnrt_csv_plan_columns(nnrt_csv_plan *plan, const nnrt_csv_scanner *first_row, bool *header) {
+    const nnrt_data_source *source = plan->source;
+    int code;
+    *header = source->header_auto ? first_row_is_header(source, first_row) : source->header;
+    plan->count = first_row->count;
+    plan->header_line = first_row->row_line;
+    plan->columns = plan->count > 0 ? calloc((size_t)plan->count, sizeof *plan->columns) : NULL;
+    if (!plan->columns)
+        return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for its columns", plan->file);
+    for (int64_t i = 0; i < plan->count; i++)
+        plan->columns[i].words = -1;
+    if (*header && (code = take_names(plan, first_row)) != 0)
+        return code;
+    code = plan_target(plan);
+    if (!code)
+        code = plan_text(plan);
+    return code ? code : plan_weight(plan);
+}
+
+static int64_t column_width(const nnrt_csv_column *column, const nnrt_vocabulary *vocabulary) {
+    return column->words >= 0 && column->mode == NNRT_TEXT_ONE_HOT ? vocabulary->columns[column->words].count : 1;
+}
+
+int nnrt_csv_layout(nnrt_csv_plan *plan, const nnrt_vocabulary *vocabulary) {
+    int64_t all = 0, expected = plan->request->input_size;
+    bool counted = !plan->source->target || plan->source->target[0] == '#';
+    for (int64_t i = 0; i < plan->count; i++)
+        if (__builtin_add_overflow(all, column_width(&plan->columns[i], vocabulary), &all))
+            return nnrt_error(NNRT_ERROR_DATA, "%s: has too many columns", plan->file);
+    /* A file for predict may lack the target. If that is known by position only, the width tells. */
+    if (counted && !plan->request->need_target && expected > 0 && all == expected)
+        for (int64_t i = 0; i < plan->count; i++)
+            plan->columns[i].role = NNRT_CSV_INPUT;
+    plan->inputs = 0;
+    for (int64_t i = 0; i < plan->count; i++) {
+        if (plan->columns[i].role != NNRT_CSV_INPUT)
+            continue;
+        plan->columns[i].offset = plan->inputs;
+        plan->inputs += column_width(&plan->columns[i], vocabulary);
+    }
+    return NNRT_OK;
+}

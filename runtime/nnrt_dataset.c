@@ -1,0 +1,210 @@
+/* Reading, fitting of preprocessing, preprocessing and weighing of a data set; see nnrt_dataset.h. */
+#include "nnrt_dataset.h"
+#include "nnrt_error.h"
+#include "nnrt_storage.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool dataset_ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+static nnrt_data_kind dataset_kind_of(const char *file, nnrt_data_kind declared) {
+    if (dataset_ends_with(file, ".csv") || dataset_ends_with(file, ".csv.gz"))
+        return NNRT_DATA_CSV;
+    if (dataset_ends_with(file, ".npy") || dataset_ends_with(file, ".npy.gz"))
+        return NNRT_DATA_NPY;
+    return declared == NNRT_DATA_NONE ? NNRT_DATA_CSV : declared;
+}
+
+nnrt_data_source nnrt_source_with(const nnrt_data_source *declared, const char *file, const char *target_file) {
+    nnrt_data_source source = *declared;
+    if (file) {
+        nnrt_data_kind kind = dataset_kind_of(file, declared->kind);
+        if (kind != declared->kind)
+            source = (nnrt_data_source){.kind = kind, .header_auto = true, .separator = ',', .count = -1};
+        source.file = file;
+    }
+    if (target_file)
+        source.target_file = target_file;
+    return source;
+}
+
+int nnrt_dataset_read(nnrt_dataset *dataset, const nnrt_program *program, const nnrt_data_source *source,
+                      const nnrt_vocabulary *vocabulary) {
+    nnrt_table_request request = {.input_size = program->raw_input_size,
+                                  .x_stride = program->preprocess ? 0 : program->input_stride,
+                                  .need_target = true,
+                                  .target_dtype = program->target_dtype,
+                                  .target_size = program->target_size,
+                                  .class_count = program->class_count,
+                                  .target_one_hot = program->target_one_hot,
+                                  .need_weight = program->has_sample_weight && source->weight,
+                                  .vocabulary = vocabulary};
+    *dataset = (nnrt_dataset){.rows = 0};
+    int code = nnrt_table_read(source, &request, &dataset->table);
+    if (code != NNRT_OK)
+        return code;
+    dataset->rows = dataset->table.rows;
+    if (dataset->rows > INT32_MAX) {
+        nnrt_dataset_free(dataset);
+        return nnrt_error(NNRT_ERROR_DATA, "%s: more than 2^31 - 1 rows", source->file);
+    }
+    dataset->weight = dataset->table.weight;
+    dataset->table.weight = NULL;
+    if (!program->has_sample_weight || dataset->weight)
+        return NNRT_OK;
+    dataset->weight = malloc((size_t)dataset->rows * sizeof(float) + 64);
+    if (!dataset->weight) {
+        nnrt_dataset_free(dataset);
+        return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for sample weights", source->file);
+    }
+    for (int64_t i = 0; i < dataset->rows; i++)
+        dataset->weight[i] = 1;
+    return NNRT_OK;
+}
+
+void nnrt_dataset_free(nnrt_dataset *dataset) {
+    nnrt_table_free(&dataset->table);
+    free(dataset->prepared);
+    free(dataset->weight);
+    dataset->prepared = dataset->weight = NULL;
+    dataset->rows = 0;
+}
+
+/* Statistics of `groups` columns, in double. Raw column c belongs to group c % groups (the last axis of the input). */
+typedef struct {
+    double *mean, *variance, *minimum, *maximum;
+} DatasetStatistics;
+
+static void statistics_first_pass(const nnrt_table *table, int64_t rows, int64_t groups, DatasetStatistics *all) {
+    for (int64_t g = 0; g < groups; g++) {
+        all->mean[g] = all->variance[g] = 0;
+        all->minimum[g] = DBL_MAX;
+        all->maximum[g] = -DBL_MAX;
+    }
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t first = 0; first < table->columns; first += groups)
+            for (int64_t g = 0; g < groups; g++) {
+                double value = table->x[row * table->x_stride + first + g];
+                all->mean[g] += value;
+                all->minimum[g] = value < all->minimum[g] ? value : all->minimum[g];
+                all->maximum[g] = value > all->maximum[g] ? value : all->maximum[g];
+            }
+}
+
+/* Population variance around the mean, in a second pass: no cancellation. */
+static void statistics_of(const nnrt_table *table, int64_t rows, int64_t groups, DatasetStatistics *all) {
+    double count = (double)rows * (double)(table->columns / groups);
+    statistics_first_pass(table, rows, groups, all);
+    for (int64_t g = 0; g < groups; g++)
+        all->mean[g] /= count;
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t first = 0; first < table->columns; first += groups)
+            for (int64_t g = 0; g < groups; g++) {
+                double away = table->x[row * table->x_stride + first + g] - all->mean[g];
+                all->variance[g] += away * away;
+            }
+    for (int64_t g = 0; g < groups; g++)
+        all->variance[g] /= count;
+}
+
+static const double *statistics_pick(const DatasetStatistics *all, nnrt_fit_kind kind) {
+    const double *by_kind[] = {
+        [NNRT_FIT_MEAN] = all->mean,
+        [NNRT_FIT_VARIANCE] = all->variance,
+        [NNRT_FIT_MINIMUM] = all->minimum,
+        [NNRT_FIT_MAXIMUM] = all->maximum,
+    };
+    return by_kind[kind];
+}
+
+static int dataset_fit_variable(const nnrt_table *table, const nnrt_variable *variable, int64_t rows, void *model) {
+    int64_t groups = nnrt_variable_elements(variable);
+    if (groups < 1 || table->columns % groups != 0)
+        return nnrt_error(NNRT_ERROR_DATA, "%s has %lld values, which do not fit %lld columns", variable->name,
+                          (long long)groups, (long long)table->columns);
+    double *memory = malloc(4 * (size_t)groups * sizeof(double));
+    float *values = malloc((size_t)groups * sizeof(float));
+    if (memory && values) {
+        DatasetStatistics all = {memory, memory + groups, memory + 2 * groups, memory + 3 * groups};
+        statistics_of(table, rows, groups, &all);
+        for (int64_t g = 0; g < groups; g++)
+            values[g] = (float)statistics_pick(&all, variable->fit)[g];
+        nnrt_storage_scatter(variable, values, (char *)model + variable->offset);
+    }
+    int code = memory && values ? NNRT_OK : nnrt_error(NNRT_ERROR_MEMORY, "no memory to fit %s", variable->name);
+    free(memory);
+    free(values);
+    return code;
+}
+
+int nnrt_dataset_fit_preprocessing(const nnrt_dataset *dataset, const nnrt_program *program, void *model,
+                                   int64_t rows) {
+    for (int i = 0; i < program->variable_count; i++) {
+        const nnrt_variable *variable = &program->variables[i];
+        if (variable->role != NNRT_PREPROCESS || variable->fit == NNRT_FIT_NONE)
+            continue;
+        int code = dataset_fit_variable(&dataset->table, variable, rows, model);
+        if (code != NNRT_OK)
+            return code;
+    }
+    return NNRT_OK;
+}
+
+int nnrt_dataset_prepare(nnrt_dataset *dataset, const nnrt_program *program, void *model) {
+    if (!program->preprocess)
+        return NNRT_OK;
+    size_t bytes = (size_t)dataset->rows * (size_t)program->input_stride * sizeof(float) + 64;
+    bytes = (bytes + 63) / 64 * 64;
+    dataset->prepared = aligned_alloc(64, bytes);
+    if (!dataset->prepared)
+        return nnrt_error(NNRT_ERROR_MEMORY, "no memory for %lld preprocessed samples", (long long)dataset->rows);
+    memset(dataset->prepared, 0, bytes);
+    int code = program->preprocess(model, dataset->table.x, dataset->rows, dataset->prepared);
+    free(dataset->table.x);
+    dataset->table.x = NULL;
+    return code;
+}
+
+/* The class of a target: its value, or the place of the greatest of several. */
+static int64_t dataset_class_of(const nnrt_table *table, int64_t row) {
+    if (table->target_i32)
+        return table->target_i32[row * table->target_size];
+    const float *target = table->target_f32 + row * table->target_size;
+    if (table->target_size == 1)
+        return (int64_t)target[0];
+    int64_t best = 0;
+    for (int64_t k = 1; k < table->target_size; k++)
+        best = target[k] > target[best] ? k : best;
+    return best;
+}
+
+int nnrt_dataset_weigh_classes(nnrt_dataset *dataset, const nnrt_program *program, int64_t rows) {
+    const nnrt_fit_defaults *fit = &program->fit;
+    if (!fit->class_weight)
+        return NNRT_OK;
+    if (!dataset->weight)
+        return nnrt_error(NNRT_ERROR_ARGUMENT, "class_weight: this program was compiled without sample weights");
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t class_index = dataset_class_of(&dataset->table, i);
+        if (class_index >= 0 && class_index < fit->class_count)
+            dataset->weight[i] *= (float)fit->class_weight[class_index];
+    }
+    return NNRT_OK;
+}
+
+nnrt_samples nnrt_dataset_samples(const nnrt_dataset *dataset, const nnrt_program *program, int64_t first,
+                                  int64_t count) {
+    const float *x = dataset->prepared ? dataset->prepared : dataset->table.x;
+    const char *y = nnrt_table_target(&dataset->table);
+    nnrt_samples samples = {.x = x + first * program->input_stride,
+                            .y = y + 4 * first * dataset->table.target_size,
+                            .w = dataset->weight ? dataset->weight + first : NULL,
+                            .count = count};
+    return samples;
+}

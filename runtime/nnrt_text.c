@@ -1,0 +1,150 @@
+/* Numbers and file names as text; see nnrt_text.h. Leaves: text in the caller's memory, or an error. */
+#include "nnrt_text.h"
+#include "nnrt_error.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A field of a template: {name:0W.Pk}. */
+typedef struct {
+    char name[96];
+    bool zero;
+    int width, precision; /* -1: not given */
+    char kind;            /* d f e g, or 0 */
+} TemplateField;
+
+char *nnrt_shortest_number(char *text, size_t size, double value) {
+    if (isnan(value)) {
+        snprintf(text, size, "nan");
+        return text;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, size, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    return text;
+}
+
+void nnrt_list_names(const nnrt_log *logs, int count, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", logs[i].name);
+}
+
+/* Parses what stands between the braces. */
+static bool template_parse(const char *from, size_t length, TemplateField *field) {
+    char text[160], *spec;
+    if (length >= sizeof text)
+        return false;
+    memcpy(text, from, length);
+    text[length] = 0;
+    *field = (TemplateField){.width = -1, .precision = -1};
+    spec = strchr(text, ':');
+    if (spec)
+        *spec++ = 0;
+    if (!*text || strlen(text) >= sizeof field->name)
+        return false;
+    memcpy(field->name, text, strlen(text) + 1);
+    if (!spec || !*spec)
+        return true;
+    field->zero = *spec == '0';
+    if (*spec >= '0' && *spec <= '9')
+        field->width = (int)strtol(spec, &spec, 10);
+    if (*spec == '.') {
+        if (spec[1] < '0' || spec[1] > '9')
+            return false;
+        field->precision = (int)strtol(spec + 1, &spec, 10);
+    }
+    if (*spec && strchr("dfeg", *spec))
+        field->kind = *spec++;
+    return *spec == 0 && field->width < 100 && field->precision < 100;
+}
+
+static const nnrt_log *template_find(const nnrt_log *logs, int count, const char *name) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(logs[i].name, name) == 0)
+            return &logs[i];
+    return NULL;
+}
+
+static bool template_print(const TemplateField *field, double value, bool integer, char *text, size_t size) {
+    int width = field->width > 0 ? field->width : 0, precision = field->precision >= 0 ? field->precision : 6;
+    if (integer ? (field->kind != 0 && field->kind != 'd') || field->precision >= 0 : field->kind == 'd')
+        return false;
+    if (integer) {
+        snprintf(text, size, field->zero ? "%0*lld" : "%*lld", width, (long long)value);
+        return true;
+    }
+    if (field->kind == 0 && field->precision < 0) {
+        char shortest[40];
+        snprintf(text, size, "%*s", width, nnrt_shortest_number(shortest, sizeof shortest, value));
+        return true;
+    }
+    switch (field->kind) {
+    case 'f':
+        snprintf(text, size, field->zero ? "%0*.*f" : "%*.*f", width, precision, value);
+        break;
+    case 'e':
+        snprintf(text, size, field->zero ? "%0*.*e" : "%*.*e", width, precision, value);
+        break;
+    default:
+        snprintf(text, size, field->zero ? "%0*.*g" : "%*.*g", width, precision, value);
+        break;
+    }
+    return true;
+}
+
+static int template_unknown(const char *pattern, const char *name, const nnrt_template_values *values) {
+    char integers[200], numbers[800];
+    nnrt_list_names(values->integers, values->integer_count, integers, sizeof integers);
+    nnrt_list_names(values->numbers, values->number_count, numbers, sizeof numbers);
+    return nnrt_error(NNRT_ERROR_ARGUMENT, "file name \"%s\": {%s} is not available; available are %s%s%s", pattern,
+                      name, integers, values->number_count ? ", " : "", numbers);
+}
+
+/* One field at pattern[0] == '{'; appends to text and returns the length of the field in the pattern, 0 on error. */
+static size_t template_field(const char *whole, const char *at, const nnrt_template_values *values, char *text,
+                             size_t size) {
+    TemplateField field;
+    size_t length = strcspn(at, "}");
+    if (!at[length] || !template_parse(at + 1, length - 1, &field)) {
+        nnrt_error(NNRT_ERROR_ARGUMENT, "file name \"%s\": expected {name} or {name:.2f} at \"%s\"", whole, at);
+        return 0;
+    }
+    const nnrt_log *integer = template_find(values->integers, values->integer_count, field.name);
+    const nnrt_log *number = template_find(values->numbers, values->number_count, field.name);
+    if (!integer && !number) {
+        template_unknown(whole, field.name, values);
+        return 0;
+    }
+    if (!template_print(&field, integer ? integer->value : number->value, integer != NULL, text, size)) {
+        nnrt_error(NNRT_ERROR_ARGUMENT, "file name \"%s\": '%c' does not print {%s}", whole, field.kind, field.name);
+        return 0;
+    }
+    return length + 1;
+}
+
+int nnrt_template_format(const char *pattern, const nnrt_template_values *values, char *text, size_t size) {
+    size_t used = 0;
+    for (const char *at = pattern; *at;) {
+        char piece[256] = {*at, 0};
+        size_t length = 1;
+        if ((*at == '{' || *at == '}') && at[1] == *at)
+            length = 2;
+        else if (*at == '{')
+            length = template_field(pattern, at, values, piece, sizeof piece);
+        if (length == 0)
+            return NNRT_ERROR_ARGUMENT;
+        size_t bytes = strlen(piece);
+        if (used + bytes >= size)
+            return nnrt_error(NNRT_ERROR_ARGUMENT, "file name \"%s\": too long", pattern);
+        memcpy(text + used, piece, bytes + 1);
+        used += bytes;
+        at += length;
+    }
+    text[used] = 0;
+    return NNRT_OK;
+}

@@ -1,0 +1,29 @@
+/* Small texts of the trainer: numbers as Python prints them, and file names made from a template. */
+#ifndef NNRT_TEXT_H
+#define NNRT_TEXT_H
+#include "nnrt_progress.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The shortest decimal that reads back as the same double; "nan", "inf". Returns `text`. */
+char *nnrt_shortest_number(char *text, size_t size, double value);
+
+/* Python's str.format for file names: {epoch:02d}, {val_loss:.2f}, {batch}, {{ and }}. Values that are whole numbers by
+ * nature come as `integers`. An unknown name or a bad format is an error that lists the names. */
+typedef struct {
+    const nnrt_log *integers;
+    int integer_count;
+    const nnrt_log *numbers;
+    int number_count;
+} nnrt_template_values;
+int nnrt_template_format(const char *pattern, const nnrt_template_values *values, char *text, size_t size);
+
+/* "accuracy, loss" into `text`. */
+void nnrt_list_names(const nnrt_log *logs, int count, char *text, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
