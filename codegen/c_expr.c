@@ -195,6 +195,10 @@ static const DialectFused *find_fused(const Dialect *d, const KExpr *e) {
     return NULL;
 }
 
+bool c_is_fused(const CPrinter *p, const KExpr *e) {
+    return e->kind == KE_FN && find_fused(p->dialect, e);
+}
+
 static const char *find_scalar(const Dialect *d, const KExpr *e, KBase base) {
     for (int i = 0; i < d->scalar_count && e->type.lanes == 1; i++)
         if (d->scalars[i].fn == e->fn.fn && d->scalars[i].base == base)

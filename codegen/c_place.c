@@ -18,8 +18,8 @@ static bool in_model(const KBuffer *b) {
 /* ---- elements */
 
 static int rank_zero(Text *out, const KBuffer *b) {
-    if (b->space == SPACE_ARGUMENT || b->space == SPACE_LOCAL) {
-        text_add(out, b->name); /* by value */
+    if (b->space == SPACE_ARGUMENT || b->space == SPACE_LOCAL || b->space == SPACE_SHARED) {
+        text_add(out, b->name); /* by value, or declared here */
         return PRECEDENCE_POSTFIX;
     }
     text_format(out, b->space == SPACE_VARIABLE ? "model->%s" : "*%s", b->name);

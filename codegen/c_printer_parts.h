@@ -41,6 +41,7 @@ const char *c_take_name(CPrinter *, const char *wanted);
 
 /* An expression with parentheses if it binds less than `least`. */
 void c_expr(CPrinter *, Text *, const KExpr *, int least);
+bool c_is_fused(const CPrinter *, const KExpr *); /* spelled together with one of its operands */
 /* The place of an element, such as w[k][n]; returns its precedence. */
 int c_access(CPrinter *, Text *, const KBuffer *, KExpr *const *index, int count);
 /* The address of an element: &w[k][n], or w[k] for the first one. */

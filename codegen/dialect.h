@@ -41,7 +41,6 @@ typedef struct Dialect {
     const DialectFused *fused;
     int fused_count;
     const char *uniform, *normal;                 /* seed, stream, step, index; vectors: name with _%t added */
-    const char *launch;                           /* name, grid x, y, block x, y, stream; NULL: called as a function */
 } Dialect;
 
 extern const Dialect dialect_c, dialect_cuda;

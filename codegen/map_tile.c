@@ -531,10 +531,18 @@ static bool try_tiles(const MapNest *m, const Nest *nest, bool parallel, int vec
     return !t.failed;
 }
 
+static void splice(KStmt *out, KStmt *block) {
+    for (KStmt *s = block->block.first, *next; s; s = next) {
+        next = s->next;
+        s->next = NULL;
+        kstmt_add(out, s);
+    }
+}
+
 bool map_nest_tiles(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
     KStmt *block = kstmt_block(m->program);
     if (nest->vector_axis >= 0 && try_tiles(m, nest, parallel, nest->vector_axis, block)) {
-        kstmt_add(out, block);
+        splice(out, block);
         return true;
     }
     block = kstmt_block(m->program);
@@ -542,6 +550,6 @@ bool map_nest_tiles(const MapNest *m, const Nest *nest, bool parallel, KStmt *ou
         diag_internal(m->program->diag, nest->op ? nest->op->span : (Span){0}, "mapping failed for %s", m->kernel->name);
         return false;
     }
-    kstmt_add(out, block);
+    splice(out, block);
     return true;
 }

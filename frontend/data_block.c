@@ -37,7 +37,7 @@ void data_read(Model *m) {
     const Arg *split = arg_get(m->data_args, "validation_split");
     program->fit.validation_split = split->number;
     check_split(m, split);
-    program->has_sample_weight = program->train.weight || program->test.weight || program->validation.weight;
+    program->has_sample_weight = program->has_sample_weight || program->train.weight || program->test.weight || program->validation.weight;
 }
 
 Value *data_state(DataContext *ctx, const char *name, FitKind fit) {

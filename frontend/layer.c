@@ -49,6 +49,8 @@ static Variable *weight_variable(LayerContext *ctx, const char *leaf, const Type
 static void weight_penalty(LayerContext *ctx, const char *leaf, Variable *variable, Value *value) {
     Model *m = ctx->model;
     const Arg *arg = leaf_part(ctx, leaf, "regularizer");
+    if (m->recording) /* forward has no loss */
+        return;
     if (!arg || variable->role != VARIABLE_TRAINABLE || map_get(m->regularised, variable->name))
         return;
     map_put(m->regularised, variable->name, variable);

@@ -122,7 +122,8 @@ static bool check_result_count(Reader *reader, const OpText *op, const Results *
     int wanted = op->code == OP_GRAD ? op->input_count - 1 : info->results;
     if (wanted >= 0 ? results->count == wanted : results->count >= 1)
         return true;
-    return reader_error(reader, span, "%s has %d result%s, %d %s named", info->name, wanted < 0 ? 1 : wanted,
+    const char *name = op->code == OP_MAP ? scalar_infos[op->attr.scalar].name : info->name;
+    return reader_error(reader, span, "%s has %d result%s, %d %s named", name, wanted < 0 ? 1 : wanted,
                         wanted == 1 || wanted < 0 ? "" : "s", results->count, results->count == 1 ? "is" : "are");
 }
 

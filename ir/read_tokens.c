@@ -267,6 +267,7 @@ bool reader_type(Reader *reader, const Type **type) {
         if (!reader_mark(reader, ']'))
             return false;
     }
+    span.end = reader->last_end;
     *type = type_get(reader->module, (Dtype)dtype, rank, dims);
     if (type_is_valid(reader->module, *type))
         return true;

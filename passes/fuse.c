@@ -80,6 +80,7 @@ typedef struct {
     FuseGroups *g;
     Func *func;
     char *emitted;       /* by op: its group, or itself, stands in the new body */
+    int *visited;        /* by op: group + 1 whose needs have been emitted through it */
     Value **replacement; /* by Value.id of the old body */
 } Rewrite;
 
@@ -176,14 +177,22 @@ static void emit_group(Rewrite *r, int group) {
 
 static void emit(Rewrite *r, int op);
 
-static void emit_inputs(Rewrite *r, const Op *op) {
-    for (int i = 0; i < op->input_count; i++)
-        if (r->g->index[op->inputs[i]->id] >= 0)
-            emit(r, r->g->index[op->inputs[i]->id]);
+/* What a group reads through inline ops comes first; the inline ops themselves are cloned into the group. */
+static void emit_before_group(Rewrite *r, const Op *op, int group) {
+    FuseGroups *g = r->g;
+    for (int i = 0; i < op->input_count; i++) {
+        int made_by = g->index[op->inputs[i]->id];
+        if (made_by < 0 || r->visited[made_by] == group + 1 || owner_of(g, made_by) == group)
+            continue;
+        r->visited[made_by] = group + 1;
+        if (fuse_is_inline(g->ops[made_by]))
+            emit_before_group(r, g->ops[made_by], group);
+        else
+            emit(r, made_by);
+    }
 }
 
-/* Emits an op (or its group) after everything that it reads. Inline ops are emitted too: what nobody outside reads is
- * left to dce. */
+/* Emits a group, or an op that stays outside, after everything that it reads. */
 static void emit(Rewrite *r, int op) {
     FuseGroups *g = r->g;
     int owner = owner_of(g, op);
@@ -193,15 +202,17 @@ static void emit(Rewrite *r, int op) {
     if (g->group[op] >= 0) {
         for (int i = 0; i < g->count; i++)
             if (g->group[i] >= 0 && owner_of(g, i) == owner)
-                emit_inputs(r, g->ops[i]);
+                emit_before_group(r, g->ops[i], owner);
         emit_group(r, owner);
         return;
     }
     Op *moved = g->ops[op];
-    emit_inputs(r, moved);
-    for (int i = 0; i < moved->input_count; i++)
+    for (int i = 0; i < moved->input_count; i++) {
+        if (g->index[moved->inputs[i]->id] >= 0)
+            emit(r, g->index[moved->inputs[i]->id]);
         if (r->replacement[moved->inputs[i]->id])
             moved->inputs[i] = r->replacement[moved->inputs[i]->id];
+    }
     op_append(&r->func->body, moved);
 }
 
@@ -209,11 +220,12 @@ static void fuse_func(Func *func, Arena *arena) {
     FuseGroups *g = fuse_groups(func, arena);
     Rewrite r = {.g = g, .func = func};
     r.emitted = ARENA_ARRAY(arena, char, g->count + 1);
-    /* new values get ids above value_count: replacement is only asked for values of the old body */
-    r.replacement = ARENA_ARRAY(arena, Value *, func->value_count + g->count * 4 + 64);
+    r.visited = ARENA_ARRAY(arena, int, g->count + 1);
+    r.replacement = ARENA_ARRAY(arena, Value *, func->value_count + 1);
     func->body.first = func->body.last = NULL;
     for (int i = 0; i < g->count; i++)
-        emit(&r, i);
+        if (!fuse_is_inline(g->ops[i]))
+            emit(&r, i);
     for (int i = 0; i < func->body.yield_count; i++)
         if (r.replacement[func->body.yields[i]->id])
             func->body.yields[i] = r.replacement[func->body.yields[i]->id];

@@ -225,16 +225,17 @@ static bool is_plain_reduction(const FuseGroups *g, int group, const GroupFacts 
     return false;
 }
 
-static bool may_merge(const FuseGroups *g, int producer, int consumer) {
+static bool merges_in_space(const FuseGroups *g, int producer, int consumer) {
     GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
     if (p.single_space && c.single_space && c.maps_only && same_space(p.space, c.space))
         return true;
-    if (p.maps_only && p.single_space && c.single_space && is_plain_reduction(g, consumer, &c, p.space) &&
-        read_once_by(g, producer, consumer))
-        return true;
-    if (p.rows && c.rows && c.contractions == 0 && p.row_elements <= ROW_ELEMENTS && c.row_elements <= ROW_ELEMENTS)
-        return true;
-    return p.small && c.small && p.contractions + c.contractions == 0 && p.work + c.work <= SMALL_WORK;
+    return p.maps_only && p.single_space && c.single_space && is_plain_reduction(g, consumer, &c, p.space) &&
+           read_once_by(g, producer, consumer);
+}
+
+static bool merges_in_rows(const FuseGroups *g, int producer, int consumer) {
+    GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
+    return p.rows && c.rows && c.contractions == 0 && p.row_elements <= ROW_ELEMENTS && c.row_elements <= ROW_ELEMENTS;
 }
 
 /* ---- readers, through inline ops */
@@ -287,7 +288,9 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
     return g;
 }
 
-static void merge_with_producers(FuseGroups *g, char *seen) {
+typedef bool (*MergeRule)(const FuseGroups *, int producer, int consumer);
+
+static void merge_with_producers(FuseGroups *g, MergeRule rule, char *seen) {
     for (int c = 0; c < g->count; c++)
         for (int p = c - 1; p >= 0 && g->group[c] >= 0; p--) {
             if (g->group[p] < 0)
@@ -296,7 +299,7 @@ static void merge_with_producers(FuseGroups *g, char *seen) {
             for (int r = 0; r < g->reader_count[p]; r++)
                 reads = reads || g->readers[p][r] == c;
             int from = find(g, p), to = find(g, c);
-            if (reads && from != to && may_merge(g, from, to) && !reaches(g, from, to, false, seen))
+            if (reads && from != to && rule(g, from, to) && !reaches(g, from, to, false, seen))
                 merge(g, from, to);
         }
 }
@@ -316,7 +319,8 @@ static void merge_small(FuseGroups *g, char *seen) {
 FuseGroups *fuse_groups(Func *func, Arena *arena) {
     FuseGroups *g = groups_start(func, arena);
     char *seen = ARENA_ARRAY(arena, char, g->count + 1);
-    merge_with_producers(g, seen);
+    merge_with_producers(g, merges_in_space, seen);
+    merge_with_producers(g, merges_in_rows, seen);
     merge_small(g, seen);
     return g;
 }

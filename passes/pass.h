@@ -8,7 +8,7 @@
 
 /* What a module may hold. Each level allows what the earlier ones allow, but for `grad`. */
 typedef enum {
-    LEVEL_ANY,        /* in a row of passes.def: takes any level, or leaves the level as it is */
+    LEVEL_ANY,        /* in a row of passes.def: the pass leaves the level as it is */
     LEVEL_GRADIENTS,  /* `grad` ops: as the front end leaves it */
     LEVEL_PRIMITIVES, /* no `grad` */
     LEVEL_FUSED       /* `fusion` ops */
@@ -39,8 +39,8 @@ typedef bool (*PassFunction)(Module *, PassContext *);
 typedef struct {
     const char *name;
     PassFunction run;
-    PassLevel in;  /* highest level that it takes; LEVEL_ANY: all */
-    PassLevel out; /* level of the module after it; LEVEL_ANY: as before */
+    PassLevel first, last; /* levels that it takes */
+    PassLevel out;         /* level of the module after it, at most; LEVEL_ANY: as before */
     const char *help;
 } PassInfo;
 

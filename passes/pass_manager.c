@@ -5,13 +5,13 @@
 #include "passes/pass.h"
 
 const PassInfo pass_infos[] = {
-#define PASS(name, in, out, help) {#name, pass_##name, in, out, help},
+#define PASS(name, first, last, out, help) {#name, pass_##name, first, last, out, help},
 #include "passes/passes.def"
 #undef PASS
 };
 const int pass_count = sizeof pass_infos / sizeof *pass_infos;
 
-const char *const pass_pipeline[] = {"simplify", "autodiff", "simplify", "cse", "dce", "fuse", "dce", "schedule"};
+const char *const pass_pipeline[] = {"simplify", "autodiff", "cse", "simplify", "cse", "dce", "fuse", "dce", "schedule"};
 const int pass_pipeline_count = sizeof pass_pipeline / sizeof *pass_pipeline;
 
 const PassInfo *pass_find(const char *name) {
@@ -170,11 +170,20 @@ static bool report(Module *module, const PassInfo *pass, bool changed, double se
     return !options->dump_dir || dump(module, pass, context);
 }
 
+/* The order of passes is the user's too (--skip): this is no bug. */
+static bool check_level(const Module *module, const PassInfo *pass, PassContext *context) {
+    PassLevel level = module_level(module);
+    if (level < pass->first)
+        diag_error(context->diag, (Span){0}, "the pass %s needs the gradients expanded: run autodiff before it",
+                   pass->name);
+    else if (level > pass->last)
+        diag_error(context->diag, (Span){0}, "the pass %s does not take a module with fusions", pass->name);
+    return level >= pass->first && level <= pass->last;
+}
+
 static bool run_pass(Module *module, const PassInfo *pass, PassContext *context) {
-    if (pass->in != LEVEL_ANY && module_level(module) > pass->in) {
-        diag_internal(context->diag, (Span){0}, "the pass %s came too late", pass->name);
+    if (!check_level(module, pass, context))
         return false;
-    }
     Text before = {0};
     if (verify_all(context))
         module_print(&before, module);

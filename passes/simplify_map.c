@@ -176,34 +176,52 @@ static Value *drop_repetition(Simplify *simplify, const Op *op) {
     }
 }
 
-/* (x * s) * t, where s and t are scalars repeated over the tensor: one product of scalars, one of tensors. */
-static const Value *repeated_scalar(const Value *value) {
+static Value *repeated_scalar(const Value *value) {
     const Op *op = defined_by(value, OP_BROADCAST);
     return op && op->inputs[0]->type->rank == 0 ? op->inputs[0] : NULL;
 }
 
-static Value *as_scalar(Simplify *simplify, const Value *value) {
+/* A constant or repeated scalar, as a tensor of this type. */
+static Value *scalar_as(Simplify *simplify, const Value *value, const Type *type) {
     double number;
     if (is_const(value, &number))
-        return build_const(&simplify->build, type_scalar(simplify->build.module, value->type->dtype), number);
-    return (Value *)repeated_scalar(value);
+        return build_const(&simplify->build, type, number);
+    return build_broadcast_to(&simplify->build, repeated_scalar(value), type);
 }
 
+/* f of a repeated f, where a product with a scalar joins other work on f: it is a scalar, or computed elementwise. */
+static Value *repeated_factor(Simplify *simplify, const Value *value, const Value *scale) {
+    const Op *broadcast = defined_by(value, OP_BROADCAST);
+    double number;
+    if (broadcast)
+        return broadcast->inputs[0]->type->rank == 0 || defined_by(broadcast->inputs[0], OP_MAP) ? broadcast->inputs[0]
+                                                                                                 : NULL;
+    if (is_const(value, &number) && repeated_scalar(scale))
+        return scalar_as(simplify, value, repeated_scalar(scale)->type);
+    return NULL;
+}
+
+/* (x * f) * s, where s is a constant or a repeated scalar, and f is repeated: x * (f * s), with the small product
+ * computed before f is repeated. */
 static Value *merge_scalars(Simplify *simplify, const Op *op) {
+    Builder *build = &simplify->build;
     double number;
     if (op->attr.scalar != FN_mul || op->results[0]->type->rank == 0)
         return NULL;
     for (int i = 0; i < 2; i++) {
         const Value *scale = op->inputs[i];
         const Op *inner = defined_by_map(op->inputs[1 - i], FN_mul);
-        if (!inner || !used_once(simplify, op->inputs[1 - i]) || !(repeated_scalar(scale) || is_const(scale, &number)))
+        bool is_scalar = is_const(scale, &number) || repeated_scalar(scale);
+        if (!inner || !is_scalar || !used_once(simplify, op->inputs[1 - i]))
             continue;
         for (int j = 0; j < 2; j++) {
-            const Value *other = inner->inputs[j];
-            if (!repeated_scalar(other) && !(is_const(other, &number) && repeated_scalar(scale)))
+            const Op *broadcast = defined_by(inner->inputs[j], OP_BROADCAST);
+            Value *factor = repeated_factor(simplify, inner->inputs[j], scale);
+            if (!factor)
                 continue;
-            Value *product = build_mul(&simplify->build, as_scalar(simplify, other), as_scalar(simplify, scale));
-            return build_mul(&simplify->build, inner->inputs[1 - j], product);
+            factor = build_mul(build, factor, scalar_as(simplify, scale, factor->type));
+            factor = build_broadcast(build, factor, op->results[0]->type, broadcast ? broadcast->attr.axes.axes : NULL);
+            return build_mul(build, inner->inputs[1 - j], factor);
         }
     }
     return NULL;

@@ -5,10 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-static const unsigned char sizes[] = {[NNRT_ARRAY_U8] = 1,  [NNRT_ARRAY_I8] = 1,  [NNRT_ARRAY_U16] = 2,
-                                      [NNRT_ARRAY_I16] = 2, [NNRT_ARRAY_U32] = 4, [NNRT_ARRAY_I32] = 4,
-                                      [NNRT_ARRAY_U64] = 8, [NNRT_ARRAY_I64] = 8, [NNRT_ARRAY_F32] = 4,
-                                      [NNRT_ARRAY_F64] = 8};
+static const unsigned char sizes[] = {
+    [NNRT_ARRAY_U8] = 1,  [NNRT_ARRAY_I8] = 1,  [NNRT_ARRAY_U16] = 2, [NNRT_ARRAY_I16] = 2, [NNRT_ARRAY_U32] = 4,
+    [NNRT_ARRAY_I32] = 4, [NNRT_ARRAY_U64] = 8, [NNRT_ARRAY_I64] = 8, [NNRT_ARRAY_F32] = 4, [NNRT_ARRAY_F64] = 8};
 
 int nnrt_array_check_size(const nnrt_array *array, size_t bytes) {
     uint64_t expected = sizes[array->type];
@@ -16,12 +15,15 @@ int nnrt_array_check_size(const nnrt_array *array, size_t bytes) {
     for (int i = 0; i < array->rank; i++)
         fits = fits && !__builtin_mul_overflow(expected, (uint64_t)array->dims[i], &expected);
     if (!fits || expected > INT64_MAX)
-        return nnrt_error(NNRT_ERROR_FORMAT, "%s: the shape in its header is impossibly large; the file is damaged", array->file);
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: the shape in its header is impossibly large; the file is damaged",
+                          array->file);
     if (bytes < expected)
-        return nnrt_error(NNRT_ERROR_FORMAT, "%s: is cut off: the header needs %llu bytes of data, there are %llu; copy it again",
+        return nnrt_error(NNRT_ERROR_FORMAT,
+                          "%s: is cut off: the header needs %llu bytes of data, there are %llu; copy it again",
                           array->file, (unsigned long long)expected, (unsigned long long)bytes);
     if (bytes > expected)
-        return nnrt_error(NNRT_ERROR_FORMAT, "%s: there are %llu bytes behind the data; the file is damaged, or holds several arrays",
+        return nnrt_error(NNRT_ERROR_FORMAT,
+                          "%s: there are %llu bytes behind the data; the file is damaged, or holds several arrays",
                           array->file, (unsigned long long)(bytes - expected));
     return NNRT_OK;
 }
@@ -109,7 +111,9 @@ static int fill_inputs(const nnrt_array *array, int64_t first, nnrt_table *table
         for (int64_t k = 0; k < size; k++) {
             double value = value_at(array, element_of(array, first + n, k, size));
             if (!(fabs(value) <= 3.4028235677973366e38))
-                return place_error(array, first + n, k, "sample and value count from 0: it is not a finite 32-bit float; replace it, or leave out the sample");
+                return place_error(array, first + n, k,
+                                   "sample and value count from 0: it is not a finite 32-bit float; replace it, or "
+                                   "leave out the sample");
             x[k] = (float)value;
         }
     }
@@ -128,8 +132,9 @@ static int fill_targets(const nnrt_array *array, int64_t first, const nnrt_table
 static int check_targets(const nnrt_array *x, const nnrt_array *target, const nnrt_table_request *request) {
     int64_t expected = nnrt_table_file_targets(request);
     if (target->dims[0] != x->dims[0])
-        return nnrt_error(NNRT_ERROR_DATA, "%s: has %lld targets, but %s has %lld samples; do the files belong together?",
-                          target->file, (long long)target->dims[0], x->file, (long long)x->dims[0]);
+        return nnrt_error(NNRT_ERROR_DATA,
+                          "%s: has %lld targets, but %s has %lld samples; do the files belong together?", target->file,
+                          (long long)target->dims[0], x->file, (long long)x->dims[0]);
     if (sample_size(target) != expected)
         return nnrt_error(NNRT_ERROR_DATA, "%s: a target has %lld values, the model's loss takes %lld", target->file,
                           (long long)sample_size(target), (long long)expected);

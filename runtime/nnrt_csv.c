@@ -63,8 +63,8 @@ static int check_length(const Reader *reader, const nnrt_csv_scanner *row) {
         return NNRT_OK;
     return nnrt_error(NNRT_ERROR_DATA, "%s:%lld:%lld: the row has %lld cells, the first row (line %lld) has %lld; %s",
                       reader->file, (long long)row->row_line,
-                      (long long)(row->count < reader->plan.count ? row->count : reader->plan.count) + 1, (long long)row->count,
-                      (long long)reader->plan.header_line, (long long)reader->plan.count,
+                      (long long)(row->count < reader->plan.count ? row->count : reader->plan.count) + 1,
+                      (long long)row->count, (long long)reader->plan.header_line, (long long)reader->plan.count,
                       row->count == 1 ? "is the separator right?" : "correct the row");
 }
 
@@ -94,7 +94,8 @@ static int prepare_words(Reader *reader) {
         for (int i = 0; same && i < given->count; i++)
             same = strcmp(given->columns[i].column, source->text[i].column) == 0;
         if (!same)
-            return nnrt_error(NNRT_ERROR_DATA, "%s: the model was trained with other text columns; train it again", reader->file);
+            return nnrt_error(NNRT_ERROR_DATA, "%s: the model was trained with other text columns; train it again",
+                              reader->file);
         return nnrt_vocabulary_copy(given, &reader->words);
     }
     reader->words.columns = calloc((size_t)source->text_count, sizeof *reader->words.columns);

@@ -61,8 +61,8 @@ static int no_such_column(const nnrt_csv_plan *plan, const char *what, const cha
         else if (i == plan->count - 1)
             snprintf(list + used, sizeof list - used, ", ... (%lld in all)", (long long)plan->count);
     }
-    return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: there is no column '%s' for the %s; the columns are %s%s%.70s%s", plan->file,
-                      (long long)plan->header_line, name, what, list, best < 0 ? "" : "; did you mean '",
+    return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: there is no column '%s' for the %s; the columns are %s%s%.70s%s",
+                      plan->file, (long long)plan->header_line, name, what, list, best < 0 ? "" : "; did you mean '",
                       best < 0 ? "" : plan->names[best], best < 0 ? "" : "'?");
 }
 
@@ -84,7 +84,8 @@ static int64_t find_column(const nnrt_csv_plan *plan, const char *what, const ch
         if (strcmp(plan->names[i], name) != 0)
             continue;
         if (found >= 0)
-            return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: two columns are called '%s' (#%lld and #%lld); give the position instead",
+            return nnrt_error(NNRT_ERROR_DATA,
+                              "%s:%lld: two columns are called '%s' (#%lld and #%lld); give the position instead",
                               plan->file, (long long)plan->header_line, name, (long long)found, (long long)i),
                    -2;
         found = i;
@@ -92,8 +93,10 @@ static int64_t find_column(const nnrt_csv_plan *plan, const char *what, const ch
     if (found >= 0 || !needed)
         return found;
     if (!plan->names)
-        return nnrt_error(NNRT_ERROR_DATA, "%s: has no header, so there is no column '%s' for the %s; write \"#0\" to \"#%lld\" by position",
-                          plan->file, name, what, (long long)plan->count - 1),
+        return nnrt_error(
+                   NNRT_ERROR_DATA,
+                   "%s: has no header, so there is no column '%s' for the %s; write \"#0\" to \"#%lld\" by position",
+                   plan->file, name, what, (long long)plan->count - 1),
                -2;
     return no_such_column(plan, what, name), -2;
 }

@@ -108,7 +108,8 @@ int nnrt_csv_row(nnrt_csv_scanner *scanner) {
         if (at_row_end(scanner))
             return 1;
         if (*scanner->at != scanner->separator)
-            return nnrt_error(NNRT_ERROR_FORMAT, "%s:%lld:%lld: there is text behind the closing quote; double the quotes within a cell",
+            return nnrt_error(NNRT_ERROR_FORMAT,
+                              "%s:%lld:%lld: there is text behind the closing quote; double the quotes within a cell",
                               scanner->file, (long long)scanner->line, (long long)scanner->count),
                    -1;
         scanner->at++;

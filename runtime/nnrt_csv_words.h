@@ -12,7 +12,7 @@ typedef struct {
 } nnrt_csv_word_set;
 
 bool nnrt_csv_words_add(nnrt_csv_word_set *, const nnrt_csv_cell *); /* false: no memory */
-void nnrt_csv_words_finish(nnrt_csv_word_set *);                    /* sorts; frees the slots */
+void nnrt_csv_words_finish(nnrt_csv_word_set *);                     /* sorts; frees the slots */
 /* Code of the word, or -1. The column is sorted. */
 int64_t nnrt_csv_words_find(const nnrt_vocabulary_column *, const nnrt_csv_cell *);
 #endif

@@ -128,7 +128,8 @@ int nnrt_file_begin(nnrt_file_writer *writer, const char *path) {
     if (exists && access(writer->path, W_OK) != 0)
         return give_up(writer, "write", errno);
     for (int attempt = 0; attempt < 100 && writer->descriptor < 0; attempt++) {
-        snprintf(writer->temporary, sizeof writer->temporary, "%s.%d", writer->path, (int)(getpid() % 100000) * 100 + attempt);
+        snprintf(writer->temporary, sizeof writer->temporary, "%s.%d", writer->path,
+                 (int)(getpid() % 100000) * 100 + attempt);
         writer->descriptor = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (writer->descriptor < 0 && errno != EEXIST) {
             writer->temporary[0] = 0;

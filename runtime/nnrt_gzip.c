@@ -76,6 +76,7 @@ int nnrt_gzip_expand(nnrt_bytes *bytes, const char *file) {
 int nnrt_gzip_expand(nnrt_bytes *bytes, const char *file) {
     if (!nnrt_gzip_is(bytes))
         return NNRT_OK;
-    return nnrt_error(NNRT_ERROR_UNSUPPORTED, "%s: is gzip, and this runtime was built without zlib; run gunzip on it", file);
+    return nnrt_error(NNRT_ERROR_UNSUPPORTED, "%s: is gzip, and this runtime was built without zlib; run gunzip on it",
+                      file);
 }
 #endif

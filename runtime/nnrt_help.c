@@ -152,9 +152,9 @@ void nnrt_options_help(const nnrt_program *program, nnrt_verb verb, FILE *out) {
         fputc('\n', out);
     }
     fprintf(out, "%s --version\n%s [COMMAND] --help\n\n", program->name, program->name);
-    fputs("In brackets: the value without the option. Exit status: 0 done, 1 the run failed,\n"
-          "2 wrong usage, 130 interrupted. Environment: NNC_THREADS, OMP_NUM_THREADS,\n"
-          "NO_COLOR, COLUMNS.\n",
+    fputs("In brackets: the value without the option.\n"
+          "Exit status: 0 done, 1 the run failed, 2 wrong usage, 130 interrupted.\n"
+          "Environment: NNC_THREADS, OMP_NUM_THREADS, NO_COLOR, COLUMNS.\n",
           out);
 }
 

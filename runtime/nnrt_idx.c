@@ -17,13 +17,15 @@ static int parse_header(const unsigned char *data, size_t bytes, const char *fil
         while (i < known && types[i].code != data[2])
             i++;
     if (bytes < 4 || data[0] != 0 || data[1] != 0 || i == known)
-        return nnrt_error(NNRT_ERROR_FORMAT, "%s: is not an IDX file: it must begin with two zero bytes and a type", file);
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: is not an IDX file: it must begin with two zero bytes and a type",
+                          file);
     array->file = file;
     array->type = types[i].type;
     array->big_endian = true;
     array->rank = data[3];
     if (array->rank < 1 || array->rank > 4)
-        return nnrt_error(NNRT_ERROR_FORMAT, "%s: has %d axes; IDX files of 1 to 4 axes can be read", file, array->rank);
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: has %d axes; IDX files of 1 to 4 axes can be read", file,
+                          array->rank);
     if (bytes < 4 + 4 * (size_t)array->rank)
         return nnrt_error(NNRT_ERROR_FORMAT, "%s: is cut off within its header; copy it again", file);
     for (int axis = 0; axis < array->rank; axis++) {

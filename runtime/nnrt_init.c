@@ -101,8 +101,7 @@ void nnrt_init_fill(const nnrt_init *init, uint64_t seed, uint32_t stream, int r
             values[i] = draw_uniform(source, (uint64_t)i, init->a, init->b);
             break;
         case NNRT_INIT_NORMAL:
-            values[i] =
-                (float)fma(init->b, (double)nnrt_normal(source.seed, source.stream, 0, (uint64_t)i), init->a);
+            values[i] = (float)fma(init->b, (double)nnrt_normal(source.seed, source.stream, 0, (uint64_t)i), init->a);
             break;
         case NNRT_INIT_TRUNCATED_NORMAL:
             values[i] = draw_truncated(source, (uint64_t)i, init->a, init->b);

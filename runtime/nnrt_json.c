@@ -23,7 +23,8 @@ bool nnrt_json_take(nnrt_json *json, char c) {
 }
 
 bool nnrt_json_expect(nnrt_json *json, char c) {
-    return nnrt_json_take(json, c) || fail(json, c == '"' ? "a string is missing" : "a bracket, colon or comma is missing");
+    return nnrt_json_take(json, c) ||
+           fail(json, c == '"' ? "a string is missing" : "a bracket, colon or comma is missing");
 }
 
 bool nnrt_json_at_end(nnrt_json *json) {
@@ -88,7 +89,10 @@ static bool take_hex4(nnrt_json *json, uint32_t *code) {
         return fail(json, "a string ends within \\u");
     for (int i = 0; i < 4; i++, json->at++) {
         char c = *json->at;
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0)
             return fail(json, "\\u needs four hexadecimal digits");
         *code = *code << 4 | (uint32_t)digit;

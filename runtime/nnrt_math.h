@@ -196,7 +196,8 @@ NNRT_MATH void nnrt_transpose_f32x8(const float *s, int64_t ls, float *d, int64_
         NNRT_SWAP(8, i, i + 4, NNRT_LANES(0, 1, 2, 3, 8, 9, 10, 11), NNRT_LANES(4, 5, 6, 7, 12, 13, 14, 15));
 #pragma GCC unroll 8
     for (int k = 0; k < 4; k++)
-        NNRT_SWAP(8, k + (k & 2), k + (k & 2) + 2, NNRT_LANES(0, 1, 8, 9, 4, 5, 12, 13), NNRT_LANES(2, 3, 10, 11, 6, 7, 14, 15));
+        NNRT_SWAP(8, k + (k & 2), k + (k & 2) + 2, NNRT_LANES(0, 1, 8, 9, 4, 5, 12, 13),
+                  NNRT_LANES(2, 3, 10, 11, 6, 7, 14, 15));
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i += 2)
         NNRT_SWAP(8, i, i + 1, NNRT_LANES(0, 8, 2, 10, 4, 12, 6, 14), NNRT_LANES(1, 9, 3, 11, 5, 13, 7, 15));
@@ -218,11 +219,13 @@ NNRT_MATH void nnrt_transpose_f32x16(const float *s, int64_t ls, float *d, int64
                   NNRT_LANES(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
 #pragma GCC unroll 16
     for (int k = 0; k < 8; k++)
-        NNRT_SWAP(16, k + (k & 4), k + (k & 4) + 4, NNRT_LANES(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
+        NNRT_SWAP(16, k + (k & 4), k + (k & 4) + 4,
+                  NNRT_LANES(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
                   NNRT_LANES(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31));
 #pragma GCC unroll 16
     for (int k = 0; k < 8; k++)
-        NNRT_SWAP(16, k + (k & 6), k + (k & 6) + 2, NNRT_LANES(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
+        NNRT_SWAP(16, k + (k & 6), k + (k & 6) + 2,
+                  NNRT_LANES(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
                   NNRT_LANES(2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31));
 #pragma GCC unroll 16
     for (int i = 0; i < 16; i += 2)

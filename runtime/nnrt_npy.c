@@ -66,7 +66,8 @@ static bool take_shape(Header *header, nnrt_array *array) {
         bool any = false;
         skip_space(header);
         for (; header->at < header->end && *header->at >= '0' && *header->at <= '9'; header->at++, any = true)
-            if (__builtin_mul_overflow(n, (int64_t)10, &n) || __builtin_add_overflow(n, (int64_t)(*header->at - '0'), &n))
+            if (__builtin_mul_overflow(n, (int64_t)10, &n) ||
+                __builtin_add_overflow(n, (int64_t)(*header->at - '0'), &n))
                 return false;
         if (!any || array->rank == NNRT_MAX_RANK)
             return false;
@@ -85,7 +86,10 @@ static int parse_dictionary(Header *header, nnrt_array *array) {
     while (good && !take(header, "}")) {
         int which;
         good = take_string(header, key, sizeof key) && take(header, ":");
-        which = strcmp(key, "descr") == 0 ? TYPE : strcmp(key, "fortran_order") == 0 ? ORDER : strcmp(key, "shape") == 0 ? SHAPE : 0;
+        which = strcmp(key, "descr") == 0           ? TYPE
+                : strcmp(key, "fortran_order") == 0 ? ORDER
+                : strcmp(key, "shape") == 0         ? SHAPE
+                                                    : 0;
         good = good && which && !(seen & which);
         seen |= which;
         if (good && which == TYPE && (code = take_type(header, array)) != 0)
@@ -101,10 +105,11 @@ static int parse_dictionary(Header *header, nnrt_array *array) {
     }
     skip_space(header);
     if (!good || seen != ALL || header->at != header->end)
-        return nnrt_error(NNRT_ERROR_FORMAT, "%s: its header cannot be read (at most %d axes); the file is damaged", array->file,
-                          NNRT_MAX_RANK);
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: its header cannot be read (at most %d axes); the file is damaged",
+                          array->file, NNRT_MAX_RANK);
     if (array->rank == 0)
-        return nnrt_error(NNRT_ERROR_DATA, "%s: holds a single number; the first axis must count the samples", array->file);
+        return nnrt_error(NNRT_ERROR_DATA, "%s: holds a single number; the first axis must count the samples",
+                          array->file);
     return NNRT_OK;
 }
 
@@ -116,7 +121,9 @@ static int parse_header(const unsigned char *data, size_t bytes, const char *fil
     array->file = file;
     if (bytes < 10 || memcmp(data, "\x93NUMPY", 6) != 0)
         return nnrt_error(NNRT_ERROR_FORMAT, "%s: is not an NPY file%s", file,
-                          bytes >= 4 && memcmp(data, "PK\3\4", 4) == 0 ? " but an archive of them (npz); save one array by np.save" : "; write one by np.save");
+                          bytes >= 4 && memcmp(data, "PK\3\4", 4) == 0
+                              ? " but an archive of them (npz); save one array by np.save"
+                              : "; write one by np.save");
     if (data[6] < 1 || data[6] > 3)
         return nnrt_error(NNRT_ERROR_FORMAT, "%s: is of NPY version %d; 1 to 3 can be read", file, data[6]);
     prefix = data[6] == 1 ? 10 : 12;

@@ -147,11 +147,11 @@ static bool read_tensor(Reader *reader, nnrt_tensor *tensor) {
     do {
         char *kept = reader->text;
         const char *key = take_string(reader);
-        int which = !key                                ? 0
+        int which = !key                               ? 0
                     : strcmp(key, "dtype") == 0        ? DTYPE
                     : strcmp(key, "shape") == 0        ? SHAPE
                     : strcmp(key, "data_offsets") == 0 ? OFFSETS
-                                                        : 0;
+                                                       : 0;
         reader->text = kept;
         if (!key || !nnrt_json_expect(&reader->json, ':'))
             return false;
@@ -238,10 +238,12 @@ int nnrt_safetensors_parse(const void *data, size_t bytes, const char *file, nnr
     for (int i = 0; i < 8 && bytes >= 8; i++)
         length |= (uint64_t)start[i] << (8 * i);
     if (bytes < 8 || length > LARGEST_HEADER || bytes < 9 || start[8] != '{')
-        return nnrt_error(NNRT_ERROR_FORMAT, "%s: is not a .safetensors file; give a file that was saved by this program", file);
+        return nnrt_error(NNRT_ERROR_FORMAT,
+                          "%s: is not a .safetensors file; give a file that was saved by this program", file);
     if (length > bytes - 8)
-        return nnrt_error(NNRT_ERROR_FORMAT, "%s: is cut off: the header needs %llu bytes, there are %llu; save or copy it again",
-                          file, (unsigned long long)length, (unsigned long long)bytes - 8);
+        return nnrt_error(NNRT_ERROR_FORMAT,
+                          "%s: is cut off: the header needs %llu bytes, there are %llu; save or copy it again", file,
+                          (unsigned long long)length, (unsigned long long)bytes - 8);
     result->text = malloc((size_t)length + 1);
     if (!result->text)
         return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for its header", file);
@@ -255,8 +257,8 @@ int nnrt_safetensors_parse(const void *data, size_t bytes, const char *file, nnr
     if (!reader.json.error && check_layout(&reader))
         return NNRT_OK;
     nnrt_safetensors_free(result);
-    return nnrt_error(NNRT_ERROR_FORMAT, "%s: is not a sound .safetensors file: %s (byte %lld)", file, reader.json.error,
-                      (long long)(reader.json.at - (const char *)start));
+    return nnrt_error(NNRT_ERROR_FORMAT, "%s: is not a sound .safetensors file: %s (byte %lld)", file,
+                      reader.json.error, (long long)(reader.json.at - (const char *)start));
 }
 
 int nnrt_safetensors_read(const char *path, nnrt_safetensors *result) {

@@ -82,8 +82,8 @@ static int check_names(const char *path, const nnrt_tensor *tensors, int64_t cou
             if (strcmp(metadata[i].key, metadata[k].key) == 0)
                 wrong = metadata[i].key;
     }
-    return wrong ? nnrt_error(NNRT_ERROR_ARGUMENT, "%s: \"%.100s\" cannot be written: a name stands twice, or is not UTF-8",
-                              path, wrong)
+    return wrong ? nnrt_error(NNRT_ERROR_ARGUMENT,
+                              "%s: \"%.100s\" cannot be written: a name stands twice, or is not UTF-8", path, wrong)
                  : NNRT_OK;
 }
 

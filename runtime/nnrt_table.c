@@ -12,7 +12,8 @@
 int nnrt_table_read(const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
     memset(table, 0, sizeof *table);
     if (!source->file || !*source->file)
-        return nnrt_error(NNRT_ERROR_ARGUMENT, "no data file is given; name one in the data block or on the command line");
+        return nnrt_error(NNRT_ERROR_ARGUMENT,
+                          "no data file is given; name one in the data block or on the command line");
     switch (source->kind) {
     case NNRT_DATA_CSV:
         return nnrt_csv_read(source, request, table);
@@ -89,11 +90,15 @@ int nnrt_table_allocate(nnrt_table *table, const nnrt_table_request *request, co
 
 /* A class index must be whole and in [0, class_count); an integer target must fit. */
 static int check_index(const nnrt_table_request *request, double value) {
-    int64_t limit = request->class_count > 0 ? request->class_count : request->target_one_hot ? request->target_size : 0;
+    int64_t limit = request->class_count > 0  ? request->class_count
+                    : request->target_one_hot ? request->target_size
+                                              : 0;
     if (value != floor(value))
-        return nnrt_error(NNRT_ERROR_DATA, "the class is %.9g, which is not a whole number; classes count from 0", value);
+        return nnrt_error(NNRT_ERROR_DATA, "the class is %.9g, which is not a whole number; classes count from 0",
+                          value);
     if (limit > 0 && (value < 0 || value >= (double)limit))
-        return nnrt_error(NNRT_ERROR_DATA, "the class is %.9g, but the model has classes 0 to %lld; change the data, or the last layer",
+        return nnrt_error(NNRT_ERROR_DATA,
+                          "the class is %.9g, but the model has classes 0 to %lld; change the data, or the last layer",
                           value, (long long)(limit - 1));
     if (value < -2147483648.0 || value > 2147483647.0)
         return nnrt_error(NNRT_ERROR_DATA, "the target %.9g does not fit in 32 bits", value);

@@ -41,9 +41,9 @@ typedef struct {
     int64_t x_stride;
     nnrt_dtype target_dtype;
     int64_t target_size;
-    float *target_f32;   /* rows * target_size if target_dtype is NNRT_F32, else NULL */
-    int32_t *target_i32; /* the same for NNRT_I32 */
-    float *weight;       /* rows, or NULL */
+    float *target_f32;          /* rows * target_size if target_dtype is NNRT_F32, else NULL */
+    int32_t *target_i32;        /* the same for NNRT_I32 */
+    float *weight;              /* rows, or NULL */
     nnrt_vocabulary vocabulary; /* of the text columns, in the source's order; a copy if it was given */
 } nnrt_table;
 

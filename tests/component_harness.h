@@ -37,7 +37,9 @@ static inline int harness_complaints(Compiled *c, const char *title) {
     return count;
 }
 
-static inline void harness_free(Compiled *c) { arena_free(c->arena); }
+static inline void harness_free(Compiled *c) {
+    arena_free(c->arena);
+}
 
 /* Data of one run of a function. A tensor with data NULL is not asked for. */
 typedef struct {

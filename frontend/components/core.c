@@ -19,7 +19,7 @@ const Component component_input = {
     .checks = LINES(CHECK_LAYERS("Input(3)\nDense(2)"), CHECK_LAYERS("Input(shape=(2, 3))\nDense(2)")),
     .build.layer = input};
 
-/* A product over the last axis of any rank: "abk,kn->abn". */
+/* A product over the last axis of any rank. */
 static Value *dense(LayerContext *ctx, Value *x) {
     if (!layer_not_built(ctx, "kernel_constraint|bias_constraint|lora_rank|lora_alpha|quantization_config"))
         return NULL;
@@ -32,10 +32,10 @@ static Value *dense(LayerContext *ctx, Value *x) {
     }
     int64_t units = arg_int(ctx->args, "units");
     Dim dims[2] = {x->type->dims[last], dim_static(units)};
-    char labels[3 * MAX_RANK];
-    snprintf(labels, sizeof labels, "%.*sk,kn->%.*sn", last, "abcdef", last, "abcdef");
+    static const char *const labels[MAX_RANK] = {"",           "ak,kn->an",       "abk,kn->abn",
+                                                 "abck,kn->abcn", "abcdk,kn->abcdn", "abcdek,kn->abcden"};
     Value *kernel = layer_weight(ctx, "kernel", layer_type(ctx, 2, dims), true);
-    return layer_finish(ctx, build_einsum(ctx->builder, labels, x, kernel), units);
+    return layer_finish(ctx, build_einsum(ctx->builder, labels[last], x, kernel), units);
 }
 static const Parameter dense_parameters[] = {
     INT("units", NULL, 1, LARGE, "number of features of the result"),
@@ -88,7 +88,10 @@ static Value *softmax(LayerContext *ctx, Value *x) {
     AxesAttr over;
     if (!axes_of(ctx->diag, arg_get(ctx->args, "axis"), x->type->rank, &over))
         return NULL;
-    return build_softmax(ctx->builder, x, &over);
+    Value *y = build_softmax(ctx->builder, x, &over);
+    if (y && over.count == 1 && over.axes[0] == x->type->rank - 1)
+        layer_logits(ctx, y, x, -1);
+    return y;
 }
 static const Parameter softmax_parameters[] = {
     INTS("axis", "-1", 0, 0, 0, "axis or axes over which the result sums to 1"), LAYER_COMMON, END};

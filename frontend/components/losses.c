@@ -217,7 +217,8 @@ LOSS(binary_crossentropy, "BinaryCrossentropy", "binary_crossentropy|bce|BCE", c
 
 LOSS(categorical_crossentropy, "CategoricalCrossentropy", "categorical_crossentropy", crossentropy_parameters,
      crossentropy_metric_parameters, "Cross-entropy of one-hot targets, for models that end in softmax.",
-     "-sum(t log(p)), p = y / sum(y); from logits z: p = softmax(z)", 0, categorical_crossentropy,
+     "-sum(t log(p)), p = y / sum(y); from logits z: p = softmax(z)", COMPONENT_ONE_HOT_TARGET,
+     categorical_crossentropy,
      "categorical_crossentropy", CHECK_METRIC(ENDS_IN("3", "softmax"), "mse", "categorical_crossentropy"),
      CHECK_LOSS(ENDS_IN("3", "softmax"), "categorical_crossentropy"),
      CHECK_LOSS(ENDS_IN("3", "softmax"), "CategoricalCrossentropy(label_smoothing=0.1)"),

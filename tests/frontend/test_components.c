@@ -60,8 +60,11 @@ static void defaults_are_read(const Component *component) {
     for (const Parameter *p = component->parameters; p->name; p++) {
         if (p->default_text)
             continue;
-        const char *value = p->type == PARAMETER_STRING ? "\"a\"" : p->type == PARAMETER_COMPONENT ? "linear" : "1";
-        text_format(&call, "%s%s=%s", separator, p->name, value);
+        text_format(&call, "%s%s=", separator, p->name);
+        if (p->type == PARAMETER_STRING || p->type == PARAMETER_COMPONENT)
+            text_add(&call, p->type == PARAMETER_STRING ? "\"a\"" : "linear");
+        else
+            text_format(&call, "%d", p->minimum > 1 ? (int)p->minimum : 1);
         separator = ", ";
     }
     text_add(&call, ")");

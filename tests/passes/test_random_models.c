@@ -46,15 +46,19 @@ static void check_passes(Arena *arena, Diag *diag, const Module *model, uint64_t
     Module *plain = module_clone(arena, model);
     CHECK(run(plain, diag, (const char *[]){"autodiff"}, 1, seed));
     for (int i = 0; i < pass_count; i++) {
-        if (pass_infos[i].in != LEVEL_ANY && pass_infos[i].in < LEVEL_PRIMITIVES)
+        if (pass_infos[i].first > LEVEL_PRIMITIVES || strcmp(pass_infos[i].name, "autodiff") == 0)
             continue;
         Module *changed = module_clone(arena, plain);
-        CHECK(run(changed, diag, &pass_infos[i].name, 1, seed));
-        check_same(plain, changed, pass_infos[i].name, seed);
+        bool ran = run(changed, diag, &pass_infos[i].name, 1, seed);
+        CHECK(ran);
+        if (ran)
+            check_same(plain, changed, pass_infos[i].name, seed);
     }
     Module *whole = module_clone(arena, model);
-    CHECK(run(whole, diag, pass_pipeline, pass_pipeline_count, seed));
-    check_same(plain, whole, "the pipeline", seed);
+    bool ran = run(whole, diag, pass_pipeline, pass_pipeline_count, seed);
+    CHECK(ran);
+    if (ran)
+        check_same(plain, whole, "the pipeline", seed);
 }
 
 static double dot_gradient(const Interp *interp, const Tensor *results, const Tensor *direction) {

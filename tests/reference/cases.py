@@ -205,7 +205,7 @@ for _name, _schedule in {
     "cosine_decay_warmup": "CosineDecay(0.01, 3, alpha=0.1, warmup_target=0.1, warmup_steps=2)",
 }.items():
     case("schedule_" + _name, NET, optimizer=f"SGD(learning_rate={_schedule}, momentum=0.9)")
-case("schedule_adam", NET, optimizer="Adam(learning_rate=ExponentialDecay(0.05, decay_steps=2, decay_rate=0.5))")
+case("schedule_adam", NET, optimizer="Adam(learning_rate=ExponentialDecay(0.02, decay_steps=2, decay_rate=0.5))")
 
 # Metrics ---------------------------------------------------------------------------------------------------------------------
 case("metric_accuracy_binary", probabilities(1, "sigmoid"), "binary", "binary_crossentropy", metrics="accuracy")
@@ -231,7 +231,7 @@ case("metric_rank3", "Input((3, 5))\nDense(4, activation=softmax)", "classes", "
 case("residual", "Input(5)\nResidual {\n    Dense(7, activation=tanh)\n    Dense(5)\n}\nDense(3)")
 case("residual_nested",
      "Input(5)\nDense(4)\nResidual {\n    Dense(6, activation=relu)\n    Residual { Dense(6, activation=tanh) }\n    Dense(4)\n}\nDense(2)")
-case("residual_conv2d", f"{IMAGE}Residual {{\n    Conv2D(3, (3, 3), padding=same, activation=relu)\n    BatchNormalization()\n}}{HEAD}", optimizer=SLOW)
+case("residual_conv2d", f"{IMAGE}Residual {{\n    Conv2D(3, (3, 3), padding=same, activation=relu)\n    BatchNormalization()\n}}{HEAD}", optimizer=SLOW, seed=2)
 case("concatenate", "Input(5)\nDense(4)\nConcatenate {\n    { Dense(3, activation=tanh) }\n    { Dense(6), Dense(2, activation=relu) }\n}\nDense(3)")
 case("concatenate_conv2d", f"{IMAGE}Concatenate {{\n    {{ Conv2D(2, (3, 3), padding=same) }}\n    {{ Conv2D(3, (1, 1)) }}\n    {{ AveragePooling2D(3, strides=1, padding=same) }}\n}}{HEAD}", optimizer=SLOW)
 case("concatenate_axis", "Input((3, 5))\nConcatenate(axis=1) {\n    { Dense(4) }\n    { Dense(4, activation=tanh) }\n}\nFlatten()\nDense(2)")
@@ -272,4 +272,4 @@ case("network_convolution", "Input((9, 9, 1))\nConv2D(4, (3, 3), activation=relu
      "MaxPooling2D((2, 2), padding=same)\nFlatten()\nDropout(0)\nDense(5, activation=softmax)", "classes",
      "sparse_categorical_crossentropy", "Adam(learning_rate=0.01, epsilon=0.001)", "accuracy", batch=6)
 case("network_regression", "Input(7)\nBatchNormalization()\nDense(9, activation=silu, kernel_regularizer=L2(0.001))\nDense(1)",
-     loss="Huber()", optimizer="AdamW(learning_rate=0.01)", metrics="mae, mse", batch=6)
+     loss="Huber()", optimizer="AdamW(learning_rate=0.01)", metrics="mae, mse", batch=6, seed=5)

@@ -38,7 +38,9 @@ static double value_at(const nnrt_tensor *t, int64_t i) {
     return number;
 }
 
-static int64_t count_of(const nnrt_tensor *t) { return (int64_t)(t->bytes / 4); }
+static int64_t count_of(const nnrt_tensor *t) {
+    return (int64_t)(t->bytes / 4);
+}
 
 static void fail(Fixture *f, const char *what, const char *tensor) {
     printf("%s: %s %s\n", f->name, what, tensor);

@@ -157,7 +157,7 @@ static const nnrt_metric fake_metrics[] = {{"loss", NNRT_SHOW_MEAN, false},
 static const nnrt_layer fake_layers[] = {{"dense", "Dense", "(None, 1)", 4}};
 
 /* A fresh description, for a test to change. */
-static nnrt_program fake_program(void) {
+static inline nnrt_program fake_program(void) {
     nnrt_program program = {.name = "fake",
                             .source_file = "fake.nn",
                             .compiler = "nnc 0.1.0",
@@ -208,13 +208,13 @@ static inline nnrt_callback fake_callback(nnrt_callback_kind kind) {
     return callback;
 }
 
-static double fake_clock(void) {
+static inline double fake_clock(void) {
     return 100;
 }
 
 /* Runs a command line of words separated by blanks; what it wrote is in fake_out and fake_err until the next call. */
 static char *fake_out, *fake_err;
-static int fake_run(const nnrt_program *program, const char *command_line) {
+static inline int fake_run(const nnrt_program *program, const char *command_line) {
     char text[4096], *words[64] = {(char *)"fake"};
     int count = 1;
     nnrt_terminal terminal = {.columns = 80, .utf8 = true, .clock = fake_clock};

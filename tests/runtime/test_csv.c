@@ -9,7 +9,12 @@
 static nnrt_table table;
 
 static nnrt_data_source plain(const char *target) {
-    nnrt_data_source source = {.kind = NNRT_DATA_CSV, .file = "data.csv", .target = target, .header_auto = true, .separator = ',', .count = -1};
+    nnrt_data_source source = {.kind = NNRT_DATA_CSV,
+                               .file = "data.csv",
+                               .target = target,
+                               .header_auto = true,
+                               .separator = ',',
+                               .count = -1};
     return source;
 }
 
@@ -18,14 +23,21 @@ static int parse(const char *text, nnrt_data_source source, nnrt_table_request r
     return nnrt_csv_parse(text, strlen(text), "data.csv", &source, &request, &table);
 }
 
-#define WITH_TARGET (nnrt_table_request){.need_target = true}
-#define WITH_CLASS(n) (nnrt_table_request){.need_target = true, .target_dtype = NNRT_I32, .class_count = n}
+#define WITH_TARGET                                                                                                    \
+    (nnrt_table_request) {                                                                                             \
+        .need_target = true                                                                                            \
+    }
+#define WITH_CLASS(n)                                                                                                  \
+    (nnrt_table_request) {                                                                                             \
+        .need_target = true, .target_dtype = NNRT_I32, .class_count = n                                                \
+    }
 
 static bool row_is(int64_t row, const float *expected, int64_t count) {
     return table.columns == count && row < table.rows &&
            memcmp(table.x + row * table.x_stride, expected, (size_t)count * sizeof(float)) == 0;
 }
-#define ROW(row, ...) CHECK(row_is(row, (float[]){__VA_ARGS__}, (int64_t)(sizeof((float[]){__VA_ARGS__}) / sizeof(float))))
+#define ROW(row, ...)                                                                                                  \
+    CHECK(row_is(row, (float[]){__VA_ARGS__}, (int64_t)(sizeof((float[]){__VA_ARGS__}) / sizeof(float))))
 
 static void expect_error(int code, const char *message) {
     CHECK(code != NNRT_OK);
@@ -47,10 +59,13 @@ static void check_plain(void) {
     CHECK(parse("1,2,3\n4,5,6\n", plain("#1"), WITH_TARGET) == 0);
     ROW(1, 4, 6);
     CHECK(table.target_f32[1] == 5);
-    CHECK(parse("\xEF\xBB\xBF" "y,a\n\n1,2\n\n\n3,4\n\n", plain("y"), WITH_TARGET) == 0); /* mark, blank lines */
+    CHECK(parse("\xEF\xBB\xBF"
+                "y,a\n\n1,2\n\n\n3,4\n\n",
+                plain("y"), WITH_TARGET) == 0); /* mark, blank lines */
     CHECK(table.rows == 2);
     ROW(1, 4);
-    CHECK(parse(" a ; y \n 1.5 ;2\n", (nnrt_data_source){.target = "y", .header = true, .separator = ';', .count = -1}, WITH_TARGET) == 0);
+    CHECK(parse(" a ; y \n 1.5 ;2\n", (nnrt_data_source){.target = "y", .header = true, .separator = ';', .count = -1},
+                WITH_TARGET) == 0);
     ROW(0, 1.5f);
 }
 
@@ -69,12 +84,24 @@ static void check_numbers(void) {
     static const struct {
         const char *text;
         double value;
-    } cases[] = {{"0", 0},           {"-0.5", -0.5},       {"+3", 3},          {".5", 0.5},        {"5.", 5},
-                 {"1e3", 1000},      {"1.5E-3", 1.5e-3},   {"1e+2", 100},      {"0.1", 0.1},       {"3.4028235e38", 3.4028235e38},
-                 {"1e-45", 1e-45},   {"1e-400", 0},        {"00012", 12},      {"16777217", 16777217},
+    } cases[] = {{"0", 0},
+                 {"-0.5", -0.5},
+                 {"+3", 3},
+                 {".5", 0.5},
+                 {"5.", 5},
+                 {"1e3", 1000},
+                 {"1.5E-3", 1.5e-3},
+                 {"1e+2", 100},
+                 {"0.1", 0.1},
+                 {"3.4028235e38", 3.4028235e38},
+                 {"1e-45", 1e-45},
+                 {"1e-400", 0},
+                 {"00012", 12},
+                 {"16777217", 16777217},
                  {"123456789012345678901234567890", 123456789012345678901234567890.0},
                  {"0.000000000000000000000000000000000000012345678901234567890", 1.2345678901234568e-38},
-                 {"0.3333333333333333333333333333", 1.0 / 3}, {"2.2250738585072014e-308", 0}};
+                 {"0.3333333333333333333333333333", 1.0 / 3},
+                 {"2.2250738585072014e-308", 0}};
     char text[200];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         snprintf(text, sizeof text, "a,y\n%s,0\n", cases[i].text);
@@ -116,29 +143,38 @@ static void check_shape_errors(void) {
                  "data.csv:3:3: the row has 2 cells, the first row (line 1) has 3; correct the row");
     expect_error(parse("a,b,y\n1,2,3\n1,2,3,4\n", plain("y"), WITH_TARGET),
                  "data.csv:3:4: the row has 4 cells, the first row (line 1) has 3; correct the row");
-    expect_error(parse("width,height,digit\n1,2,3\n", plain("digits"), WITH_TARGET),
-                 "data.csv:1: there is no column 'digits' for the target; the columns are width, height, digit; did you mean "
-                 "'digit'?");
-    expect_error(parse("a,b\n1,2\n", plain("#2"), WITH_TARGET), "data.csv:1: there is no column #2 for the target; the columns are #0 to #1");
+    expect_error(
+        parse("width,height,digit\n1,2,3\n", plain("digits"), WITH_TARGET),
+        "data.csv:1: there is no column 'digits' for the target; the columns are width, height, digit; did you mean "
+        "'digit'?");
+    expect_error(parse("a,b\n1,2\n", plain("#2"), WITH_TARGET),
+                 "data.csv:1: there is no column #2 for the target; the columns are #0 to #1");
     expect_error(parse("a,a,y\n1,2,3\n", plain("a"), WITH_TARGET),
                  "data.csv:1: two columns are called 'a' (#0 and #1); give the position instead");
-    expect_error(parse("1,2\n", (nnrt_data_source){.target = "y", .count = -1}, WITH_TARGET),
-                 "data.csv: has no header, so there is no column 'y' for the target; write \"#0\" to \"#1\" by position");
+    expect_error(
+        parse("1,2\n", (nnrt_data_source){.target = "y", .count = -1}, WITH_TARGET),
+        "data.csv: has no header, so there is no column 'y' for the target; write \"#0\" to \"#1\" by position");
     expect_error(parse("y\n1\n", plain("y"), WITH_TARGET), "data.csv: has no column for the inputs");
     expect_error(parse("a,b,y\n1,2,3\n", plain("y"), (nnrt_table_request){.need_target = true, .input_size = 3}),
                  "data.csv: a sample has 2 input values, the model takes 3; columns are missing, or change Input(...)");
-    expect_error(parse("\xFF\xFE" "a", plain("y"), WITH_TARGET), "data.csv: is UTF-16; save it as UTF-8");
+    expect_error(parse("\xFF\xFE"
+                       "a",
+                       plain("y"), WITH_TARGET),
+                 "data.csv: is UTF-16; save it as UTF-8");
 }
 
 static void check_classes(void) {
     expect_error(parse("a,y\n1,2\n1,10\n", plain("y"), WITH_CLASS(10)),
-                 "data.csv:3:2: column 'y': the class is 10, but the model has classes 0 to 9; change the data, or the last layer");
+                 "data.csv:3:2: column 'y': the class is 10, but the model has classes 0 to 9; change the data, or the "
+                 "last layer");
     expect_error(parse("a,y\n1,-1\n", plain("y"), WITH_CLASS(10)),
-                 "data.csv:2:2: column 'y': the class is -1, but the model has classes 0 to 9; change the data, or the last layer");
+                 "data.csv:2:2: column 'y': the class is -1, but the model has classes 0 to 9; change the data, or the "
+                 "last layer");
     expect_error(parse("a,y\n1,1.5\n", plain("y"), WITH_CLASS(10)),
                  "data.csv:2:2: column 'y': the class is 1.5, which is not a whole number; classes count from 0");
     CHECK(parse("a,y\n1,2\n1,0\n", plain("y"),
-                (nnrt_table_request){.need_target = true, .target_size = 3, .class_count = 3, .target_one_hot = true}) == 0);
+                (nnrt_table_request){
+                    .need_target = true, .target_size = 3, .class_count = 3, .target_one_hot = true}) == 0);
     CHECK(table.target_size == 3 && memcmp(table.target_f32, (float[]){0, 0, 1, 1, 0, 0}, 24) == 0);
     CHECK(parse("a,u,v\n1,2,3\n4,5,6\n", plain("u"), (nnrt_table_request){.need_target = true, .target_size = 2}) == 0);
     CHECK(memcmp(table.target_f32, (float[]){2, 3, 5, 6}, 16) == 0);
@@ -150,7 +186,8 @@ static void check_classes(void) {
 static void check_weights_and_rows(void) {
     nnrt_data_source source = plain("y");
     source.weight = "w";
-    CHECK(parse("a,w,y\n1,0.5,3\n4,2,6\n", source, (nnrt_table_request){.need_target = true, .need_weight = true}) == 0);
+    CHECK(parse("a,w,y\n1,0.5,3\n4,2,6\n", source, (nnrt_table_request){.need_target = true, .need_weight = true}) ==
+          0);
     CHECK(table.weight[0] == 0.5f && table.weight[1] == 2);
     ROW(1, 4);
     CHECK(parse("a,w,y\n1,oops,3\n", source, WITH_TARGET) == 0); /* not asked for: not read */
@@ -161,14 +198,17 @@ static void check_weights_and_rows(void) {
     source.first = 1;
     source.count = 2;
     CHECK(parse("a,y\n1,1\n2,2\n3,3\n4,4\n", source, (nnrt_table_request){.need_target = true, .x_stride = 4}) == 0);
-    CHECK(table.rows == 2 && table.x_stride == 4 && table.x[0] == 2 && table.x[4] == 3 && table.x[1] == 0 && table.x[7] == 0);
+    CHECK(table.rows == 2 && table.x_stride == 4 && table.x[0] == 2 && table.x[4] == 3 && table.x[1] == 0 &&
+          table.x[7] == 0);
     CHECK(((uintptr_t)table.x & 63) == 0);
     source.first = 9;
-    expect_error(parse("a,y\n1,1\n", source, WITH_TARGET), "data.csv: rows from 9 on are asked for, but there are only 1");
+    expect_error(parse("a,y\n1,1\n", source, WITH_TARGET),
+                 "data.csv: rows from 9 on are asked for, but there are only 1");
 }
 
 static void check_words(void) {
-    static const nnrt_text_column text[] = {{"color", NNRT_TEXT_ONE_HOT}, {"size", NNRT_TEXT_INDEX}, {"kind", NNRT_TEXT_INDEX}};
+    static const nnrt_text_column text[] = {
+        {"color", NNRT_TEXT_ONE_HOT}, {"size", NNRT_TEXT_INDEX}, {"kind", NNRT_TEXT_INDEX}};
     static const char *data = "a,color,size,kind\n1,red,L,cat\n2,blue,S,dog\n3,\"dark \"\"red\"\"\",M,cat\n";
     nnrt_data_source source = plain("kind");
     nnrt_vocabulary kept, copied;
@@ -184,24 +224,28 @@ static void check_words(void) {
     CHECK(table.vocabulary.count == 3 && table.vocabulary.columns[0].count == 3);
     CHECK_TEXT(table.vocabulary.columns[0].values[1], "dark \"red\"");
     written = nnrt_vocabulary_text(&table.vocabulary);
-    CHECK_TEXT(written, "[{\"column\":\"color\",\"values\":[\"blue\",\"dark \\\"red\\\"\",\"red\"]},{\"column\":\"size\",\"values\":[\"L\","
+    CHECK_TEXT(written, "[{\"column\":\"color\",\"values\":[\"blue\",\"dark "
+                        "\\\"red\\\"\",\"red\"]},{\"column\":\"size\",\"values\":[\"L\","
                         "\"M\",\"S\"]},{\"column\":\"kind\",\"values\":[\"cat\",\"dog\"]}]");
     CHECK(nnrt_vocabulary_parse(written, "model", &kept) == 0);
     CHECK(nnrt_vocabulary_parse("[{\"column\":\"a\",\"values\":[\"x\"}]", "m.safetensors", &copied) != 0);
-    CHECK_TEXT(nnrt_error_text(), "m.safetensors: the words of the text columns cannot be read: a bracket, colon or comma is missing; the file is damaged");
+    CHECK_TEXT(nnrt_error_text(), "m.safetensors: the words of the text columns cannot be read: a bracket, colon or "
+                                  "comma is missing; the file is damaged");
     free(written);
     later.vocabulary = &kept;
     CHECK(parse("kind,size,color,a\ndog,M,red,7\n", source, later) == 0); /* another order of columns and words */
     ROW(0, 1, 0, 0, 1, 7);
     CHECK(table.target_i32[0] == 1);
     expect_error(parse("a,color,size,kind\n1,purple,L,cat\n", source, later),
-                 "data.csv:2:2: column 'color': the model does not know \"purple\"; it knows \"blue\", \"dark \"red\"\", \"red\" (3 in all)");
+                 "data.csv:2:2: column 'color': the model does not know \"purple\"; it knows \"blue\", \"dark "
+                 "\"red\"\", \"red\" (3 in all)");
     later.need_target = false; /* predict: the file may lack the target */
     CHECK(parse("a,color,size\n1,red,L\n", source, later) == 0);
     ROW(0, 1, 0, 0, 1, 0);
     CHECK(parse(data, source, later) == 0 && table.columns == 5 && table.target_i32 == NULL);
-    expect_error(parse("a,colour,size\n1,red,L\n", source, later),
-                 "data.csv:1: there is no column 'color' for the text; the columns are a, colour, size; did you mean 'colour'?");
+    expect_error(
+        parse("a,colour,size\n1,red,L\n", source, later),
+        "data.csv:1: there is no column 'color' for the text; the columns are a, colour, size; did you mean 'colour'?");
     expect_error(parse("a,color,size,kind\n1,r\xE9,L,cat\n", source, WITH_CLASS(2)),
                  "data.csv:2:2: column 'color': the text is not UTF-8; save the file as UTF-8");
     nnrt_vocabulary_free(&kept);
@@ -221,27 +265,33 @@ static void check_predict(void) {
     ROW(0, 3, 4);
 }
 
+static int read_file(const nnrt_data_source *source) {
+    nnrt_table_free(&table);
+    return nnrt_table_read(source, &WITH_TARGET, &table);
+}
+
 static void check_files(void) {
     char path[] = "/tmp/nnrt-test-csv-XXXXXX", message[200];
     int descriptor = mkstemp(path);
     nnrt_data_source source = plain("y");
     source.file = "/nonexistent/data.csv";
-    CHECK(nnrt_table_read(&source, &WITH_TARGET, &table) == NNRT_ERROR_FILE);
+    CHECK(read_file(&source) == NNRT_ERROR_FILE);
     CHECK_TEXT(nnrt_error_text(), "/nonexistent/data.csv: cannot open: No such file or directory; check the path");
     source.file = "/tmp";
-    CHECK(nnrt_table_read(&source, &WITH_TARGET, &table) == NNRT_ERROR_FILE);
+    CHECK(read_file(&source) == NNRT_ERROR_FILE);
     CHECK_TEXT(nnrt_error_text(), "/tmp: is a folder; name a file in it");
     CHECK(descriptor >= 0 && write(descriptor, "a,y\n1,2\nx,3\n", 12) == 12);
     source.file = path;
-    CHECK(nnrt_table_read(&source, &WITH_TARGET, &table) == NNRT_ERROR_DATA);
-    snprintf(message, sizeof message, "%s:3:1: column 'a': \"x\" is not a number; declare the column as text, or correct the cell", path);
+    CHECK(read_file(&source) == NNRT_ERROR_DATA);
+    snprintf(message, sizeof message,
+             "%s:3:1: column 'a': \"x\" is not a number; declare the column as text, or correct the cell", path);
     CHECK_TEXT(nnrt_error_text(), message);
     source.count = 1; /* the bad row is not taken */
-    CHECK(nnrt_table_read(&source, &WITH_TARGET, &table) == 0 && table.rows == 1);
+    CHECK(read_file(&source) == 0 && table.rows == 1);
     source.count = -1;
     CHECK(freopen(path, "r", stdin) != NULL); /* standard input */
     source.file = "-";
-    CHECK(nnrt_table_read(&source, &WITH_TARGET, &table) == NNRT_ERROR_DATA);
+    CHECK(read_file(&source) == NNRT_ERROR_DATA);
     CHECK(strncmp(nnrt_error_text(), "standard input:3:1: ", 20) == 0);
     close(descriptor);
     unlink(path);

@@ -20,7 +20,8 @@ static void moments(int64_t count, double *mean, double *deviation, double *leas
     *deviation = sqrt(squares / (double)count - *mean * *mean);
 }
 
-static void check_kind(nnrt_init_kind kind, double a, double b, double mean, double deviation, double least, double most) {
+static void check_kind(nnrt_init_kind kind, double a, double b, double mean, double deviation, double least,
+                       double most) {
     nnrt_init init = {kind, a, b, -1};
     double m, d, low, high;
     nnrt_init_fill(&init, 11, 5, 2, (int64_t[]){512, 512}, values);

@@ -97,9 +97,10 @@ static uint32_t random_bits(uint64_t *state) {
 /* Value `i` of the sample: special values, then every exponent and sign, then what networks see. */
 #define SAMPLES (1 << 16)
 static float sample(int i, uint64_t *state) {
-    static const float special[] = {0.0f,     -0.0f,   INFINITY, -INFINITY, NAN,      1.0f,     -1.0f,       0.5f,
-                                    -0.5f,    1e-45f,  -1e-45f,  3.4e38f,   -3.4e38f, 88.7228f, 88.72284f,   -87.3365f,
-                                    -103.97f, -104.5f, 89.5f,    8388607.f, 8388609.f, 0.92773f, 0.927734375f, 2.5f};
+    static const float special[] = {0.0f,     -0.0f,     INFINITY,  -INFINITY, NAN,          1.0f,
+                                    -1.0f,    0.5f,      -0.5f,     1e-45f,    -1e-45f,      3.4e38f,
+                                    -3.4e38f, 88.7228f,  88.72284f, -87.3365f, -103.97f,     -104.5f,
+                                    89.5f,    8388607.f, 8388609.f, 0.92773f,  0.927734375f, 2.5f};
     uint32_t bits = random_bits(state);
     float x;
     if (i < (int)(sizeof special / sizeof *special))
@@ -177,14 +178,26 @@ static uint64_t check_function(int f) {
     static void check_pair_##W(float a, float b) {                                                                     \
         nnrt_f32x##W x = nnrt_splat_f32x##W(a), y = nnrt_splat_f32x##W(b), c = nnrt_splat_f32x##W(1.25f);              \
         nnrt_i32x##W mask = (nnrt_i32x##W)(x < y);                                                                     \
-        nnrt_f32x##W got[] = {nnrt_max_f32x##W(x, y),      nnrt_min_f32x##W(x, y),      nnrt_at_least_f32x##W(x, y),   \
-                              nnrt_at_most_f32x##W(x, y),  nnrt_fma_f32x##W(x, y, c),   nnrt_copysign_f32x##W(x, y),   \
-                              nnrt_select_f32x##W(mask, x, c), nnrt_select_lt_f32x##W(x, y, x, c),                     \
-                              nnrt_select_le_f32x##W(x, y, x, c), nnrt_select_eq_f32x##W(x, y, x, c)};                 \
-        float want[] = {nnrt_max_f32(a, b),      nnrt_min_f32(a, b),      nnrt_at_least_f32(a, b),                     \
-                        nnrt_at_most_f32(a, b),  nnrt_fma_f32(a, b, 1.25f), nnrt_copysign_f32(a, b),                   \
-                        nnrt_select_f32(a < b, a, 1.25f), nnrt_select_lt_f32(a, b, a, 1.25f),                          \
-                        nnrt_select_le_f32(a, b, a, 1.25f), nnrt_select_eq_f32(a, b, a, 1.25f)};                       \
+        nnrt_f32x##W got[] = {nnrt_max_f32x##W(x, y),                                                                  \
+                              nnrt_min_f32x##W(x, y),                                                                  \
+                              nnrt_at_least_f32x##W(x, y),                                                             \
+                              nnrt_at_most_f32x##W(x, y),                                                              \
+                              nnrt_fma_f32x##W(x, y, c),                                                               \
+                              nnrt_copysign_f32x##W(x, y),                                                             \
+                              nnrt_select_f32x##W(mask, x, c),                                                         \
+                              nnrt_select_lt_f32x##W(x, y, x, c),                                                      \
+                              nnrt_select_le_f32x##W(x, y, x, c),                                                      \
+                              nnrt_select_eq_f32x##W(x, y, x, c)};                                                     \
+        float want[] = {nnrt_max_f32(a, b),                                                                            \
+                        nnrt_min_f32(a, b),                                                                            \
+                        nnrt_at_least_f32(a, b),                                                                       \
+                        nnrt_at_most_f32(a, b),                                                                        \
+                        nnrt_fma_f32(a, b, 1.25f),                                                                     \
+                        nnrt_copysign_f32(a, b),                                                                       \
+                        nnrt_select_f32(a < b, a, 1.25f),                                                              \
+                        nnrt_select_lt_f32(a, b, a, 1.25f),                                                            \
+                        nnrt_select_le_f32(a, b, a, 1.25f),                                                            \
+                        nnrt_select_eq_f32(a, b, a, 1.25f)};                                                           \
         int bad = 0;                                                                                                   \
         for (int f = 0; f < 10; f++)                                                                                   \
             for (int i = 0; i < W; i++)                                                                                \
@@ -228,7 +241,8 @@ static int run_child(const char *compiler, const char *flags, int *fma, unsigned
     FILE *output;
     int got;
     snprintf(command, sizeof command,
-             "d=$(mktemp -d) && %s -std=gnu11 -DMATH_CHILD -D_GNU_SOURCE %s -I%s/runtime -I%s/tests %s/tests/runtime/test_math.c "
+             "d=$(mktemp -d) && %s -std=gnu11 -DMATH_CHILD -D_GNU_SOURCE %s -I%s/runtime -I%s/tests "
+             "%s/tests/runtime/test_math.c "
              "-o $d/child -lm 2>/dev/null && $d/child | tail -n 1; rm -rf $d",
              compiler, flags, NNC_SOURCE_DIR, NNC_SOURCE_DIR, NNC_SOURCE_DIR);
     output = popen(command, "r");

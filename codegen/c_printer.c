@@ -1,0 +1,515 @@
+/* Statements and kernels in the words of a dialect. Needs mapped kernels that pass kprogram_verify. */
+#include "codegen/c_printer_parts.h"
+#include <ctype.h>
+#include <string.h>
+
+enum { LINE_WIDTH = 120, INDENT = 4, UNROLL_LIMIT = 64 };
+
+CPrinter c_printer(Text *out, KProgram *program, const Dialect *d, const KKernel *k) {
+    CPrinter p = {.program = program, .dialect = d, .kernel = k, .out = out};
+    p.live = kkernel_live(program, k);
+    p.names = ARENA_ARRAY(program->arena, const char *, k->var_count + 2); /* two more for loops of a transpose */
+    kkernel_launch(program, k, &p.launch);
+    return p;
+}
+
+void c_fail(CPrinter *p, const char *format, ...) {
+    va_list arguments;
+    Text text = {0};
+    va_start(arguments, format);
+    text_vformat(&text, format, arguments);
+    va_end(arguments);
+    if (!p->failed && p->program->diag)
+        diag_internal(p->program->diag, p->kernel ? p->kernel->span : (Span){0}, "printing %s as %s: %s",
+                      p->kernel ? p->kernel->name : "", p->dialect->name, text.data);
+    p->failed = true;
+    text_free(&text);
+}
+
+/* ---- names */
+
+static bool is_taken(const CPrinter *p, const char *name) {
+    for (int i = 0; i < p->taken_count; i++)
+        if (strcmp(p->taken[i], name) == 0)
+            return true;
+    return kname_is_reserved(name);
+}
+
+const char *c_take_name(CPrinter *p, const char *wanted) {
+    const char *name = wanted;
+    for (int suffix = 1; is_taken(p, name); suffix++)
+        name = arena_format(p->program->arena, "%s_%d", wanted, suffix);
+    ARENA_PUSH(p->program->arena, p->taken, p->taken_count, p->taken_capacity, name);
+    return name;
+}
+
+static const char *declare(CPrinter *p, const KVar *var) {
+    p->names[var->id] = c_take_name(p, var->name);
+    return p->names[var->id];
+}
+
+/* ---- lines */
+
+/* Where a line may be broken: after a comma or a semicolon, before an operator. Better places lie less deep. */
+static int break_quality(const char *text, int at, int depth) {
+    if (text[at] != ' ' || at == 0)
+        return -1;
+    bool after = strchr(",;", text[at - 1]) != NULL;
+    bool before = strchr("+-*/%&|?:<>=", text[at + 1]) && strchr(" =&|<>", text[at + 2]);
+    if (!after && !before)
+        return -1;
+    return 100 - 10 * depth - (text[at + 1] == '=' && text[at + 2] == ' ' ? 9 : 0) - (after ? 0 : 1);
+}
+
+/* The best place to break a text that is wider than `width`; 0: none. */
+static int find_break(const char *text, int width, int *column) {
+    int depth = 0, best = 0, best_quality = -1, open[16] = {0};
+    for (int i = 0; text[i] && i <= width; i++) {
+        if (strchr("([{", text[i]) && depth < 15)
+            open[++depth] = i + 1;
+        if (strchr(")]}", text[i]) && depth > 0)
+            depth--;
+        int quality = break_quality(text, i, depth);
+        if (quality >= best_quality && quality >= 0) {
+            best = i;
+            best_quality = quality;
+            *column = depth > 0 ? open[depth] : INDENT;
+        }
+    }
+    return best;
+}
+
+void c_line(CPrinter *p, const char *text) {
+    int indent = p->depth * INDENT;
+    for (;;) {
+        int column = INDENT, length = (int)strlen(text);
+        int at = indent + length > LINE_WIDTH ? find_break(text, LINE_WIDTH - indent, &column) : 0;
+        if (at == 0) {
+            text_format(p->out, "%*s%s\n", indent, "", text);
+            return;
+        }
+        text_format(p->out, "%*s%.*s\n", indent, "", at, text);
+        text += at + 1;
+        indent = p->depth * INDENT + (column <= LINE_WIDTH / 2 ? column : INDENT);
+    }
+}
+
+static void line_format(CPrinter *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void line_format(CPrinter *p, const char *format, ...) {
+    va_list arguments;
+    Text text = {0};
+    va_start(arguments, format);
+    text_vformat(&text, format, arguments);
+    va_end(arguments);
+    c_line(p, text.data);
+    text_free(&text);
+}
+
+/* A comment of as many lines as it needs. */
+static void print_comment(CPrinter *p, const char *comment) {
+    int indent = p->depth * INDENT, column;
+    text_format(p->out, "%*s/* ", indent, "");
+    column = indent + 3;
+    for (const char *c = comment; *c;) {
+        int word = (int)strcspn(c, " \n");
+        if (column + word + 4 > LINE_WIDTH || (c > comment && c[-1] == '\n')) {
+            text_format(p->out, "\n%*s * ", indent, "");
+            column = indent + 3;
+        } else if (c > comment && column > indent + 3) {
+            text_add(p->out, " ");
+            column++;
+        }
+        for (int i = 0; i < word; i++) /* the comment must not end itself */
+            text_format(p->out, c[i] == '*' && c[i + 1] == '/' ? "%c " : "%c", c[i]);
+        column += word;
+        c += word + (c[word] != '\0');
+    }
+    text_add(p->out, " */\n");
+}
+
+/* ---- what is printed at all */
+
+static bool is_printed(const CPrinter *p, const KStmt *s) {
+    if (!s)
+        return false;
+    switch (s->kind) {
+    case KS_BLOCK:
+        for (const KStmt *child = s->block.first; child; child = child->next)
+            if (is_printed(p, child) && child->kind != KS_COMMENT)
+                return true;
+        return false;
+    case KS_FOR:
+        return is_printed(p, s->loop.body);
+    case KS_IF:
+        return is_printed(p, s->branch.then) || is_printed(p, s->branch.otherwise);
+    case KS_LET:
+    case KS_SET:
+        return p->live[s->let.var->id];
+    default:
+        return true;
+    }
+}
+
+static int count_printed(const CPrinter *p, const KStmt *s, const KStmt **only) {
+    int count = 0;
+    if (s && s->kind == KS_BLOCK)
+        for (const KStmt *child = s->block.first; child; child = child->next)
+            count += count_printed(p, child, only);
+    else if (is_printed(p, s)) {
+        *only = s;
+        count = 1;
+    }
+    return count;
+}
+
+/* One line needs no braces. */
+static bool needs_braces(const CPrinter *p, const KStmt *body) {
+    const KStmt *only = NULL;
+    if (count_printed(p, body, &only) != 1)
+        return true;
+    return only->kind != KS_SET && only->kind != KS_STORE && only->kind != KS_BARRIER;
+}
+
+static void print_stmt(CPrinter *p, const KStmt *s);
+
+/* The statements of a scope, one level deeper. */
+static void print_scope(CPrinter *p, const KStmt *body) {
+    int names = p->taken_count;
+    p->depth++;
+    print_stmt(p, body);
+    p->depth--;
+    p->taken_count = names;
+}
+
+static void print_body(CPrinter *p, const char *head, const KStmt *body) {
+    bool braces = needs_braces(p, body);
+    line_format(p, "%s%s", head, braces ? " {" : "");
+    print_scope(p, body);
+    if (braces)
+        c_line(p, "}");
+}
+
+/* ---- loops */
+
+static void print_unroll(CPrinter *p, const KStmt *s) {
+    int64_t count;
+    if (s->loop.axis != AXIS_UNROLL || !kexpr_constant(kloop_count(p->program, s), &count))
+        return;
+    char pragma[64];
+    snprintf(pragma, sizeof pragma, p->dialect->unroll, (int)(count < UNROLL_LIMIT ? count : UNROLL_LIMIT));
+    c_line(p, pragma);
+}
+
+/* from + name * step, with name a parameter or a built-in index */
+static void scaled(CPrinter *p, Text *out, const KExpr *from, const char *name, int64_t step) {
+    int64_t value;
+    if (!kexpr_constant(from, &value) || value != 0) {
+        c_expr(p, out, from, PRECEDENCE_SUM);
+        text_add(out, " + ");
+    }
+    text_add(out, name);
+    if (step != 1)
+        text_format(out, " * %lld", (long long)step);
+}
+
+static void print_loop(CPrinter *p, const KStmt *s) {
+    bool shared_out = s->loop.axis == AXIS_PARALLEL;
+    int names = p->taken_count;
+    Text head = {0}, from = {0}, to = {0};
+    if (shared_out && !p->dialect->has_shares)
+        c_fail(p, "threads cannot share a loop");
+    if (shared_out) {
+        scaled(p, &from, s->loop.from, "first", s->loop.step);
+        scaled(p, &to, s->loop.from, "last", s->loop.step);
+    } else {
+        c_expr(p, &from, s->loop.from, PRECEDENCE_ANY);
+        c_expr(p, &to, s->loop.to, PRECEDENCE_SUM);
+    }
+    const char *name = declare(p, s->loop.var);
+    text_format(&head, "for (%s %s = %s; %s < %s; ", p->dialect->value_types[KBASE_INDEX], name, from.data, name,
+                to.data);
+    if (s->loop.step == 1)
+        text_format(&head, "%s++)", name);
+    else
+        text_format(&head, "%s += %lld)", name, (long long)s->loop.step);
+    print_unroll(p, s);
+    print_body(p, head.data, s->loop.body);
+    p->taken_count = names;
+    text_free(&head);
+    text_free(&from);
+    text_free(&to);
+}
+
+/* Every thread runs a thread loop once; threads beyond its end must skip it. */
+static bool needs_guard(CPrinter *p, const KStmt *s) {
+    int64_t low, high;
+    if (s->loop.axis == AXIS_GRID_X || s->loop.axis == AXIS_GRID_Y)
+        return false; /* the grid has as many blocks as the loop has turns */
+    return !kexpr_range(p->program, kloop_count(p->program, s), &low, &high) || low != high ||
+           high != p->launch.block[s->loop.axis - AXIS_THREAD_X];
+}
+
+static bool is_last_printed(const CPrinter *p, const KStmt *s) {
+    for (const KStmt *later = s->next; later; later = later->next)
+        if (is_printed(p, later))
+            return false;
+    return true;
+}
+
+/* A loop over blocks or threads: its variable is this thread's place. */
+static void print_device_axis(CPrinter *p, const KStmt *s) {
+    bool guard = needs_guard(p, s), braces = !guard && !is_last_printed(p, s);
+    int names = p->taken_count;
+    Text value = {0}, to = {0};
+    scaled(p, &value, s->loop.from, p->dialect->axis_index[s->loop.axis], s->loop.step);
+    c_expr(p, &to, s->loop.to, PRECEDENCE_SUM);
+    if (braces) {
+        c_line(p, "{");
+        p->depth++;
+    }
+    const char *name = declare(p, s->loop.var);
+    line_format(p, "%s %s = %s;", p->dialect->value_types[KBASE_INDEX], name, value.data);
+    if (guard) {
+        Text head = {0};
+        text_format(&head, "if (%s < %s)", name, to.data);
+        print_body(p, head.data, s->loop.body);
+        text_free(&head);
+    } else
+        print_stmt(p, s->loop.body);
+    if (braces) {
+        p->depth--;
+        c_line(p, "}");
+        p->taken_count = names;
+    }
+    text_free(&value);
+    text_free(&to);
+}
+
+/* ---- branches */
+
+static void print_if(CPrinter *p, const KStmt *s) {
+    Text condition = {0};
+    bool has_then = is_printed(p, s->branch.then), has_otherwise = is_printed(p, s->branch.otherwise);
+    c_expr(p, &condition, s->branch.condition, has_then ? PRECEDENCE_ANY : PRECEDENCE_UNARY);
+    if (!has_then || !has_otherwise) {
+        Text head = {0};
+        text_format(&head, has_then ? "if (%s)" : "if (!%s)", condition.data);
+        print_body(p, head.data, has_then ? s->branch.then : s->branch.otherwise);
+        text_free(&head);
+    } else {
+        line_format(p, "if (%s) {", condition.data);
+        print_scope(p, s->branch.then);
+        c_line(p, "} else {");
+        print_scope(p, s->branch.otherwise);
+        c_line(p, "}");
+    }
+    text_free(&condition);
+}
+
+/* ---- assignments */
+
+static bool is_same_place(const KExpr *e, const KStmt *store) {
+    if (e->kind != KE_LOAD || e->type.lanes > 1 || e->load.buffer != store->store.buffer)
+        return false;
+    for (int i = 0; i < store->store.index_count; i++)
+        if (!kexpr_equal(e->load.index[i], store->store.index[i]))
+            return false;
+    return true;
+}
+
+/* `=`, or `+=` and its like with *value reduced to the right side. */
+static const char *assignment(CPrinter *p, const KStmt *s, const KExpr **value) {
+    static const struct {
+        ScalarFn fn;
+        const char *text;
+    } compound[] = {{FN_add, "+="}, {FN_sub, "-="}, {FN_mul, "*="}, {FN_div, "/="}};
+    const KExpr *e = *value;
+    if (e->kind != KE_FN)
+        return "=";
+    const KExpr *left = e->fn.args[0], *right = e->fn.args[1];
+    bool same = s->kind == KS_SET ? left->kind == KE_VAR && left->var == s->let.var : is_same_place(left, s);
+    for (size_t i = 0; i < sizeof compound / sizeof *compound && same; i++)
+        if (e->fn.fn == compound[i].fn && !c_is_fused(p, e)) {
+            *value = right->kind == KE_SPLAT ? right->operand : right;
+            return compound[i].text;
+        }
+    return "=";
+}
+
+static void print_let(CPrinter *p, const KStmt *s) {
+    Text line = {0};
+    const KExpr *value = s->let.value;
+    const char *sign = "=";
+    if (s->kind == KS_LET) {
+        Text right = {0};
+        c_expr(p, &right, value, PRECEDENCE_ANY); /* before its own name is taken */
+        c_value_type(p, &line, s->let.var->type);
+        text_format(&line, " %s = %s;", declare(p, s->let.var), right.data);
+        text_free(&right);
+    } else {
+        sign = assignment(p, s, &value);
+        text_format(&line, "%s %s ", p->names[s->let.var->id], sign);
+        c_expr(p, &line, value, PRECEDENCE_ANY);
+        text_add(&line, ";");
+    }
+    c_line(p, line.data);
+    text_free(&line);
+}
+
+static void print_store(CPrinter *p, const KStmt *s) {
+    Text line = {0}, texts[3] = {{0}};
+    const KExpr *value = s->store.value;
+    const char *sign = "=";
+    if (value->type.lanes == 1) {
+        sign = assignment(p, s, &value);
+        c_access(p, &line, s->store.buffer, s->store.index, s->store.index_count);
+        text_format(&line, " %s ", sign);
+        c_expr(p, &line, value, PRECEDENCE_ANY);
+        text_add(&line, ";");
+    } else {
+        c_address(p, &texts[0], s->store.buffer, s->store.index, s->store.index_count);
+        c_expr(p, &texts[1], value, PRECEDENCE_ANY);
+        if (s->store.count)
+            c_expr(p, &texts[2], s->store.count, PRECEDENCE_ANY);
+        c_template(p, &line, s->store.count ? "nnrt_store_part_%t(%1, %2, %3);" : "nnrt_store_%t(%1, %2);", value->type,
+                   (const char *const[]){texts[0].data, texts[1].data, texts[2].data}, 3);
+    }
+    c_line(p, line.data);
+    text_free(&line);
+    for (int i = 0; i < 3; i++)
+        text_free(&texts[i]);
+}
+
+/* ---- transposes */
+
+static int64_t row_distance(CPrinter *p, const KBuffer *b) {
+    int64_t stride[MAX_RANK + 1];
+    kbuffer_strides(b, p->program->module ? p->program->module->batch_max : 1, stride);
+    return stride[b->rank + (b->block > 0) - 2];
+}
+
+/* The place i rows and j columns on. */
+static KExpr **moved(CPrinter *p, KExpr *const *index, int count, KExpr *i, KExpr *j) {
+    KExpr **copy = kexpr_indices(p->program, index, count);
+    copy[count - 2] = kexpr_binary(p->program, '+', copy[count - 2], i);
+    copy[count - 1] = kexpr_binary(p->program, '+', copy[count - 1], j);
+    return copy;
+}
+
+static void print_block_transpose(CPrinter *p, const KStmt *s) {
+    Text from = {0}, to = {0};
+    c_address(p, &from, s->transpose.from, s->transpose.from_index, s->transpose.from_count);
+    c_address(p, &to, s->transpose.to, s->transpose.to_index, s->transpose.to_count);
+    line_format(p, "nnrt_transpose_f32x%d(%s, %lld, %s, %lld);", s->transpose.lanes, from.data,
+                (long long)row_distance(p, s->transpose.from), to.data, (long long)row_distance(p, s->transpose.to));
+    text_free(&from);
+    text_free(&to);
+}
+
+/* Loops over the blocks; a block of one element is an assignment. */
+static void print_transpose(CPrinter *p, const KStmt *s) {
+    int lanes = s->transpose.lanes;
+    KProgram *program = p->program;
+    if (lanes > 1 && s->transpose.rows == lanes && s->transpose.columns == lanes) {
+        print_block_transpose(p, s);
+        return;
+    }
+    KVar *var[2];
+    KExpr *place[2], *zero = kexpr_index(program, 0);
+    for (int i = 0; i < 2; i++) {
+        int64_t extent = i ? s->transpose.columns : s->transpose.rows;
+        var[i] = ARENA_NEW(program->arena, KVar);
+        *var[i] = (KVar){p->kernel->var_count + i, i ? "j" : "i", {KBASE_INDEX, 1}, false, extent};
+        place[i] = extent == lanes ? zero : kexpr_var(program, var[i]);
+    }
+    KExpr **to = moved(p, s->transpose.to_index, s->transpose.to_count, place[1], place[0]);
+    KExpr **from = moved(p, s->transpose.from_index, s->transpose.from_count, place[0], place[1]);
+    KStmt *inner = lanes > 1 ? kstmt_transpose(program, s->transpose.to, to, s->transpose.from, from, lanes, lanes, lanes)
+                             : kstmt_store(program, s->transpose.to, to, s->transpose.to_count,
+                                           kexpr_load(program, s->transpose.from, from, s->transpose.from_count), NULL);
+    for (int i = 1; i >= 0; i--)
+        if (place[i] != zero)
+            inner = kstmt_for(program, var[i], AXIS_SERIAL, zero, kexpr_index(program, var[i]->limit), lanes, inner);
+    print_stmt(p, inner);
+}
+
+/* ---- the kinds */
+
+static void print_alloc(CPrinter *p, const KBuffer *b) {
+    Text line = {0};
+    const char *before = b->space == SPACE_SHARED ? p->dialect->shared : p->dialect->local;
+    if (!before)
+        c_fail(p, "no %s memory", kspace_names[b->space]);
+    else
+        text_add(&line, before);
+    c_declare_array(p, &line, b);
+    text_add(&line, ";");
+    c_line(p, line.data);
+    text_free(&line);
+}
+
+static void print_barrier(CPrinter *p) {
+    if (p->dialect->barrier)
+        c_line(p, p->dialect->barrier);
+    else
+        c_fail(p, "the threads of a kernel cannot meet");
+}
+
+static void print_stmt(CPrinter *p, const KStmt *s) {
+    if (!is_printed(p, s))
+        return;
+    switch (s->kind) {
+    case KS_BLOCK:
+        for (const KStmt *child = s->block.first; child; child = child->next)
+            print_stmt(p, child);
+        break;
+    case KS_FOR:
+        if (p->dialect->axis_index[s->loop.axis])
+            print_device_axis(p, s);
+        else
+            print_loop(p, s);
+        break;
+    case KS_IF:
+        print_if(p, s);
+        break;
+    case KS_LET:
+    case KS_SET:
+        print_let(p, s);
+        break;
+    case KS_STORE:
+        print_store(p, s);
+        break;
+    case KS_ALLOC:
+        print_alloc(p, s->alloc);
+        break;
+    case KS_BARRIER:
+        print_barrier(p);
+        break;
+    case KS_TRANSPOSE:
+        print_transpose(p, s);
+        break;
+    case KS_COMMENT:
+        print_comment(p, s->comment);
+        break;
+    }
+}
+
+bool c_print_kernel(Text *out, KProgram *program, const Dialect *d, const KKernel *k) {
+    CPrinter p = c_printer(out, program, d, k);
+    Text signature = {0};
+    if (!k->body) {
+        c_fail(&p, "it is not mapped");
+        return false;
+    }
+    if (k->comment)
+        print_comment(&p, k->comment);
+    c_signature(&p, &signature);
+    text_add(&signature, " {");
+    c_line(&p, signature.data);
+    p.depth = 1;
+    c_declare_buffers(&p);
+    print_stmt(&p, k->body);
+    text_add(out, "}\n");
+    text_free(&signature);
+    return !p.failed;
+}

@@ -1,0 +1,45 @@
+/* CUDA C++: one thread is one lane; functions from the runtime's nnrt_cuda.h. */
+#include "codegen/dialect.h"
+
+static const char *spelling(ScalarFn fn) {
+    return scalar_infos[fn].cuda;
+}
+
+static const DialectScalar scalars[] = {
+    {FN_max, KBASE_I32, "max(%1, %2)"}, {FN_max, KBASE_INDEX, "max(%1, %2)"}, {FN_min, KBASE_I32, "min(%1, %2)"},
+    {FN_min, KBASE_INDEX, "min(%1, %2)"}, {FN_abs, KBASE_I32, "abs(%1)"},
+};
+
+/* The same products are fused as in C, so that both targets agree. */
+static const DialectFused fused[] = {
+    {FN_add, 0, FN_mul, false, "fmaf(%1, %2, %3)"},
+    {FN_add, 1, FN_mul, false, "fmaf(%2, %3, %1)"},
+    {FN_sub, 0, FN_mul, false, "fmaf(%1, %2, -%3)"},
+    {FN_sub, 1, FN_mul, false, "fmaf(-%2, %3, %1)"},
+};
+
+const Dialect dialect_cuda = {
+    .name = "cuda",
+    .memory_types = {"float", "int32_t", "uint8_t", "int64_t"},
+    .value_types = {"float", "int32_t", "bool", "int64_t"},
+    .restrict_word = "__restrict__",
+    .kernel = "__global__ static void",
+    .inline_kernel = "__global__ static void",
+    .local = "",
+    .shared = "__shared__ ",
+    .barrier = "__syncthreads();",
+    .axis_index = {[AXIS_GRID_X] = "blockIdx.x",
+                   [AXIS_GRID_Y] = "blockIdx.y",
+                   [AXIS_THREAD_X] = "threadIdx.x",
+                   [AXIS_THREAD_Y] = "threadIdx.y"},
+    .unroll = "#pragma unroll %d",
+    .minimum = "min(%1, %2)",
+    .maximum = "max(%1, %2)",
+    .spelling = spelling,
+    .scalars = scalars,
+    .scalar_count = sizeof scalars / sizeof *scalars,
+    .fused = fused,
+    .fused_count = sizeof fused / sizeof *fused,
+    .uniform = "nnrt_uniform",
+    .normal = "nnrt_normal",
+};
