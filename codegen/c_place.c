@@ -92,13 +92,13 @@ void c_address(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *index, in
 
 static void extents(CPrinter *p, Text *out, const KBuffer *b, int first) {
     int64_t extent[MAX_RANK + 1];
-    int count = kbuffer_physical(b, batch_max(p->program), extent);
+    int count = kbuffer_physical(b, batch_max(p->program), extent) - (b->lanes > 1); /* an element is a vector */
     for (int i = first; i < count && !is_flat(b); i++)
         text_format(out, "[%lld]", (long long)extent[i]);
 }
 
 static bool is_array_pointer(const KBuffer *b) {
-    return !is_flat(b) && b->rank + (b->block > 0 && b->rank > 0) > 1;
+    return !is_flat(b) && kbuffer_axes(b) > 1;
 }
 
 /* const float (*restrict x)[64], or with one axis const float *restrict x; no name: the type of a cast */
@@ -115,6 +115,11 @@ static void pointer(CPrinter *p, Text *out, const KBuffer *b, bool written, bool
 }
 
 void c_declare_array(CPrinter *p, Text *out, const KBuffer *b) {
+    if (b->lanes > 1) {
+        c_template(p, out, p->dialect->vector_type, (KType){b->base, b->lanes}, NULL, 0);
+        text_format(out, " %s[%lld]", b->name, (long long)b->dims[0].n);
+        return;
+    }
     text_format(out, "%s %s", p->dialect->memory_types[b->base], b->name);
     extents(p, out, b, 0);
 }

@@ -309,7 +309,7 @@ static void print_if(CPrinter *p, const KStmt *s) {
 /* ---- assignments */
 
 static bool is_same_place(const KExpr *e, const KStmt *store) {
-    if (e->kind != KE_LOAD || e->type.lanes > 1 || e->load.buffer != store->store.buffer)
+    if (e->kind != KE_LOAD || (e->type.lanes > 1 && e->load.buffer->lanes <= 1) || e->load.buffer != store->store.buffer)
         return false;
     for (int i = 0; i < store->store.index_count; i++)
         if (!kexpr_equal(e->load.index[i], store->store.index[i]))
@@ -360,9 +360,10 @@ static void print_store(CPrinter *p, const KStmt *s) {
     Text line = {0}, texts[3] = {{0}};
     const KExpr *value = s->store.value;
     const char *sign = "=";
-    if (value->type.lanes == 1) {
+    bool registers = s->store.buffer->lanes > 1;
+    if (value->type.lanes == 1 || registers) {
         sign = assignment(p, s, &value);
-        c_access(p, &line, s->store.buffer, s->store.index, s->store.index_count);
+        c_access(p, &line, s->store.buffer, s->store.index, s->store.index_count - registers);
         text_format(&line, " %s ", sign);
         c_expr(p, &line, value, PRECEDENCE_ANY);
         text_add(&line, ";");
@@ -385,7 +386,7 @@ static void print_store(CPrinter *p, const KStmt *s) {
 static int64_t row_distance(CPrinter *p, const KBuffer *b) {
     int64_t stride[MAX_RANK + 1];
     kbuffer_strides(b, p->program->module ? p->program->module->batch_max : 1, stride);
-    return stride[b->rank + (b->block > 0) - 2];
+    return stride[kbuffer_axes(b) - 2];
 }
 
 /* The place i rows and j columns on. */
@@ -437,7 +438,7 @@ static void print_transpose(CPrinter *p, const KStmt *s) {
 
 static void print_alloc(CPrinter *p, const KBuffer *b) {
     Text line = {0};
-    const char *before = b->space == SPACE_SHARED ? p->dialect->shared : p->dialect->local;
+    const char *before = b->space == SPACE_SHARED ? p->dialect->shared : b->lanes > 1 ? "" : p->dialect->local;
     if (!before)
         c_fail(p, "no %s memory", kspace_names[b->space]);
     else

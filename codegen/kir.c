@@ -53,10 +53,15 @@ const char *kname_unique(KProgram *p, const char *wanted) {
 
 /* ---- buffers */
 
+int kbuffer_axes(const KBuffer *b) {
+    return b->rank + (b->block > 0 && b->rank > 0) + (b->lanes > 1);
+}
+
 int kbuffer_physical(const KBuffer *b, int64_t batch_max, int64_t extent[MAX_RANK + 1]) {
     int count = b->rank;
     for (int p = 0; p < b->rank; p++) {
-        int64_t size = dim_size(b->dims[b->order[p]], batch_max);
+        Dim dim = b->dims[b->order[p]];
+        int64_t size = dim_size(dim, batch_max) + (dim.batch ? b->slack : 0);
         extent[p] = b->block > 0 && b->order[p] == b->block_axis ? (size + b->block - 1) / b->block : size;
     }
     if (b->block > 0 && count > 0)
@@ -65,6 +70,8 @@ int kbuffer_physical(const KBuffer *b, int64_t batch_max, int64_t extent[MAX_RAN
         extent[count - 1] = (extent[count - 1] + b->pad - 1) / b->pad * b->pad;
     if (b->row_stride > 0 && count == 2)
         extent[1] = b->row_stride;
+    if (b->lanes > 1)
+        extent[count++] = b->lanes;
     return count;
 }
 
@@ -229,8 +236,8 @@ KStmt *kstmt_transpose(KProgram *p, KBuffer *to, KExpr *const *to_index, KBuffer
     KStmt *s = stmt_new(p, KS_TRANSPOSE);
     s->transpose.to = to;
     s->transpose.from = from;
-    s->transpose.to_count = to->rank + (to->block > 0);
-    s->transpose.from_count = from->rank + (from->block > 0);
+    s->transpose.to_count = kbuffer_axes(to);
+    s->transpose.from_count = kbuffer_axes(from);
     s->transpose.to_index = kexpr_indices(p, to_index, s->transpose.to_count);
     s->transpose.from_index = kexpr_indices(p, from_index, s->transpose.from_count);
     s->transpose.rows = rows;

@@ -39,6 +39,8 @@ typedef struct KBuffer {
     int8_t order[MAX_RANK];
     int8_t block_axis;
     int32_t block, pad;
+    int lanes;            /* SPACE_LOCAL: > 1: every element is a vector (one more memory axis), kept in registers by unrolled loops */
+    int slack;            /* ARENA, LOCAL: rows that a tile may touch beyond the batch (axes that are multiples of it) */
     bool indirect;
     int64_t row_stride;   /* SPACE_ARGUMENT: distance of samples in elements, 0: dense. Avoids 4 KB multiples */
     Variable *variable;   /* SPACE_VARIABLE */
@@ -50,7 +52,9 @@ typedef struct KBuffer {
     const char *layer;    /* for comments */
 } KBuffer;
 
-/* Physical axes: rank, or rank + 1 with panels. Static extents, the batch at batch_max. */
+/* Physical axes: those of the rank, one more with panels, one more (last) with lanes. Static extents, the batch at
+ * batch_max. */
+int kbuffer_axes(const KBuffer *);
 int kbuffer_physical(const KBuffer *, int64_t batch_max, int64_t extent[MAX_RANK + 1]);
 int64_t kbuffer_elements(const KBuffer *, int64_t batch_max); /* of memory, padding included */
 void kbuffer_strides(const KBuffer *, int64_t batch_max, int64_t stride[MAX_RANK + 1]); /* per physical axis, in elements */

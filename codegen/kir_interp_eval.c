@@ -89,7 +89,7 @@ static bool eval_scalar_logic(KInterp *in, const KExpr *e, Lanes *out) {
     ScalarFn fn = e->fn.fn;
     if (e->type.lanes > 1 || (fn != FN_select && fn != FN_and && fn != FN_or))
         return false;
-    Lanes first;
+    Lanes first = {0};
     interp_eval(in, e->fn.args[0], &first);
     bool holds = first.i[0] != 0;
     if (fn == FN_select)
@@ -206,7 +206,7 @@ static void eval_across(KInterp *in, const KExpr *e, Lanes *out) {
 }
 
 static void eval_random(KInterp *in, const KExpr *e, Lanes *out) {
-    Lanes seed, step;
+    Lanes seed = {0}, step = {0};
     interp_eval(in, e->random.seed, &seed);
     interp_eval(in, e->random.step, &step);
     int64_t index = interp_index(in, e->random.index);
@@ -227,6 +227,7 @@ static void eval_splat(KInterp *in, const KExpr *e, Lanes *out) {
 
 void interp_eval(KInterp *in, const KExpr *e, Lanes *out) {
     out->poison = 0;
+    out->index = 0;
     if (in->failed)
         return;
     switch (e->kind) {

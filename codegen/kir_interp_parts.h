@@ -62,13 +62,12 @@ struct KInterp {
     int threads;           /* in lockstep: those of a block; 1 on a CPU */
     int block, phase, thread;
     int64_t block_at[2];
-    int64_t first, last;   /* share of the parallel loop */
+    int64_t share, shares; /* of the parallel loop */
     Lanes *variables;      /* [thread][KVar.id] */
     View *locals;          /* [thread][id of the local buffer] */
     bool *masks;           /* stack of active masks */
     int64_t *bounds;       /* stack of loop ends */
     int depth;
-    int64_t batch_blocks[2];
 };
 
 void interp_fail(KInterp *, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -180,6 +180,8 @@ static void print_dims(Text *out, const KBuffer *b) {
         text_format(out, b->dims[i].batch ? b->dims[i].n == 1 ? "%sB" : "%s%lld * B" : "%s%lld", i ? ", " : "",
                     (long long)b->dims[i].n);
     text_add(out, "]");
+    if (b->lanes > 1)
+        text_format(out, " of %d lanes", b->lanes);
 }
 
 static void print_stmt(Text *out, const KStmt *s, int depth) {

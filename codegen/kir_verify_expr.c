@@ -52,6 +52,8 @@ void verify_place(Verifier *v, const KBuffer *b, KExpr *const *index, int count,
         verify_fail(v, "%s has %d axes, but %d indices", b->name, axes, count);
         return;
     }
+    if (b->lanes > 1 && v->physical && lanes != b->lanes)
+        verify_fail(v, "%s holds vectors of %d lanes, %d are taken", b->name, b->lanes, lanes);
     if ((b->space == SPACE_LOCAL || b->space == SPACE_SHARED) && v->physical &&
         (b->id >= v->kernel->local_count || v->kernel->locals[b->id] != b || !v->allocated[b->id]))
         verify_fail(v, "%s is used before it is allocated", b->name);

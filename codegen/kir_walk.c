@@ -57,6 +57,31 @@ void kstmt_visit(const KStmt *s, const KVisitor *v) {
     }
 }
 
+/* ---- liveness */
+
+typedef struct {
+    bool *live;
+    bool changed;
+} Liveness;
+
+static void mark_variable(void *context, const KExpr *e) {
+    Liveness *l = context;
+    if (e->kind == KE_VAR && !l->live[e->var->id])
+        l->live[e->var->id] = l->changed = true;
+}
+
+const bool *kkernel_live(const KProgram *p, const KKernel *k) {
+    Liveness l = {ARENA_ARRAY(p->arena, bool, k->var_count + 1), true};
+    /* Nothing is live at first, so the first round sees what stands outside LET and SET; each further one follows the
+     * values of what the round before found. */
+    KVisitor visitor = {.expression = mark_variable, .context = &l, .live = l.live};
+    while (l.changed) {
+        l.changed = false;
+        kstmt_visit(k->body, &visitor);
+    }
+    return l.live;
+}
+
 /* ---- buffers */
 
 typedef struct {

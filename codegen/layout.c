@@ -201,25 +201,6 @@ static bool is_aliased(const KProgram *p, const KBuffer *b) {
     return b->alias != NULL;
 }
 
-static void collect_free_buffers(Layout *l) {
-    KProgram *p = l->p;
-    for (int i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 2 && !is_aliased(p, p->buffers[i]))
-            ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->buffers[i]);
-    for (int s = 0; s < p->sequence_count; s++)
-        for (int k = 0; k < p->sequences[s]->count; k++)
-            for (int n = 0; n < p->sequences[s]->kernels[k]->local_count; n++)
-                if (p->sequences[s]->kernels[k]->locals[n]->rank == 2)
-                    ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->sequences[s]->kernels[k]->locals[n]);
-}
-
-static bool touches(const Accesses *a, const KBuffer *b) {
-    for (int i = 0; i < a->count; i++)
-        if (a->items[i].buffer == b)
-            return true;
-    return false;
-}
-
 /* Puts `axis` innermost, the others in their own order. The batch innermost is padded to whole vectors. */
 static void set_innermost(const KProgram *p, KBuffer *b, int axis) {
     int n = 0;
@@ -227,7 +208,30 @@ static void set_innermost(const KProgram *p, KBuffer *b, int axis) {
         if (i != axis)
             b->order[n++] = (int8_t)i;
     b->order[n] = (int8_t)axis;
-    b->pad = b->dims[axis].batch ? p->isa.lanes : 1;
+    b->pad = b->dims[axis].batch ? p->isa.lanes * (p->module->batch_max > p->isa.lanes ? 2 : 1) : 1;
+}
+
+static void collect_free_buffers(Layout *l) {
+    KProgram *p = l->p;
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 2 && !is_aliased(p, p->buffers[i]))
+            ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->buffers[i]);
+        else if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 1 && !is_aliased(p, p->buffers[i]))
+            set_innermost(p, p->buffers[i], 0);
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            for (int n = 0; n < p->sequences[s]->kernels[k]->local_count; n++)
+                if (p->sequences[s]->kernels[k]->locals[n]->rank == 2)
+                    ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->sequences[s]->kernels[k]->locals[n]);
+                else if (p->sequences[s]->kernels[k]->locals[n]->rank == 1)
+                    set_innermost(p, p->sequences[s]->kernels[k]->locals[n], 0);
+}
+
+static bool touches(const Accesses *a, const KBuffer *b) {
+    for (int i = 0; i < a->count; i++)
+        if (a->items[i].buffer == b)
+            return true;
+    return false;
 }
 
 static double cost_around(Layout *l, const KBuffer *b) {

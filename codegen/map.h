@@ -14,18 +14,26 @@ typedef struct {
 } MapBinding;
 
 typedef struct {
+    MapBinding *items;  /* from: the variable, to: the load */
+    bool *inner;        /* named inside the unrolled loop */
+    int count, capacity, inner_capacity;
+} MapLoads;
+
+typedef struct {
     KProgram *program;
     KKernel *kernel;
     const Nest *nest;
     KVar *vector;       /* the axis on the lanes; NULL: scalar code */
     int lanes;
     KExpr *count;       /* lanes that exist; NULL: all */
+    KExpr *samples;     /* rows of the tile may lie beyond the batch: how many there are; NULL: none does */
     KExpr *rows_from;   /* kernels over rows: local buffers hold rows from here on; NULL otherwise */
     MapBinding *bound;  /* axes and variables of the nest: what stands for them here */
     int bound_count, bound_capacity;
     KStmt *out;         /* statements go here */
-    MapBinding *loaded; /* loads already in a variable (from: the variable, to: the load) */
-    int loaded_count, loaded_capacity;
+    KVar *row;          /* variable of the unrolled loop around `out`, NULL: none; what does not use it goes to `outer` */
+    KStmt *outer;
+    MapLoads *loads;    /* loads that have a name already */
     bool failed;        /* cannot be done on lanes */
 } MapPlace;
 
@@ -35,6 +43,8 @@ KExpr *map_value(MapPlace *, const KExpr *);
 /* An index expression at this place (lane 0). */
 KExpr *map_index(MapPlace *, const KExpr *);
 void map_store(MapPlace *, const KStmt *store);
+/* Forgets the names given inside the unrolled loop, or all. */
+void map_forget(MapLoads *, bool all);
 /* Lets and stores of the epilogue. */
 void map_epilogue(MapPlace *, const KStmt *block);
 
@@ -43,6 +53,10 @@ typedef struct {
     KProgram *program;
     KKernel *kernel;
     KExpr *rows_from, *rows_to; /* range of axis 0 in a kernel over rows; NULL: all */
+    int64_t block_rows;         /* rows of such a range at most */
+    int *slack;                 /* grows to the rows that tiles touch beyond the batch */
 } MapNest;
+/* A nest that only copies, and in another order: blocks turned in registers. false: it is no such nest. */
+bool map_turn(const MapNest *, const Nest *, bool parallel, KStmt *out);
 bool map_nest_tiles(const MapNest *, const Nest *, bool parallel, KStmt *out);
 #endif

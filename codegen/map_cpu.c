@@ -19,7 +19,7 @@ static void allocate_locals(KProgram *p, KKernel *kernel, int64_t rows, KStmt *b
     }
 }
 
-static bool map_rows(KProgram *p, KKernel *kernel, KStmt *body) {
+static bool map_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     int64_t rows = block_rows(p, kernel);
     allocate_locals(p, kernel, rows, body);
     KVar *from = kvar_new(p, kernel, "m0", (KType){KBASE_INDEX, 1}, false);
@@ -28,7 +28,7 @@ static bool map_rows(KProgram *p, KKernel *kernel, KStmt *body) {
     KExpr *end = kexpr_dim(p, kernel->nests[0]->axes[0].extent);
     KExpr *next = kexpr_binary(p, '+', kexpr_var(p, from), kexpr_index(p, rows));
     kstmt_add(block, kstmt_let(p, to, kexpr_binary(p, 'm', next, end)));
-    MapNest m = {p, kernel, kexpr_var(p, from), kexpr_var(p, to)};
+    MapNest m = {p, kernel, kexpr_var(p, from), kexpr_var(p, to), rows, slack};
     for (int i = 0; i < kernel->nest_count; i++)
         if (!map_nest_tiles(&m, kernel->nests[i], false, block))
             return false;
@@ -36,22 +36,34 @@ static bool map_rows(KProgram *p, KKernel *kernel, KStmt *body) {
     return true;
 }
 
-static bool map_kernel(KProgram *p, KKernel *kernel) {
+static bool map_kernel(KProgram *p, KKernel *kernel, int *slack) {
     kernel->body = kstmt_block(p);
     if (kernel->rows)
-        return map_rows(p, kernel, kernel->body);
+        return map_rows(p, kernel, slack, kernel->body);
     allocate_locals(p, kernel, 0, kernel->body);
-    MapNest m = {p, kernel, NULL, NULL};
+    MapNest m = {p, kernel, NULL, NULL, 0, slack};
     for (int i = 0; i < kernel->nest_count; i++)
         if (!map_nest_tiles(&m, kernel->nests[i], kernel->nest_count == 1, kernel->body))
             return false;
     return true;
 }
 
+static void allow_slack(KProgram *p, int slack) {
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank && p->buffers[i]->dims[0].batch)
+            p->buffers[i]->slack = slack;
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            for (int i = 0; i < p->sequences[s]->kernels[k]->local_count; i++)
+                p->sequences[s]->kernels[k]->locals[i]->slack = slack;
+}
+
 bool map_cpu(KProgram *p) {
+    int slack = 0;
     for (int s = 0; s < p->sequence_count; s++)
         for (int i = 0; i < p->sequences[s]->count; i++)
-            if (!map_kernel(p, p->sequences[s]->kernels[i]))
+            if (!map_kernel(p, p->sequences[s]->kernels[i], &slack))
                 return false;
+    allow_slack(p, slack);
     return true;
 }

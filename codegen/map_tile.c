@@ -6,7 +6,7 @@
 #include "codegen/map.h"
 #include <math.h>
 
-enum { MAX_TILE = 32, MAX_REDUCTIONS = 4 };
+enum { MAX_TILE = 32, MAX_VECTORS = 4, MAX_REDUCTIONS = 4 };
 typedef enum { LOOP_AXIS, LOOP_PANELS, LOOP_ROWS } LoopKind;
 
 typedef struct {
@@ -24,6 +24,7 @@ typedef struct {
     KExpr *base[NEST_MAX_AXES];
     int tile_rows, tile_vectors;
     KExpr *tile_count;        /* lanes of its last vector; NULL: all */
+    KExpr *lanes_left;        /* samples on the lanes: how many are left from the tile's first on; NULL: other axes */
     bool failed;
 } Tiles;
 
@@ -54,6 +55,8 @@ static bool may_be_rows(const Tiles *t, int axis) {
 }
 
 static int64_t extent_at_most(const Tiles *t, int axis) {
+    if (axis == 0 && t->m->rows_from)
+        return t->m->block_rows;
     return dim_size(t->nest->axes[axis].extent, t->p->module->batch_max);
 }
 
@@ -159,68 +162,136 @@ static double identity(ReduceKind kind) {
     return kind == REDUCE_SUM ? 0 : kind == REDUCE_MAX ? -(double)INFINITY : (double)INFINITY;
 }
 
+/* An accumulator per row: a variable for one row, a register array for several. */
 typedef struct {
-    KVar *sum[MAX_REDUCTIONS][MAX_TILE], *place[MAX_REDUCTIONS][MAX_TILE];
-    MapBinding *loaded;
-    int loaded_count, loaded_capacity;
+    KVar *var;
+    KBuffer *rows;
+    KType type;
+} Accumulator;
+
+typedef struct {
+    Accumulator sum[MAX_REDUCTIONS][MAX_VECTORS], place[MAX_REDUCTIONS][MAX_VECTORS];
+    KVar *row; /* of the unrolled loop being written */
+    MapLoads loads;
 } Accumulators;
 
-static int cell(const Tiles *t, int row, int vector) { return row * t->tile_vectors + vector; }
 static int all_rows(const Tiles *t) { return t->tile_rows * t->rows2; }
 
-/* The place of row `row` and vector `vector` of the tile; reduce axes are bound by the caller. */
-static MapPlace place_at(const Tiles *t, const Accumulators *a, int row, int vector, KStmt *out) {
+/* The unrolled loop over the rows of the tile; with one row there is none. */
+static KStmt *open_rows(Tiles *t, Accumulators *a, KStmt *out) {
+    if (all_rows(t) == 1) {
+        a->row = NULL;
+        return out;
+    }
+    a->row = kvar_new(t->p, t->m->kernel, "r", (KType){KBASE_INDEX, 1}, false);
+    a->row->limit = all_rows(t);
+    return kstmt_block(t->p);
+}
+
+static void close_rows(Tiles *t, Accumulators *a, KStmt *out, KStmt *body) {
+    KProgram *p = t->p;
+    if (a->row)
+        kstmt_add(out, kstmt_for(p, a->row, AXIS_UNROLL, kexpr_index(p, 0), kexpr_index(p, all_rows(t)), 1, body));
+    map_forget(&a->loads, false);
+}
+
+static KExpr *accumulated(Tiles *t, const Accumulators *a, const Accumulator *of) {
+    if (of->var)
+        return kexpr_var(t->p, of->var);
+    KExpr *index[] = {kexpr_var(t->p, a->row), kexpr_index(t->p, 0)};
+    KExpr *load = kexpr_load(t->p, of->rows, index, of->type.lanes > 1 ? 2 : 1);
+    load->type = of->type;
+    return load;
+}
+
+static KStmt *set_accumulated(Tiles *t, const Accumulators *a, const Accumulator *of, KExpr *value) {
+    if (value->type.lanes < of->type.lanes)
+        value = kexpr_splat(t->p, value, of->type.lanes);
+    if (of->var)
+        return kstmt_set(t->p, of->var, value);
+    KExpr *index[] = {kexpr_var(t->p, a->row), kexpr_index(t->p, 0)};
+    return kstmt_store(t->p, of->rows, index, of->type.lanes > 1 ? 2 : 1, value, NULL);
+}
+
+/* Where the base of an axis moves to in this row and vector of the tile. */
+static KExpr *at_offset(const Tiles *t, const Accumulators *a, int axis, int vector) {
+    KProgram *p = t->p;
+    KExpr *offset = kexpr_index(p, 0);
+    if (axis == t->vector && !t->nest->axes[axis].reduce)
+        offset = kexpr_index(p, (int64_t)vector * t->lanes);
+    else if (a->row && (axis == t->row || axis == t->row2)) {
+        KExpr *rows2 = kexpr_index(p, t->rows2);
+        offset = kexpr_binary(p, axis == t->row ? '/' : '%', kexpr_var(p, a->row), rows2);
+    }
+    return kexpr_binary(p, '+', t->base[axis], offset);
+}
+
+/* The place of one vector of the tile, in the row of the loop being written; reduce axes are bound by the caller. */
+static MapPlace place_at(const Tiles *t, Accumulators *a, int vector, KStmt *outer, KStmt *out) {
     KProgram *p = t->p;
     MapPlace place = {.program = p, .kernel = t->m->kernel, .nest = t->nest, .lanes = t->lanes, .out = out};
+    place.outer = outer;
+    place.row = a->row;
+    place.loads = &a->loads;
     place.rows_from = t->m->rows_from;
+    if (a->row && t->row >= 0 && t->nest->axes[t->row].extent.batch)
+        place.samples = kexpr_dim(p, t->nest->axes[t->row].extent);
     if (t->vector >= 0)
         place.vector = t->nest->axes[t->vector].var;
-    if (vector == t->tile_vectors - 1)
+    if (t->lanes_left) { /* samples that are left from the first lane of the tile on */
+        KExpr *left = kexpr_binary(p, '-', t->lanes_left, kexpr_index(p, (int64_t)vector * t->lanes));
+        if (vector)
+            left = kexpr_binary(p, 'M', left, kexpr_index(p, 0));
+        place.count = kexpr_binary(p, 'm', left, kexpr_index(p, t->lanes));
+    } else if (vector == t->tile_vectors - 1)
         place.count = t->tile_count;
-    place.loaded = a->loaded;
-    place.loaded_count = a->loaded_count;
-    place.loaded_capacity = a->loaded_capacity;
-    for (int i = 0; i < t->nest->axis_count; i++) {
-        if (!t->base[i])
-            continue;
-        int64_t offset = i == t->vector && !t->nest->axes[i].reduce ? (int64_t)vector * t->lanes
-                         : i == t->row                              ? row / t->rows2
-                         : i == t->row2                             ? row % t->rows2
-                                                                    : 0;
-        map_bind(&place, t->nest->axes[i].var, kexpr_binary(p, '+', t->base[i], kexpr_index(p, offset)));
-    }
+    for (int i = 0; i < t->nest->axis_count; i++)
+        if (t->base[i])
+            map_bind(&place, t->nest->axes[i].var, at_offset(t, a, i, vector));
     return place;
 }
 
-static void keep_loaded(Tiles *t, Accumulators *a, const MapPlace *place) {
-    a->loaded = place->loaded;
-    a->loaded_count = place->loaded_count;
-    a->loaded_capacity = place->loaded_capacity;
-    t->failed = t->failed || place->failed;
+static Accumulator declare(Tiles *t, const char *name, KBase base, int lanes, KStmt *out) {
+    Accumulator of = {.type = {base, lanes}};
+    if (all_rows(t) == 1) {
+        of.var = kvar_new(t->p, t->m->kernel, name, of.type, true);
+        return of;
+    }
+    Dim rows = dim_static(all_rows(t));
+    of.rows = kbuffer_local(t->p, t->m->kernel, SPACE_LOCAL, name, base, 1, &rows);
+    of.rows->lanes = lanes > 1 ? lanes : 0;
+    kstmt_add(out, kstmt_alloc(t->p, of.rows));
+    return of;
 }
 
-static void forget_loaded(Accumulators *a) { a->loaded = NULL, a->loaded_count = a->loaded_capacity = 0; }
+static void start_at(Tiles *t, const Accumulators *a, const Accumulator *of, double number, KStmt *out) {
+    KExpr *start = kexpr_number(t->p, of->type.base, number);
+    if (of->type.lanes > 1)
+        start = kexpr_splat(t->p, start, of->type.lanes);
+    kstmt_add(out, of->var ? kstmt_let(t->p, of->var, start) : set_accumulated(t, a, of, start));
+}
 
 static void declare_accumulators(Tiles *t, Accumulators *a, KStmt *out) {
-    KProgram *p = t->p;
     bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
     int lanes = t->vector >= 0 ? t->lanes : 1;
     for (int r = 0; r < t->nest->reduction_count; r++) {
         const NestReduction *reduction = &t->nest->reductions[r];
         KBase base = reduction->argument ? KBASE_F32 : reduction->result->type.base;
-        if (reduction->argument && across)
-            t->failed = true;
-        for (int c = 0; c < all_rows(t) * t->tile_vectors; c++) {
-            KExpr *start = kexpr_number(p, base, identity(reduction->kind));
-            a->sum[r][c] = kvar_new(p, t->m->kernel, reduction->argument ? "best" : reduction->result->name, (KType){base, lanes}, true);
-            kstmt_add(out, kstmt_let(p, a->sum[r][c], lanes > 1 ? kexpr_splat(p, start, lanes) : start));
-            if (!reduction->argument)
-                continue;
-            start = kexpr_number(p, KBASE_I32, 0);
-            a->place[r][c] = kvar_new(p, t->m->kernel, reduction->result->name, (KType){KBASE_I32, lanes}, true);
-            kstmt_add(out, kstmt_let(p, a->place[r][c], lanes > 1 ? kexpr_splat(p, start, lanes) : start));
+        t->failed = t->failed || (reduction->argument && across);
+        for (int v = 0; v < t->tile_vectors; v++) {
+            a->sum[r][v] = declare(t, reduction->argument ? "best" : reduction->result->name, base, lanes, out);
+            if (reduction->argument)
+                a->place[r][v] = declare(t, reduction->result->name, KBASE_I32, lanes, out);
         }
     }
+    KStmt *body = open_rows(t, a, out);
+    for (int r = 0; r < t->nest->reduction_count; r++)
+        for (int v = 0; v < t->tile_vectors; v++) {
+            start_at(t, a, &a->sum[r][v], identity(t->nest->reductions[r].kind), body);
+            if (t->nest->reductions[r].argument)
+                start_at(t, a, &a->place[r][v], 0, body);
+        }
+    close_rows(t, a, out, body);
 }
 
 /* Number of this cell among the reduced ones, row-major. */
@@ -236,53 +307,63 @@ static KExpr *reduced_place(Tiles *t, MapPlace *place) {
 
 static KExpr *as_lanes(KProgram *p, KExpr *e, int lanes) { return e->type.lanes < lanes ? kexpr_splat(p, e, lanes) : e; }
 
-static void accumulate(Tiles *t, Accumulators *a, int r, int c, MapPlace *place, KExpr *mask) {
+static void accumulate_place(Tiles *t, Accumulators *a, int r, int v, MapPlace *place, KExpr *value, KExpr *guard) {
+    KProgram *p = t->p;
+    int lanes = t->vector >= 0 ? t->lanes : 1;
+    KExpr *best = accumulated(t, a, &a->sum[r][v]), *better = kexpr_fn(p, FN_gt, value, best, NULL);
+    if (guard)
+        better = kexpr_fn(p, FN_and, guard, better, NULL);
+    better = as_lanes(p, better, lanes);
+    KVar *test = kvar_new(p, t->m->kernel, "better", better->type, false);
+    kstmt_add(place->out, kstmt_let(p, test, better));
+    KExpr *number = as_lanes(p, reduced_place(t, place), lanes), *is_better = kexpr_var(p, test);
+    KExpr *old = accumulated(t, a, &a->place[r][v]);
+    kstmt_add(place->out, set_accumulated(t, a, &a->place[r][v], kexpr_fn(p, FN_select, is_better, number, old)));
+    value = kexpr_fn(p, FN_select, is_better, as_lanes(p, value, lanes), best);
+    kstmt_add(place->out, set_accumulated(t, a, &a->sum[r][v], value));
+}
+
+static void accumulate(Tiles *t, Accumulators *a, int r, int v, MapPlace *place, KExpr *mask) {
     KProgram *p = t->p;
     const NestReduction *reduction = &t->nest->reductions[r];
-    int lanes = t->vector >= 0 ? t->lanes : 1;
-    KExpr *value = map_value(place, reduction->expr), *sum = kexpr_var(p, a->sum[r][c]);
+    KExpr *value = map_value(place, reduction->expr);
     KExpr *guard = reduction->guard ? map_value(place, reduction->guard) : NULL;
     if (mask)
         guard = guard ? kexpr_fn(p, FN_and, mask, guard, NULL) : mask;
     if (reduction->argument) {
-        KExpr *better = kexpr_fn(p, FN_gt, value, sum, NULL);
-        if (guard)
-            better = kexpr_fn(p, FN_and, guard, better, NULL);
-        better = as_lanes(p, better, lanes);
-        KVar *test = kvar_new(p, t->m->kernel, "better", better->type, false);
-        kstmt_add(place->out, kstmt_let(p, test, better));
-        KExpr *number = as_lanes(p, reduced_place(t, place), lanes);
-        kstmt_add(place->out, kstmt_set(p, a->place[r][c], kexpr_fn(p, FN_select, kexpr_var(p, test), number, kexpr_var(p, a->place[r][c]))));
-        kstmt_add(place->out, kstmt_set(p, a->sum[r][c], kexpr_fn(p, FN_select, kexpr_var(p, test), as_lanes(p, value, lanes), sum)));
+        accumulate_place(t, a, r, v, place, value, guard);
         return;
     }
     if (guard)
         value = kexpr_fn(p, FN_select, guard, value, kexpr_number(p, value->type.base, identity(reduction->kind)));
     ScalarFn fn = reduction->kind == REDUCE_SUM ? FN_add : reduction->kind == REDUCE_MAX ? FN_max : FN_min;
-    kstmt_add(place->out, kstmt_set(p, a->sum[r][c], as_lanes(p, kexpr_fn(p, fn, value, sum, NULL), lanes)));
+    value = kexpr_fn(p, fn, value, accumulated(t, a, &a->sum[r][v]), NULL);
+    kstmt_add(place->out, set_accumulated(t, a, &a->sum[r][v], value));
+}
+
+/* Lanes that exist, as a mask; NULL: all. */
+static KExpr *lane_mask(const Tiles *t, KExpr *count) {
+    KProgram *p = t->p;
+    if (!count)
+        return NULL;
+    return kexpr_fn(p, FN_lt, kexpr_lanes(p, t->lanes), kexpr_splat(p, kexpr_cast(p, KBASE_I32, count), t->lanes), NULL);
 }
 
 static void reduce_body(Tiles *t, Accumulators *a, KExpr *const *reduce_index, KExpr *count, KStmt *out) {
-    KProgram *p = t->p;
-    bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
-    forget_loaded(a);
-    for (int row = 0; row < all_rows(t); row++)
-        for (int v = 0; v < t->tile_vectors; v++) {
-            MapPlace place = place_at(t, a, row, v, out);
-            for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++)
-                map_bind(&place, t->nest->axes[i].var, reduce_index[i]);
-            KExpr *mask = NULL;
-            if (across && count) {
-                place.count = count;
-                KExpr *lanes = ARENA_NEW(p->arena, KExpr);
-                *lanes = (KExpr){.kind = KE_LANES, .type = {KBASE_I32, t->lanes}};
-                mask = kexpr_fn(p, FN_lt, lanes, kexpr_splat(p, kexpr_cast(p, KBASE_I32, count), t->lanes), NULL);
-            }
-            for (int r = 0; r < t->nest->reduction_count; r++)
-                accumulate(t, a, r, cell(t, row, v), &place, mask);
-            keep_loaded(t, a, &place);
-        }
-    forget_loaded(a);
+    map_forget(&a->loads, true);
+    KStmt *body = open_rows(t, a, out);
+    for (int v = 0; v < t->tile_vectors; v++) {
+        MapPlace place = place_at(t, a, v, out, body);
+        for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++)
+            map_bind(&place, t->nest->axes[i].var, reduce_index[i]);
+        if (count)
+            place.count = count;
+        for (int r = 0; r < t->nest->reduction_count; r++)
+            accumulate(t, a, r, v, &place, lane_mask(t, count));
+        t->failed = t->failed || place.failed;
+    }
+    close_rows(t, a, out, body);
+    map_forget(&a->loads, true);
 }
 
 /* Lanes along a reduced axis: whole vectors, then the rest. */
@@ -332,40 +413,41 @@ static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KSt
     kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), kexpr_dim(p, t->nest->axes[axis].extent), 1, body));
 }
 
-static void finish(Tiles *t, Accumulators *a, KStmt *out) {
+/* The results of the reductions for one vector, then the epilogue. */
+static void finish_vector(Tiles *t, Accumulators *a, int v, KStmt *outer, KStmt *body) {
     KProgram *p = t->p;
     bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
-    forget_loaded(a);
-    for (int v = 0; v < t->tile_vectors; v++)
-        for (int row = 0; row < all_rows(t); row++) {
-            MapPlace place = place_at(t, a, row, v, out);
-            if (across) {
-                place.vector = NULL;
-                place.count = NULL;
-            }
-            for (int r = 0; r < t->nest->reduction_count; r++) {
-                const NestReduction *reduction = &t->nest->reductions[r];
-                KVar *var = (reduction->argument ? a->place : a->sum)[r][cell(t, row, v)];
-                KExpr *value = kexpr_var(p, var);
-                if (across) {
-                    KVar *whole = kvar_new(p, t->m->kernel, reduction->result->name, reduction->result->type, false);
-                    kstmt_add(out, kstmt_let(p, whole, kexpr_across(p, reduction->kind, value)));
-                    value = kexpr_var(p, whole);
-                }
-                map_bind(&place, reduction->result, value);
-            }
-            map_epilogue(&place, t->nest->epilogue);
-            keep_loaded(t, a, &place);
+    MapPlace place = place_at(t, a, v, outer, body);
+    if (across) {
+        place.vector = NULL;
+        place.count = NULL;
+    }
+    for (int r = 0; r < t->nest->reduction_count; r++) {
+        const NestReduction *reduction = &t->nest->reductions[r];
+        KExpr *value = accumulated(t, a, reduction->argument ? &a->place[r][v] : &a->sum[r][v]);
+        if (across || value->kind == KE_LOAD) {
+            KType type = {value->type.base, across ? 1 : value->type.lanes};
+            KVar *whole = kvar_new(p, t->m->kernel, reduction->result->name, type, false);
+            kstmt_add(body, kstmt_let(p, whole, across ? kexpr_across(p, reduction->kind, value) : value));
+            value = kexpr_var(p, whole);
         }
+        map_bind(&place, reduction->result, value);
+    }
+    map_epilogue(&place, t->nest->epilogue);
+    t->failed = t->failed || place.failed;
+}
+
+static void finish(Tiles *t, Accumulators *a, KStmt *out) {
+    map_forget(&a->loads, true);
+    KStmt *body = open_rows(t, a, out);
+    for (int v = 0; v < t->tile_vectors; v++)
+        finish_vector(t, a, v, out, body);
+    close_rows(t, a, out, body);
 }
 
 static void emit_tile(Tiles *t, KStmt *out) {
     Accumulators *a = ARENA_NEW(t->p->arena, Accumulators);
     KExpr *index[NEST_MAX_AXES] = {NULL};
-    if (all_rows(t) * t->tile_vectors > MAX_TILE) {
-        t->failed = true;
-        return;
-    }
     if (t->nest->reduction_count) {
         declare_accumulators(t, a, out);
         reduce_loops(t, a, t->nest->parallel_count, index, out);
@@ -404,11 +486,12 @@ static void loop_batch_panels(Tiles *t, int level, int axis, KStmt *out) {
     KVar *var = loop_var(t, axis);
     KStmt *body = kstmt_block(p);
     t->base[axis] = kexpr_var(p, var);
-    t->tile_vectors = 1;
-    KExpr *left = kexpr_binary(p, '-', axis_to(t, axis), t->base[axis]);
-    t->tile_count = kexpr_binary(p, 'm', left, kexpr_index(p, t->lanes));
+    t->tile_vectors = t->vectors;
+    t->lanes_left = kexpr_binary(p, '-', axis_to(t, axis), t->base[axis]);
     emit_loops(t, level + 1, body);
-    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), axis_to(t, axis), t->lanes, body));
+    t->lanes_left = NULL;
+    int64_t step = (int64_t)t->vectors * t->lanes;
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), axis_to(t, axis), step, body));
 }
 
 static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
@@ -452,54 +535,39 @@ static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
     kstmt_add(out, kstmt_for(p, var, AXIS_PARALLEL, kexpr_index(p, 0), kexpr_index(p, end + panel), panel, either));
 }
 
-/* Whole row tiles, then what is left: a tile of its own, or row by row where the batch decides. */
+/* Tiles over the rows of the batch may reach beyond it (MapPlace.samples); other rows that are left get a tile of their own. */
 static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
     KProgram *p = t->p;
-    bool dynamic = t->nest->axes[axis].extent.batch;
-    int64_t extent = extent_at_most(t, axis);
-    KExpr *from = axis_from(t, axis), *to = axis_to(t, axis), *step = kexpr_index(p, t->rows);
-    KVar *var = loop_var(t, axis);
-    KStmt *body = kstmt_block(p), *tail = kstmt_block(p);
-    if (!dynamic && extent == t->rows) {
+    bool batch = t->nest->axes[axis].extent.batch;
+    int64_t extent = extent_at_most(t, axis), rest = batch ? 0 : extent % t->rows;
+    KExpr *from = axis_from(t, axis), *to = axis_to(t, axis);
+    t->tile_rows = t->rows;
+    if (!batch && extent == t->rows) {
         t->base[axis] = from;
-        t->tile_rows = t->rows;
         emit_loops(t, level + 1, out);
         return;
     }
+    if (batch && (int)(t->rows - 1 - (extent - 1) % t->rows) > *t->m->slack)
+        *t->m->slack = (int)(t->rows - 1 - (extent - 1) % t->rows);
+    KVar *var = loop_var(t, axis);
+    KStmt *body = kstmt_block(p), *tail = kstmt_block(p);
     t->base[axis] = kexpr_var(p, var);
-    t->tile_rows = t->rows;
     emit_loops(t, level + 1, body);
-    if (!dynamic && extent % t->rows == 0) {
+    if (!rest) {
         kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, t->rows, body));
         return;
     }
-    KExpr *whole = kexpr_binary(p, '*', kexpr_binary(p, '/', kexpr_binary(p, '-', to, from), step), step);
-    whole = kexpr_binary(p, '+', from, whole);
-    bool shared = kind_of(t, level) == AXIS_PARALLEL;
-    if (dynamic && t->rows == 1) {
-        kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, 1, body));
-        return;
-    }
-    if (dynamic) {
-        KVar *one = loop_var(t, axis);
-        KStmt *single = kstmt_block(p);
-        t->base[axis] = kexpr_var(p, one);
-        t->tile_rows = 1;
-        emit_loops(t, level + 1, single);
-        kstmt_add(tail, kstmt_for(p, one, AXIS_SERIAL, shared ? kexpr_var(p, var) : whole, to, 1, single));
-    } else {
-        t->base[axis] = whole;
-        t->tile_rows = (int)(extent % t->rows);
-        emit_loops(t, level + 1, tail);
-    }
-    if (!shared) {
+    KExpr *whole = kexpr_index(p, extent - rest);
+    t->base[axis] = whole;
+    t->tile_rows = (int)rest;
+    emit_loops(t, level + 1, tail);
+    if (kind_of(t, level) == AXIS_SERIAL) {
         kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, from, whole, t->rows, body));
         kstmt_add(out, tail);
         return;
     }
-    KStmt *either = kstmt_block(p);
-    KExpr *fits = kexpr_fn(p, FN_le, kexpr_binary(p, '+', kexpr_var(p, var), step), to, NULL);
-    kstmt_add(either, kstmt_if(p, fits, body, tail));
+    KStmt *either = kstmt_block(p); /* the rest is one more unit to share */
+    kstmt_add(either, kstmt_if(p, kexpr_fn(p, FN_lt, kexpr_var(p, var), whole, NULL), body, tail));
     kstmt_add(out, kstmt_for(p, var, AXIS_PARALLEL, from, to, t->rows, either));
 }
 
@@ -540,6 +608,8 @@ static void splice(KStmt *out, KStmt *block) {
 }
 
 bool map_nest_tiles(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
+    if (map_turn(m, nest, parallel, out))
+        return true;
     KStmt *block = kstmt_block(m->program);
     if (nest->vector_axis >= 0 && try_tiles(m, nest, parallel, nest->vector_axis, block)) {
         splice(out, block);

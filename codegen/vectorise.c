@@ -29,9 +29,6 @@ KExpr *map_index(MapPlace *place, const KExpr *e) {
         MapPlace scalar = *place;
         scalar.vector = NULL;
         KExpr *value = map_value(&scalar, e->operand);
-        place->loaded = scalar.loaded;
-        place->loaded_count = scalar.loaded_count;
-        place->loaded_capacity = scalar.loaded_capacity;
         return kexpr_cast(p, e->type.base, value);
     }
     default:
@@ -57,15 +54,28 @@ static KExpr *index_lanes(MapPlace *place, const KExpr *e) {
     return kexpr_fn(p, FN_add, lanes, kexpr_splat(p, first, place->lanes), NULL);
 }
 
+void map_forget(MapLoads *loads, bool all) {
+    int kept = 0;
+    for (int i = 0; i < loads->count && !all; i++)
+        if (!loads->inner[i])
+            loads->items[kept++] = loads->items[i];
+    loads->count = kept;
+}
+
 static KExpr *named_load(MapPlace *place, KExpr *load) {
     KProgram *p = place->program;
-    for (int i = 0; i < place->loaded_count; i++)
-        if (kexpr_equal(place->loaded[i].to, load))
-            return kexpr_var(p, place->loaded[i].from);
+    MapLoads *loads = place->loads;
+    for (int i = 0; i < loads->count; i++)
+        if (kexpr_equal(loads->items[i].to, load))
+            return kexpr_var(p, loads->items[i].from);
+    bool inner = !place->row || kexpr_uses(load, place->row);
     KVar *var = kvar_new(p, place->kernel, load->load.buffer->name, load->type, false);
-    kstmt_add(place->out, kstmt_let(p, var, load));
+    kstmt_add(inner ? place->out : place->outer, kstmt_let(p, var, load));
     MapBinding binding = {var, load};
-    ARENA_PUSH(p->arena, place->loaded, place->loaded_count, place->loaded_capacity, binding);
+    if (loads->count == loads->inner_capacity)
+        loads->inner = arena_grow(p->arena, loads->inner, loads->count, &loads->inner_capacity, sizeof *loads->inner);
+    loads->inner[loads->count] = place->row && inner;
+    ARENA_PUSH(p->arena, loads->items, loads->count, loads->capacity, binding);
     return kexpr_var(p, var);
 }
 
@@ -75,6 +85,9 @@ static int physical(MapPlace *place, const KBuffer *buffer, KExpr *const *index,
     KExpr *logical[MAX_RANK];
     for (int i = 0; i < count; i++)
         logical[i] = map_index(place, index[i]);
+    /* rows beyond the batch read the caller's last sample again; what they compute is stored nowhere that counts */
+    if (place->samples && buffer->space == SPACE_ARGUMENT && count && kexpr_uses(logical[0], place->row))
+        logical[0] = kexpr_binary(p, 'm', logical[0], kexpr_binary(p, '-', place->samples, kexpr_index(p, 1)));
     if (place->rows_from && buffer->space == SPACE_LOCAL && count)
         logical[0] = kexpr_binary(p, '-', logical[0], place->rows_from);
     return kbuffer_physical_index(p, buffer, logical, out);
@@ -112,7 +125,8 @@ static int64_t memory_stride(const MapPlace *place, const KBuffer *buffer, int a
 
 /* Memory of the program's own whose innermost axis is the padded batch: lanes beyond the batch may be read and written. */
 static bool lanes_are_padded(const KBuffer *buffer, int axis) {
-    return (buffer->space == SPACE_ARENA || buffer->space == SPACE_LOCAL) && buffer->pad > 1 && buffer->dims[axis].batch;
+    return (buffer->space == SPACE_ARENA || buffer->space == SPACE_LOCAL) && buffer->pad > 1 &&
+           buffer->order[buffer->rank - 1] == axis;
 }
 
 static KExpr *map_load(MapPlace *place, const KExpr *e) {
@@ -134,10 +148,6 @@ static KExpr *map_load(MapPlace *place, const KExpr *e) {
             load->load.count = place->count;
         if (stride != 1)
             load->load.stride = kexpr_index(p, stride);
-        if (stride != 1 && load->load.count) { /* a strided partial load is not spelled */
-            place->failed = true;
-            return kexpr_number(p, e->type.base, 0);
-        }
     }
     return named_load(place, load);
 }
@@ -213,7 +223,13 @@ void map_store(MapPlace *place, const KStmt *store) {
         place->failed = true;
         return;
     }
-    kstmt_add(place->out, kstmt_store(p, buffer, index, count, value, lanes_count));
+    KStmt *statement = kstmt_store(p, buffer, index, count, value, lanes_count);
+    if (place->samples && buffer->space == SPACE_RESULT && count && kexpr_uses(index[0], place->row)) {
+        KStmt *inside = kstmt_block(p);
+        kstmt_add(inside, statement);
+        statement = kstmt_if(p, kexpr_fn(p, FN_lt, index[0], place->samples, NULL), inside, NULL);
+    }
+    kstmt_add(place->out, statement);
 }
 
 void map_epilogue(MapPlace *place, const KStmt *block) {

@@ -65,7 +65,7 @@ Program *frontend_program(Arena *arena, Diag *diag, const Ast *ast, const Fronte
     build_forward(m);
     model_check_unused(m);
     data_preprocess(m);
-    bool compiled = m->compile_block && m->compile.optimizer && m->program->output;
+    bool compiled = m->compile.optimizer && !m->compile.loss_wrong && m->program->output;
     bool resolved = compiled && diag_errors(diag) == errors && target_resolve(m);
     fit_finish(m);
     if (!resolved || diag_errors(diag) != errors)

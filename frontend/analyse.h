@@ -8,7 +8,8 @@
 #include "frontend/args.h"
 #include "frontend/frontend.h"
 
-enum { MAX_LAYERS = 10000, FIRST_STREAM = 65536 };
+enum { MAX_LAYERS = 10000, MAX_CLASSES = 1000000, FIRST_STREAM = 65536 };
+#define MAX_ELEMENTS 1099511627776.0 /* 2^40: sums over a model stay within 64 bits */
 
 /* Layer names of one model: the compiled one (prefix "") or one that is used as a layer ("encoder/"). */
 typedef struct Scope {
@@ -36,9 +37,10 @@ typedef struct {
     Args *args;
 } MetricChoice;
 
-/* What the compile block says; `loss` NULL: there is none, or it has a mistake. */
+/* What the compile block says. */
 typedef struct {
-    const Component *loss;
+    const Component *loss; /* NULL: crossentropy, until it is resolved, or loss_wrong */
+    bool loss_wrong;
     Args *loss_args;
     Span loss_span;
     const Component *optimizer, *schedule; /* schedule NULL: a number */
@@ -62,7 +64,7 @@ typedef struct Model {
     Program *program;
     Module *module;
     Compile compile;
-    Args *fit_args, *data_args; /* settings of the blocks; NULL after an error */
+    Args *fit_args, *data_args; /* settings of the blocks; NULL: no block */
     Map *bound;                 /* Args by expression: bound once, whatever the number of functions */
     Map *step_counts;           /* names of data steps */
     Map *visited;               /* names of models that were walked */
@@ -86,7 +88,7 @@ typedef struct Model {
 
 /* blocks.c: the settings of the blocks as schemas; kind is COMPONENT_KINDS. Index: BlockKind. */
 extern const Component *const block_components[4];
-/* Binds the assignments of a block; entries of other kinds are left to the caller. NULL after an error. */
+/* Binds the assignments of a block; entries of other kinds are left to the caller. Settings with a mistake are none. */
 Args *block_bind(Model *, const Block *);
 /* Picks the model and the blocks that belong to it. False after an error. */
 bool blocks_choose(Model *);
@@ -99,6 +101,8 @@ Value *model_walk(Model *, Value *x);               /* the whole model */
 const Type *model_input_type(Model *, const Block *, int depth);
 void model_check_unused(Model *); /* models that the compiled one does not contain: their arguments only */
 const char *shape_words(Model *, const Type *);
+bool model_count_layer(Model *, Span); /* false, with an error the first time: more than MAX_LAYERS */
+bool type_is_huge(const Type *);       /* more than MAX_ELEMENTS for one sample */
 
 /* compile_block.c, target.c, step.c, optimizer.c */
 void compile_read(Model *);

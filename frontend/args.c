@@ -55,14 +55,15 @@ static int argument_place(Diag *diag, const Component *component, const Expr *ca
     return -1;
 }
 
-static bool bind_given(Binder *binder, Args *args, const Expr *call) {
+/* `misplaced`: there was an argument that fits no parameter, perhaps meant for one that is now missing. */
+static bool bind_given(Binder *binder, Args *args, const Expr *call, bool *misplaced) {
     bool good = true;
     int position = 0;
     for (int i = 0; i < call->call.count; i++) {
         const Argument *argument = &call->call.arguments[i];
         int index = argument_place(binder->diag, binder->component, call, argument, &position);
         if (index < 0) {
-            good = false;
+            *misplaced = true;
             continue;
         }
         Arg *arg = &args->values[index];
@@ -77,9 +78,12 @@ static bool bind_given(Binder *binder, Args *args, const Expr *call) {
         arg->given = true;
         arg->span = argument->value->span;
         const Expr *value = constants_fold(binder->arena, binder->diag, argument->value, binder->constants);
-        good = value && arg_read(binder, &binder->component->parameters[index], value, arg) && good;
+        if (!value || !arg_read(binder, &binder->component->parameters[index], value, arg)) {
+            *arg = (Arg){.given = true, .is_none = true, .span = arg->span};
+            good = false;
+        }
     }
-    return good;
+    return good && !*misplaced;
 }
 
 static void report_missing(Binder *binder, const char *names, Span span) {
@@ -92,7 +96,7 @@ static void report_missing(Binder *binder, const char *names, Span span) {
     text_free(&text);
 }
 
-static bool bind_defaults(Binder *binder, Args *args, Span span) {
+static bool bind_defaults(Binder *binder, Args *args, Span span, bool misplaced) {
     const char *missing = "";
     int missing_count = 0;
     bool good = true;
@@ -102,7 +106,9 @@ static bool bind_defaults(Binder *binder, Args *args, Span span) {
         const Parameter *p = &binder->component->parameters[i];
         if (args->values[i].given)
             continue;
+        args->values[i].span = args->span;
         if (!p->default_text) {
+            args->values[i].is_none = true;
             missing = arena_format(binder->arena, "%s%s`%s`", missing, missing_count++ ? ", " : "", p->name);
             continue;
         }
@@ -113,12 +119,19 @@ static bool bind_defaults(Binder *binder, Args *args, Span span) {
             good = false;
         }
     }
-    if (missing_count)
+    if (missing_count && !misplaced)
         report_missing(binder, missing, span);
     return good && !missing_count;
 }
 
 Args *args_bind(Arena *arena, Diag *diag, const Component *component, const Expr *call, Map *constants) {
+    bool good;
+    Args *args = args_bind_most(arena, diag, component, call, constants, &good);
+    return good ? args : NULL;
+}
+
+Args *args_bind_most(Arena *arena, Diag *diag, const Component *component, const Expr *call, Map *constants,
+                     bool *good) {
     Binder binder = {arena, diag, constants, component};
     int count = 0;
     while (component->parameters[count].name)
@@ -127,19 +140,21 @@ Args *args_bind(Arena *arena, Diag *diag, const Component *component, const Expr
     args->component = component;
     args->span = call->span;
     args->values = ARENA_ARRAY(arena, Arg, count + 1);
-    bool good = true;
+    bool misplaced = false;
+    *good = true;
     Span name_span;
     expr_callee(call, &name_span);
     if (call->kind == EXPR_CALL) {
         args->bodies = call->call.bodies;
         args->body_count = call->call.body_count;
-        good = bind_given(&binder, args, call);
+        *good = bind_given(&binder, args, call, &misplaced);
         if (call->call.body_count && component->kind != COMPONENT_COMBINATOR && component->kind != COMPONENT_KINDS) {
             diag_error(diag, call->call.bodies[0].span, "%s takes no { ... }", component->name);
-            good = false;
+            *good = false;
         }
     }
-    return bind_defaults(&binder, args, name_span) && good ? args : NULL;
+    *good = bind_defaults(&binder, args, name_span, misplaced) && *good;
+    return args;
 }
 
 bool args_part(Arena *arena, Diag *diag, ComponentKind kind, const Expr *expr, Map *constants, Arg *out) {

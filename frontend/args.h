@@ -8,6 +8,8 @@ typedef struct {
 } KindWords;
 extern const KindWords component_kind_words[COMPONENT_KINDS];
 
+/* As args_bind, but gives the arguments in any case; those that are missing or wrong are none. */
+Args *args_bind_most(Arena *, Diag *, const Component *, const Expr *call, Map *constants, bool *good);
 /* The component of the kind that the expression (a name, a string or a call) names, with its arguments bound, in
  * out->part. False after an error. */
 bool args_part(Arena *, Diag *, ComponentKind, const Expr *, Map *constants, Arg *out);

@@ -155,3 +155,8 @@ void ast_let_without_keyword(Parse *p, const char *name, Span name_span, Expr *v
     diag_help(p->diag, "a constant is written `let %s = ...`", name);
     ast_push_let(p, name, name_span, value);
 }
+
+void ast_call_outside(Parse *p, const char *name, Span span) {
+    diag_error(p->diag, span, "`%s(...)` stands outside of the blocks", name);
+    diag_help(p->diag, "layers are written inside of `model { ... }`");
+}

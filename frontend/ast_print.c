@@ -60,6 +60,14 @@ static void print_items(Text *out, const Expr *expr, int depth) {
     text_add(out, dict ? "}" : expr->kind == EXPR_LIST ? "]" : ")");
 }
 
+/* A body of bare { .. } only would be read as branches. */
+static bool looks_like_branches(const Body *body) {
+    for (int i = 0; i < body->count; i++)
+        if (body->entries[i]->kind != ENTRY_BLOCK || body->entries[i]->name)
+            return false;
+    return body->count > 0;
+}
+
 static void print_call(Text *out, const Expr *expr, int depth) {
     text_add(out, expr->call.name);
     if (expr->call.count || !expr->call.body_count) {
@@ -71,7 +79,7 @@ static void print_call(Text *out, const Expr *expr, int depth) {
         }
         text_add(out, ")");
     }
-    if (expr->call.body_count == 1) {
+    if (expr->call.body_count == 1 && !looks_like_branches(&expr->call.bodies[0])) {
         text_add(out, " ");
         print_body(out, &expr->call.bodies[0], depth);
     } else if (expr->call.body_count) {

@@ -48,16 +48,13 @@ const Component *const block_components[4] = {
                                   "    batch_size = 32", "}"),
 };
 
-static bool settings_built(Model *m, const Args *args) {
-    bool good = true;
-    for (int i = 0; args && args->component->parameters[i].name; i++) {
+static void check_settings_built(Model *m, const Args *args) {
+    for (int i = 0; args->component->parameters[i].name; i++) {
         const Parameter *p = &args->component->parameters[i];
         if (p->doc && strncmp(p->doc, "not built yet", 13) == 0 && args->values[i].given && !args->values[i].is_none) {
             diag_error(m->diag, args->values[i].span, "`%s` of %s is not built yet", p->name, args->component->name);
-            good = false;
         }
     }
-    return good;
 }
 
 Args *block_bind(Model *m, const Block *block) {
@@ -72,8 +69,10 @@ Args *block_bind(Model *m, const Block *block) {
         if (entry->kind == ENTRY_ASSIGN)
             ARENA_PUSH(m->arena, call->call.arguments, call->call.count, call->call.capacity, argument);
     }
-    Args *args = args_bind(m->arena, m->diag, block_components[block->kind], call, m->constants);
-    return settings_built(m, args) ? args : NULL;
+    bool good;
+    Args *args = args_bind_most(m->arena, m->diag, block_components[block->kind], call, m->constants, &good);
+    check_settings_built(m, args);
+    return args;
 }
 
 const Block *block_find_model(const Model *m, const char *name) {

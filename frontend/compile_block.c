@@ -8,19 +8,24 @@
 static void read_loss(Model *m, const Args *args) {
     const Arg *arg = arg_get(args, "loss");
     Span span;
-    const char *name = arg->is_none ? NULL : expr_callee(arg->expr, &span);
-    Arg part = {0};
     m->compile.loss_span = arg->span;
+    m->compile.loss_wrong = true;
+    if (arg->is_none && !arg->expr) /* reported */
+        return;
+    const char *name = expr_callee(arg->expr, &span);
+    Arg part = {0};
     if (!name) {
         diag_error(m->diag, arg->span, "`loss` of compile must be a loss: a name or a call");
         return;
     }
-    /* resolved when the output is known */
-    if (strcmp(name, "crossentropy") == 0 || strcmp(name, "ce") == 0)
+    m->compile.loss_wrong = false;
+    if (strcmp(name, "crossentropy") == 0 || strcmp(name, "ce") == 0) /* resolved when the output is known */
         return;
     if (args_part(m->arena, m->diag, COMPONENT_LOSS, arg->expr, m->constants, &part)) {
         m->compile.loss = part.part.component;
         m->compile.loss_args = part.part.args;
+    } else {
+        m->compile.loss_wrong = true;
     }
 }
 
@@ -63,13 +68,6 @@ static void check_clips(Model *m) {
     }
 }
 
-static const char *lower(Arena *arena, const char *text) {
-    char *out = arena_strdup(arena, text);
-    for (char *c = out; *c; c++)
-        *c = (char)tolower((unsigned char)*c);
-    return out;
-}
-
 static void read_optimizer(Model *m, const Args *args) {
     const Arg *arg = arg_get(args, "optimizer");
     if (arg->is_none || !arg->part.component)
@@ -78,17 +76,20 @@ static void read_optimizer(Model *m, const Args *args) {
     m->compile.optimizer_args = arg->part.args;
     const Arg *name = arg_find(arg->part.args, "name");
     bool named = name && !name->is_none;
-    m->compile.optimizer_name = named ? name->text : lower(m->arena, arg->part.component->name);
+    m->compile.optimizer_name = named ? name->text : component_snake(m->arena, arg->part.component->name);
     if (named && strpbrk(name->text, "/ \t\n\"@"))
         diag_error(m->diag, name->span, "a name has letters, digits and _ only");
     read_learning_rate(m);
     check_clips(m);
 }
 
+/* Words whose meaning depends on the shape of the output: target.c. */
+static const char *const later_names[] = {"accuracy", "acc", "crossentropy", "ce"};
+enum { LATER_NAMES = sizeof later_names / sizeof *later_names };
+
 static bool resolved_later(const char *name) {
-    static const char *const names[] = {"accuracy", "acc", "crossentropy", "ce"};
-    for (int i = 0; i < 4; i++)
-        if (strcmp(names[i], name) == 0)
+    for (int i = 0; i < LATER_NAMES; i++)
+        if (strcmp(later_names[i], name) == 0)
             return true;
     return false;
 }
@@ -119,6 +120,10 @@ static void read_metric(Model *m, const Expr *expr) {
     MetricChoice metric = {.name = name, .span = expr->span};
     if (!resolved_later(name)) {
         Arg part = {0};
+        if (!component_find(COMPONENT_METRIC, name)) {
+            component_unknown(m->diag, COMPONENT_METRIC, name, span, later_names, LATER_NAMES);
+            return;
+        }
         if (!args_part(m->arena, m->diag, COMPONENT_METRIC, expr, m->constants, &part))
             return;
         metric.component = part.part.component;
@@ -153,8 +158,6 @@ void compile_read(Model *m) {
             diag_help(m->diag, "`loss = ...`, `optimizer = ...`, `metrics = [...]`");
         }
     Args *args = block_bind(m, block);
-    if (!args)
-        return;
     read_loss(m, args);
     read_optimizer(m, args);
     read_metrics(m, args);

@@ -92,6 +92,8 @@ static void nearer(const char **best, const char *name, const char *candidate) {
 static const char *nearest_name(ComponentKind kind, const char *name, const char *const *others, int other_count,
                                 char alias[64]) {
     const char *best = NULL;
+    for (int i = 0; i < other_count; i++)
+        nearer(&best, name, others[i]);
     for (int i = 0; components[i]; i++) {
         if (!kind_fits(components[i]->kind, kind))
             continue;
@@ -107,8 +109,6 @@ static const char *nearest_name(ComponentKind kind, const char *name, const char
             list += length + (list[length] == '|');
         }
     }
-    for (int i = 0; i < other_count; i++)
-        nearer(&best, name, others[i]);
     return best;
 }
 

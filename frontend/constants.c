@@ -15,6 +15,9 @@ const char *constants_nearest(Map *constants, const char *word) {
     return names ? text_nearest(word, names->items, names->count) : NULL;
 }
 
+/* Stands for a constant whose value is a mistake that was reported: its uses are none. */
+static const Expr mistake;
+
 static Expr *expr_copy(Arena *arena, const Expr *expr, Span span) {
     Expr *copy = arena_copy(arena, expr, sizeof *expr);
     copy->span = span;
@@ -103,6 +106,8 @@ const Expr *constants_fold(Arena *arena, Diag *diag, const Expr *expr, Map *cons
     switch (expr->kind) {
     case EXPR_NAME: {
         const Expr *value = constants ? map_get(constants, expr->text) : NULL;
+        if (value == &mistake)
+            return NULL;
         return value ? expr_copy(arena, value, expr->span) : expr;
     }
     case EXPR_UNARY:
@@ -117,18 +122,10 @@ const Expr *constants_fold(Arena *arena, Diag *diag, const Expr *expr, Map *cons
     }
 }
 
-/* A value that could not be folded is remembered as zero, so that its uses are no mistakes. */
 static void constant_put(Arena *arena, Diag *diag, Map *constants, const Let *let, bool good) {
     NameList *names = map_get(constants, names_key);
     const Expr *value = good ? constants_fold(arena, diag, let->value, constants) : NULL;
-    if (!value) {
-        Expr *zero = expr_copy(arena, let->value, let->value->span);
-        zero->kind = EXPR_NUMBER;
-        zero->number.value = 0;
-        zero->number.is_integer = true;
-        value = zero;
-    }
-    map_put(constants, let->name, (void *)value);
+    map_put(constants, let->name, (void *)(value ? value : &mistake));
     ARENA_PUSH(arena, names->items, names->count, names->capacity, let->name);
 }
 

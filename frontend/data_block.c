@@ -14,7 +14,7 @@ static void read_source(Model *m, const char *name, DataSource *source) {
 }
 
 static void check_split(Model *m, const Arg *split) {
-    if (split->number >= 1)
+    if (!split->is_none && split->number >= 1)
         diag_error(m->diag, split->span, "validation_split must be less than 1: something must be left to train on");
 }
 
@@ -29,13 +29,11 @@ void data_read(Model *m) {
             diag_error(m->diag, entry->span, "a data block has sources (`train = csv(...)`) and steps (`standardize()`)");
     }
     m->data_args = block_bind(m, m->data);
-    if (!m->data_args)
-        return;
     read_source(m, "train", &program->train);
     read_source(m, "test", &program->test);
     read_source(m, "validation", &program->validation);
     const Arg *split = arg_get(m->data_args, "validation_split");
-    program->fit.validation_split = split->number;
+    program->fit.validation_split = split->is_none ? 0 : split->number;
     check_split(m, split);
     program->has_sample_weight = program->has_sample_weight || program->train.weight || program->test.weight || program->validation.weight;
 }

@@ -22,11 +22,10 @@ void fit_read(Model *m) {
     if (!m->fit)
         return;
     check_entries(m);
-    Args *args = m->fit_args = block_bind(m, m->fit);
-    if (!args)
-        return;
+    const Args *args = m->fit_args = block_bind(m, m->fit);
     fit->epochs = (int)arg_int(args, "epochs");
-    fit->batch_size = (int)arg_int(args, "batch_size");
+    if (!arg_is_none(args, "batch_size"))
+        fit->batch_size = (int)arg_int(args, "batch_size");
     fit->initial_epoch = (int)arg_int(args, "initial_epoch");
     fit->validation_freq = (int)arg_int(args, "validation_freq");
     fit->shuffle = arg_bool(args, "shuffle");
@@ -38,7 +37,7 @@ void fit_read(Model *m) {
 static void read_split(Model *m) {
     const Arg *split = arg_get(m->fit_args, "validation_split");
     const Arg *other = m->data_args ? arg_get(m->data_args, "validation_split") : NULL;
-    if (!split->given)
+    if (!split->given || split->is_none)
         return;
     if (split->number >= 1)
         diag_error(m->diag, split->span, "validation_split must be less than 1: something must be left to train on");
@@ -67,6 +66,10 @@ static void read_class_weight(Model *m) {
     }
     Fit *fit = &m->program->fit;
     int64_t classes = classes_of(m->program);
+    if (classes > MAX_CLASSES) {
+        diag_error(m->diag, arg->span, "class_weight takes at most %d classes, but the model has %lld", MAX_CLASSES, (long long)classes);
+        return;
+    }
     fit->class_weight = ARENA_ARRAY(m->arena, double, classes);
     fit->class_weight_count = (int)classes;
     for (int64_t i = 0; i < classes; i++)

@@ -34,6 +34,10 @@ static Variable *weight_variable(LayerContext *ctx, const char *leaf, const Type
     Model *m = ctx->model;
     const char *path = arena_format(m->arena, "%s/%s", ctx->name, leaf);
     Variable *variable = module_find_variable(m->module, path);
+    if (!variable && type_is_huge(type)) {
+        diag_error(m->diag, ctx->args->span, "the weight `%s` of shape %s has too many elements", path, shape_words(m, type));
+        return NULL;
+    }
     if (!variable) {
         VariableRole role = trainable && ctx->trainable ? VARIABLE_TRAINABLE : VARIABLE_NON_TRAINABLE;
         return module_variable(m->module, path, type, role, weight_init(ctx, leaf, type), ctx->args->span);
@@ -137,5 +141,7 @@ int layer_random_stream(LayerContext *ctx) {
 }
 
 Value *layer_body(LayerContext *ctx, const Body *body, Value *x) {
+    if (body && !model_count_layer(ctx->model, body->span))
+        return NULL;
     return body && x ? model_body(ctx->model, body, x) : NULL;
 }

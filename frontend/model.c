@@ -10,6 +10,13 @@ const char *shape_words(Model *m, const Type *type) {
     return type_words(m->arena, type);
 }
 
+bool type_is_huge(const Type *type) {
+    double elements = 1;
+    for (int i = 0; i < type->rank; i++)
+        elements *= (double)type->dims[i].n;
+    return elements > MAX_ELEMENTS;
+}
+
 void model_begin(Model *m, Func *func, bool training) {
     m->builder = builder_at_end(func);
     m->training = training;
@@ -67,9 +74,9 @@ static const char *layer_path(Model *m, const Component *component, const Args *
         diag_error(m->diag, given->span, "a layer's name has letters, digits, `_`, `-` and `.` only");
         name = NULL;
     }
-    if (name) {
-        name_taken(m, name, given->span, true);
-    } else {
+    if (name && name_taken(m, name, given->span, true))
+        name = NULL; /* an automatic name, so that the mistake has no consequences */
+    if (!name) {
         const char *snake = component_snake(m->arena, component->name);
         int *count = map_get(m->scope->counts, snake);
         if (!count)
@@ -125,6 +132,10 @@ static Value *build_layer(Model *m, const Component *component, const Args *args
     Value *y = component->build.layer(&ctx, x);
     if (!y && diag_errors(m->diag) == errors)
         diag_internal(m->diag, expr->span, "%s was not built and gave no reason", component->name);
+    if (y && type_is_huge(y->type)) {
+        diag_error(m->diag, expr->span, "one sample of the result %s has too many elements", shape_words(m, y->type));
+        y = NULL;
+    }
     if (y && !y->name)
         y->name = name;
     record_layer(m, name, component->name, y, expr->span, outer_parameters);
@@ -149,15 +160,19 @@ static Value *check_input(Model *m, const Args *args, const Expr *expr, Value *x
     return NULL;
 }
 
+/* False when there are too many: empty bodies and models count, so that every walk ends soon. */
+bool model_count_layer(Model *m, Span span) {
+    if (++m->layers == MAX_LAYERS + 1)
+        diag_error(m->diag, span, "the model has more than %d layers", MAX_LAYERS);
+    return m->layers <= MAX_LAYERS;
+}
+
 static Value *walk_layer(Model *m, const Component *component, const Expr *expr, Value *x, bool first) {
     Args *args = bound_args(m, component, expr);
     if (strcmp(component->name, "Input") == 0)
         return check_input(m, args, expr, x, first);
-    if (++m->layers > MAX_LAYERS) {
-        if (m->layers == MAX_LAYERS + 1)
-            diag_error(m->diag, expr->span, "the model has more than %d layers", MAX_LAYERS);
+    if (!model_count_layer(m, expr->span))
         return NULL;
-    }
     const char *name = layer_path(m, component, args, expr);
     if (args && x)
         return build_layer(m, component, args, expr, name, x);
@@ -178,6 +193,8 @@ static Value *walk_model(Model *m, const Block *block, const Expr *expr, Value *
                 diag_note(m->diag, m->use->span, "by way of `%s`", m->use->block->name);
             return NULL;
         }
+    if (!model_count_layer(m, expr->span))
+        return NULL;
     Use use = {block, expr->span, m->use};
     Scope scope = {arena_format(m->arena, "%s/", block->name), map_new(m->arena), map_new(m->arena)};
     Scope *outer_scope = m->scope;
@@ -225,6 +242,8 @@ static Value *walk_entry(Model *m, const Entry *entry, Value *x, bool first) {
 }
 
 Value *model_body(Model *m, const Body *body, Value *x) {
+    if (m->layers > MAX_LAYERS)
+        return NULL;
     bool top = m->use && body == &m->use->block->body;
     for (int i = 0; i < body->count; i++)
         x = walk_entry(m, body->entries[i], x, top && i == 0);

@@ -20,10 +20,11 @@ typedef struct {
     size_t offset;     /* first byte of the current token */
     size_t end;        /* first byte after it */
     int start_token;   /* sent first: chooses what is parsed; 0 once sent */
-    int last_token;
+    int last_token, previous_token;
     Bracket *brackets; /* that are open; the parser sees them always balanced */
     int bracket_count, bracket_capacity;
     bool unclosed_told; /* for the brackets being closed now */
+    int closed_early;   /* brackets closed for the user whose real end may still come */
     bool failed;       /* an expression was given up: nothing to return */
     Ast *ast;
     Expr *result;      /* of ast_parse_expr */
@@ -53,6 +54,7 @@ void body_push(Parse *, Body *, EntryKind, Span, const char *name, Span name_spa
 void body_push_element(Parse *, Body *, Span, Expr *);
 void ast_push_let(Parse *, const char *name, Span name_span, Expr *value);
 void ast_push_block(Parse *, BlockKind, Span keyword, const char *name, Span name_span, Body *, Span);
+void ast_call_outside(Parse *, const char *name, Span);
 void ast_unknown_block(Parse *, const char *word, Span word_span);
 void ast_let_without_keyword(Parse *, const char *name, Span name_span, Expr *value);
 #endif

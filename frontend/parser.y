@@ -66,6 +66,10 @@ item:
   | BLOCK name body { ast_push_block(p, $1, @1, $2, @2, $3, @$); }
   | NAME name body { ast_unknown_block(p, $1, @1); }
   | NAME '=' expr { ast_let_without_keyword(p, $1, @1, $3); }
+  | call_outside
+  ;
+call_outside:
+    NAME '(' arguments ')' { ast_call_outside(p, $1, @$); }
   ;
 name:
     %empty { $$ = NULL; }
@@ -185,9 +189,9 @@ static const char *found_words(const Parse *p, const yypcontext_t *context) {
     Span span = *yypcontext_location(context);
     yysymbol_kind_t token = yypcontext_token(context);
     if (token == YYSYMBOL_YYEOF || token == YYSYMBOL_YYEMPTY)
-        return "the end of the file";
+        return "end of the file";
     if (token == YYSYMBOL_SEPARATOR && is_newline(p, span))
-        return "the end of the line";
+        return "end of the line";
     if (p->placed || span.end <= span.start || span.end - span.start > 40)
         return yysymbol_name(token);
     return arena_format(p->arena, "`%.*s`", (int)(span.end - span.start), p->source->text + span.start);
@@ -198,16 +202,26 @@ static void expected_words(const yypcontext_t *context, Text *out) {
     enum { ALL = 40, FEW = 4 };
     yysymbol_kind_t expected[ALL], told[ALL];
     int count = yypcontext_expected_tokens(context, expected, ALL), few = 0;
-    bool number = false, string = false;
+    bool number = false, string = false, comma = false, plus = false;
+    const char *close = NULL;
     for (int i = 0; i < count; i++) {
         yysymbol_kind_t token = expected[i];
         number = number || token == YYSYMBOL_NUMBER;
         string = string || token == YYSYMBOL_STRING;
+        const char *name = yysymbol_name(token);
+        comma = comma || strcmp(name, "`,`") == 0;
+        plus = plus || strcmp(name, "`+`") == 0;
+        if (strcmp(name, "`)`") == 0 || strcmp(name, "`]`") == 0)
+            close = name;
         if (token != YYSYMBOL_MINIMIZE && token != YYSYMBOL_OPEN && token != YYSYMBOL_COMMA)
             told[few++] = token;
     }
     if (number && string) {
         text_add(out, "; expected a value");
+        return;
+    }
+    if (comma && plus && close) { /* after a value in brackets: an operator is seldom meant */
+        text_format(out, "; expected `,` or %s", close);
         return;
     }
     for (int i = 0; few <= FEW && i < few; i++)
@@ -222,6 +236,9 @@ static int yyreport_syntax_error(const yypcontext_t *context, void *scanner, Par
     p->failed = true;
     diag_error(p->diag, *yypcontext_location(context), "unexpected %s%s", found_words(p, context), expected.data);
     text_free(&expected);
+    yysymbol_kind_t found = yypcontext_token(context);
+    if (p->previous_token == NAME && (found == YYSYMBOL_NUMBER || found == YYSYMBOL_STRING))
+        diag_help(p->diag, "arguments are written in parentheses, settings with `=`");
     return 0;
 }
 

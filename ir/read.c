@@ -40,6 +40,11 @@ static Value *scope_find(Reader *reader, const Scope *scope, const Token *token)
     return value;
 }
 
+/* Names that programs use must not be empty. */
+static bool check_name(Reader *reader, const Token *token) {
+    return *token->text || reader_error(reader, token->span, "this name is empty");
+}
+
 static const char *value_name(const Token *token) {
     return token->unnamed ? NULL : token->text;
 }
@@ -251,6 +256,8 @@ static bool read_args(Reader *reader, Region *region, Scope *scope, bool of_func
             return false;
         if (of_func && name.unnamed)
             return reader_error(reader, name.span, "arguments of functions need names");
+        if (of_func && !check_name(reader, &name))
+            return false;
         Value *value = of_func ? func_add_arg(reader->func, (ArgKind)kind, type, name.text)
                                : region_add_arg(reader->func, region, type, value_name(&name));
         scope_define(reader, scope, &name, value);
@@ -337,6 +344,8 @@ static bool read_result_list(Reader *reader, ResultText **results, int *count) {
         reader_advance(reader);
         if (reader->token.kind != TOKEN_STRING)
             return reader_expected(reader, "the name of the result as a string");
+        if (!check_name(reader, &reader->token))
+            return false;
         result.name = reader->token.text;
         for (int i = 0; i < *count; i++)
             if ((*results)[i].name == result.name)
@@ -352,6 +361,8 @@ static bool read_func(Reader *reader) {
     int count;
     if (reader->token.kind != TOKEN_SYMBOL)
         return reader_expected(reader, "the name of the function (@name)");
+    if (!check_name(reader, &reader->token))
+        return false;
     if (module_find_func(reader->module, reader->token.text))
         return reader_error(reader, reader->token.span, "there are two functions @%s", reader->token.text);
     Func *func = reader->func = module_func(reader->module, reader->token.text);
@@ -416,6 +427,8 @@ static bool read_module_variable(Reader *reader) {
     const Type *type;
     if (name.kind != TOKEN_SYMBOL)
         return reader_expected(reader, "the name of the variable (@name)");
+    if (!check_name(reader, &name))
+        return false;
     if (module_find_variable(reader->module, name.text))
         return reader_error(reader, name.span, "there are two variables @%s", name.text);
     if (reader->module->func_count)

@@ -13,8 +13,8 @@ static const GradientRule rules[OP_COUNT] = {
 
 void gradient_refuse(Gradient *gradient, const Op *op, const char *why, const char *remedy) {
     gradient->failed = true;
-    diag_error(gradient->context->diag, op->span, "%s has no gradient%s%s", op_infos[op->code].name,
-               why ? ": " : "", why ? why : "");
+    diag_error(gradient->context->diag, op->span, "%s has no gradient%s%s", op_infos[op->code].name, why ? ": " : "",
+               why ? why : "");
     if (op->layer)
         diag_note(gradient->context->diag, op->span, "it belongs to %s", op->layer);
     if (remedy)

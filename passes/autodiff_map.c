@@ -3,7 +3,7 @@
 #include "passes/autodiff.h"
 
 /* Leaves have no inputs, and the driver never asks ops that let no gradient through or refuse it. */
-#define WITHOUT_GRADIENT(op_code)                                                                                         \
+#define WITHOUT_GRADIENT(op_code)                                                                                      \
     void gradient_##op_code(Gradient *gradient, const Op *op, Value *g, const bool *wanted, Value **out) {             \
         (void)g, (void)wanted, (void)out;                                                                              \
         gradient->failed = true;                                                                                       \

@@ -1,5 +1,6 @@
 /* Common subexpression elimination: of pure ops with the same code, attributes, inputs and types in a function's body
- * only the first is kept. Random numbers are pure: same stream, seed and step, same numbers. Regions are left alone. */
+ * only the first is kept; the order of the inputs of a commutative function does not count. Random numbers are pure:
+ * same stream, seed and step, same numbers. Regions are left alone. */
 #include "passes/pass.h"
 
 typedef struct {
@@ -11,10 +12,18 @@ static unsigned mix(unsigned hash, uint64_t word) {
     return (hash ^ (unsigned)(word ^ word >> 32)) * 0x9E3779B1u;
 }
 
+static bool is_commutative(const Op *op) {
+    static const bool commutative[FN_COUNT] = {
+        [FN_add] = true, [FN_mul] = true, [FN_eq] = true, [FN_ne] = true, [FN_and] = true, [FN_or] = true,
+    };
+    return op->code == OP_MAP && commutative[op->attr.scalar];
+}
+
 static unsigned hash_op(const Op *op) {
     unsigned hash = mix(0x811C9DC5u, op->code);
+    bool swap = is_commutative(op) && op->inputs[0]->id > op->inputs[1]->id;
     for (int i = 0; i < op->input_count; i++)
-        hash = mix(hash, (uint64_t)op->inputs[i]->id);
+        hash = mix(hash, (uint64_t)op->inputs[swap ? 1 - i : i]->id);
     for (int i = 0; i < op->result_count; i++)
         hash = mix(hash, (uintptr_t)op->results[i]->type >> 4);
     if (op->code == OP_MAP)
@@ -25,7 +34,8 @@ static unsigned hash_op(const Op *op) {
 static bool same_op(const Op *a, const Op *b) {
     if (a->code != b->code || a->input_count != b->input_count || a->result_count != b->result_count)
         return false;
-    for (int i = 0; i < a->input_count; i++)
+    bool swapped = is_commutative(a) && a->inputs[0] == b->inputs[1] && a->inputs[1] == b->inputs[0];
+    for (int i = 0; !swapped && i < a->input_count; i++)
         if (a->inputs[i] != b->inputs[i])
             return false;
     for (int i = 0; i < a->result_count; i++)

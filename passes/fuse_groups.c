@@ -31,6 +31,18 @@ bool fuse_is_unit_reshape(const Op *op) {
 
 static bool is_comparison(const Op *op) { return op->code == OP_MAP && op->results[0]->type->dtype == DTYPE_BOOL; }
 
+/* A number that follows from constants and the size of the batch: cheaper to compute again than to pass on. */
+static bool is_uniform(const Op *op) {
+    if (op->code == OP_CONST || op->code == OP_BATCH_SIZE)
+        return true;
+    if ((op->code != OP_MAP && op->code != OP_CAST) || op->results[0]->type->rank != 0)
+        return false;
+    for (int i = 0; i < op->input_count; i++)
+        if (!op->inputs[i]->def || !is_uniform(op->inputs[i]->def))
+            return false;
+    return true;
+}
+
 bool fuse_is_inline(const Op *op) {
     switch (op->code) {
     case OP_CONST: case OP_IOTA: case OP_VARIABLE: case OP_BATCH_SIZE: case OP_RANDOM:
@@ -40,7 +52,7 @@ bool fuse_is_inline(const Op *op) {
     case OP_RESHAPE:
         return fuse_is_unit_reshape(op);
     default:
-        return is_comparison(op);
+        return is_comparison(op) || is_uniform(op);
     }
 }
 

@@ -1,4 +1,5 @@
-/* Passes: tensor IR to tensor IR. A pass is a function `bool pass_x(Module *, PassContext *)` and one row of passes.def.
+/* Passes: tensor IR to tensor IR. A pass is a function `bool pass_x(Module *, PassContext *)` and one row of
+ * passes.def.
  *
  * The manager runs them by name. After every pass it verifies the module; in debug builds, and where `verify_all` asks
  * for it, it also prints and reads the module back, and checks that a pass that says "unchanged" speaks the truth. */
@@ -18,9 +19,9 @@ typedef enum {
 typedef struct {
     const char *print_after; /* print the module to the log after these passes */
     const char *skip;
-    const char *stop_after;  /* one name: the run ends after its first appearance */
-    const char *dump_dir;    /* a file NN-NAME.ir after every pass */
-    bool time_passes;        /* a line per pass in the log */
+    const char *stop_after; /* one name: the run ends after its first appearance */
+    const char *dump_dir;   /* a file NN-NAME.ir after every pass */
+    bool time_passes;       /* a line per pass in the log */
     bool verify_all;
 } PassOptions;
 

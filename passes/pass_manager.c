@@ -11,7 +11,8 @@ const PassInfo pass_infos[] = {
 };
 const int pass_count = sizeof pass_infos / sizeof *pass_infos;
 
-const char *const pass_pipeline[] = {"simplify", "autodiff", "cse", "simplify", "cse", "dce", "fuse", "dce", "schedule"};
+const char *const pass_pipeline[] = {"simplify", "autodiff", "cse", "simplify", "cse",
+                                     "dce",      "fuse",     "dce", "schedule"};
 const int pass_pipeline_count = sizeof pass_pipeline / sizeof *pass_pipeline;
 
 const PassInfo *pass_find(const char *name) {
@@ -120,8 +121,7 @@ static bool check_round_trip(const char *text, const char *pass, PassContext *co
     return same;
 }
 
-static bool check_after(Module *module, const PassInfo *pass, bool changed, const char *before,
-                        PassContext *context) {
+static bool check_after(Module *module, const PassInfo *pass, bool changed, const char *before, PassContext *context) {
     if (!module_verify(module, pass->name))
         return false;
     if (pass->out != LEVEL_ANY && module_level(module) > pass->out) {

@@ -7,10 +7,10 @@
 #include "passes/pass.h"
 
 typedef struct {
-    Builder build;       /* inserts before the op under consideration */
-    const int *uses;     /* by Value.id, as of the start of the sweep */
-    int value_count;     /* of `uses`; younger values are taken as used once */
-    bool has_grad;       /* the function has `grad` ops: stop_gradient means something */
+    Builder build;   /* inserts before the op under consideration */
+    const int *uses; /* by Value.id, as of the start of the sweep */
+    int value_count; /* of `uses`; younger values are taken as used once */
+    bool has_grad;   /* the function has `grad` ops: stop_gradient means something */
 } Simplify;
 
 typedef struct {

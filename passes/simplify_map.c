@@ -92,6 +92,16 @@ static Value *merge_constants(Simplify *simplify, const Op *op) {
     return build_map2(&simplify->build, fn, first->inputs[0], build_like(&simplify->build, op->inputs[0], merged));
 }
 
+/* (c / x) * d with constants. */
+static Value *merge_numerator(Simplify *simplify, const Op *op) {
+    const Op *quotient = defined_by_map(op->inputs[0], FN_div);
+    double outer, inner;
+    if (op->attr.scalar != FN_mul || !quotient || !used_once(simplify, op->inputs[0]) ||
+        !is_const(op->inputs[1], &outer) || !is_const(quotient->inputs[0], &inner) || fabs(inner * outer) > 1e30)
+        return NULL;
+    return build_div(&simplify->build, build_like(&simplify->build, op->inputs[0], inner * outer), quotient->inputs[1]);
+}
+
 /* Signs move outwards into additions, and into constant factors. */
 static Value *move_sign(Simplify *simplify, const Op *op) {
     Builder *build = &simplify->build;
@@ -138,6 +148,10 @@ static Value *simplify_power(Simplify *simplify, const Op *op) {
         return build_mul(build, x, x);
     if (power == 3)
         return build_mul(build, build_mul(build, x, x), x);
+    if (power == 0.5)
+        return build_map1(build, FN_sqrt, x);
+    if (power == -0.5)
+        return build_map1(build, FN_rsqrt, x);
     if (power == -1)
         return build_div(build, build_like(build, x, 1), x);
     return NULL;
@@ -318,6 +332,7 @@ const SimplifyRule simplify_map_rules[] = {
     {OP_MAP, drop_neutral},
     {OP_MAP, use_simpler_function},
     {OP_MAP, merge_constants},
+    {OP_MAP, merge_numerator},
     {OP_MAP, move_sign},
     {OP_MAP, simplify_power},
     {OP_MAP, simplify_select},

@@ -148,8 +148,8 @@ static Value *move_factor_outside(Simplify *simplify, const Op *op) {
     for (int i = fn == FN_div; i < 2; i++) {
         Value *factor = factor_outside(simplify, op, inner->inputs[i]);
         if (factor)
-            return build_map2(&simplify->build, fn,
-                              reduce_over(simplify, REDUCE_SUM, inner->inputs[1 - i], &set), factor);
+            return build_map2(&simplify->build, fn, reduce_over(simplify, REDUCE_SUM, inner->inputs[1 - i], &set),
+                              factor);
     }
     return NULL;
 }
@@ -185,13 +185,8 @@ static Value *transpose_of_einsum(Simplify *simplify, const Op *op) {
 }
 
 const SimplifyRule simplify_reduce_rules[] = {
-    {OP_REDUCE, reduce_of_units},
-    {OP_REDUCE, reduce_of_constant},
-    {OP_REDUCE, merge_reductions},
-    {OP_REDUCE, reduce_of_broadcast},
-    {OP_REDUCE, reduce_of_transpose},
-    {OP_REDUCE, move_factor_outside},
-    {OP_EINSUM, einsum_of_transpose},
-    {OP_TRANSPOSE, transpose_of_einsum},
+    {OP_REDUCE, reduce_of_units},     {OP_REDUCE, reduce_of_constant},     {OP_REDUCE, merge_reductions},
+    {OP_REDUCE, reduce_of_broadcast}, {OP_REDUCE, reduce_of_transpose},    {OP_REDUCE, move_factor_outside},
+    {OP_EINSUM, einsum_of_transpose}, {OP_TRANSPOSE, transpose_of_einsum},
 };
 const int simplify_reduce_rule_count = sizeof simplify_reduce_rules / sizeof *simplify_reduce_rules;

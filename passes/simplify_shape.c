@@ -11,8 +11,7 @@ static Value *drop_same_type(Simplify *simplify, const Op *op) {
 static Value *fold_moved_constant(Simplify *simplify, const Op *op) {
     double number;
     for (int i = 0; i < op->input_count; i++)
-        if (!is_const(op->inputs[i], &number) || !is_const(op->inputs[0], &number) ||
-            !is_number(op->inputs[i], number))
+        if (!is_const(op->inputs[i], &number) || !is_const(op->inputs[0], &number) || !is_number(op->inputs[i], number))
             return NULL;
     if (op->code == OP_PAD && number != 0)
         return NULL;

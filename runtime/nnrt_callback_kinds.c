@@ -40,8 +40,7 @@ static const nnrt_log *callback_monitored(const nnrt_callbacks *callbacks, nnrt_
 
 /* EarlyStopping */
 
-static int early_stopping_epoch_end(nnrt_callbacks *callbacks, nnrt_callback_state *state, int epoch,
-                                    nnrt_logs *logs) {
+static int early_stopping_epoch_end(nnrt_callbacks *callbacks, nnrt_callback_state *state, int epoch, nnrt_logs *logs) {
     const nnrt_callback *callback = state->callback;
     const nnrt_log *log = callback_monitored(callbacks, state, logs, "it cannot stop training");
     if (!log || epoch < callback->start_from_epoch)
@@ -113,8 +112,8 @@ static int checkpoint_make_folders(const char *path) {
     return NNRT_OK;
 }
 
-static bool checkpoint_is_due(nnrt_callbacks *callbacks, nnrt_callback_state *state, int epoch,
-                              const nnrt_logs *logs, const char *path) {
+static bool checkpoint_is_due(nnrt_callbacks *callbacks, nnrt_callback_state *state, int epoch, const nnrt_logs *logs,
+                              const char *path) {
     const nnrt_callback *callback = state->callback;
     if (!callback->save_best_only) {
         if (callback->verbose > 0)
@@ -171,8 +170,9 @@ static int plateau_begin(nnrt_callbacks *callbacks, nnrt_callback_state *state, 
     (void)resumed;
     if (callbacks->host.program->learning_rate_variable >= 0)
         return NNRT_OK;
-    return nnrt_error(NNRT_ERROR_ARGUMENT, "%s: the learning rate follows a schedule and cannot be set; give the "
-                                           "optimizer a number",
+    return nnrt_error(NNRT_ERROR_ARGUMENT,
+                      "%s: the learning rate follows a schedule and cannot be set; give the "
+                      "optimizer a number",
                       nnrt_callback_name(state));
 }
 

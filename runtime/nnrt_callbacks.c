@@ -1,5 +1,5 @@
-/* The list of callbacks: monitors, the state that a checkpoint keeps, and the calls to each kind (nnrt_callback_kinds.c).
- * Needs: a host. Leaves: changed states, saved files, callbacks->stop. */
+/* The list of callbacks: monitors, the state that a checkpoint keeps, and the calls to each kind
+ * (nnrt_callback_kinds.c). Needs: a host. Leaves: changed states, saved files, callbacks->stop. */
 #include "nnrt_callbacks.h"
 #include "nnrt_error.h"
 #include "nnrt_storage.h"
@@ -233,7 +233,8 @@ int nnrt_callbacks_end(nnrt_callbacks *callbacks) {
 /* State in a checkpoint. */
 
 void nnrt_callback_state_text(const nnrt_callback_state *state, char *text, size_t size) {
-    snprintf(text, size, "wait=%d cooldown=%d best_epoch=%d stopped_epoch=%d batches=%lld has_best=%d best=%.17g keys=%s",
+    snprintf(text, size,
+             "wait=%d cooldown=%d best_epoch=%d stopped_epoch=%d batches=%lld has_best=%d best=%.17g keys=%s",
              state->wait, state->cooldown, state->best_epoch, state->stopped_epoch, (long long)state->batches,
              state->has_best, state->best, state->keys ? state->keys : "");
 }
@@ -242,9 +243,9 @@ int nnrt_callback_state_parse(nnrt_callback_state *state, const char *text, cons
     nnrt_callback_state read = *state;
     long long batches;
     int has_best, keys_at = -1;
-    int fields = sscanf(text, "wait=%d cooldown=%d best_epoch=%d stopped_epoch=%d batches=%lld has_best=%d best=%lf keys=%n",
-                        &read.wait, &read.cooldown, &read.best_epoch, &read.stopped_epoch, &batches, &has_best,
-                        &read.best, &keys_at);
+    int fields = sscanf(
+        text, "wait=%d cooldown=%d best_epoch=%d stopped_epoch=%d batches=%lld has_best=%d best=%lf keys=%n",
+        &read.wait, &read.cooldown, &read.best_epoch, &read.stopped_epoch, &batches, &has_best, &read.best, &keys_at);
     if (fields != 7 || keys_at < 0)
         return nnrt_error(NNRT_ERROR_FORMAT, "%s: the saved state of a callback cannot be read: \"%s\"", path, text);
     read.batches = batches;

@@ -34,8 +34,8 @@ typedef struct {
     bool has_best;
     double best;
     int wait, cooldown, best_epoch, stopped_epoch;
-    int64_t batches;   /* ModelCheckpoint: since the last save by batches */
-    char *keys;        /* CSVLogger: its columns, separated by commas */
+    int64_t batches;     /* ModelCheckpoint: since the last save by batches */
+    char *keys;          /* CSVLogger: its columns, separated by commas */
     float *best_weights; /* EarlyStopping: all weights in file order, or NULL */
     /* What it does not. */
     bool higher, warned;

@@ -30,8 +30,7 @@ nnrt_data_source nnrt_source_with(const nnrt_data_source *declared, const char *
 int nnrt_dataset_read(nnrt_dataset *dataset, const nnrt_program *program, const nnrt_data_source *source,
                       const nnrt_vocabulary *vocabulary);
 /* Fills the preprocessing variables of the model from the first `rows` raw rows. */
-int nnrt_dataset_fit_preprocessing(const nnrt_dataset *dataset, const nnrt_program *program, void *model,
-                                   int64_t rows);
+int nnrt_dataset_fit_preprocessing(const nnrt_dataset *dataset, const nnrt_program *program, void *model, int64_t rows);
 /* Replaces the raw rows by preprocessed ones. */
 int nnrt_dataset_prepare(nnrt_dataset *dataset, const nnrt_program *program, void *model);
 /* Turns class_weight into weights of the first `rows` samples (a class that is not listed: 1). */

@@ -13,7 +13,7 @@ enum { NNRT_CAPTION_LINES = 4, NNRT_CAPTION_WIDTH = 24 };
 typedef struct {
     const float *pixels; /* height * width, row by row; NULL: only the caption */
     int height, width;
-    float least, most; /* filled when drawing: the darkest and the brightest pixel */
+    float least, most;                    /* filled when drawing: the darkest and the brightest pixel */
     char caption[NNRT_CAPTION_LINES][96]; /* "" lines are left out at the end */
 } nnrt_picture;
 

@@ -102,8 +102,7 @@ static void fit_begin_epoch(FitRun *fit) {
         nnrt_permutation(fit->run.seed, fit->run.epoch, fit->rows, fit->train.count);
     if (trainer->verbose > 0 && fit->run.epochs > 1)
         fprintf(trainer->out, "Epoch %d/%d\n", fit->run.epoch + 1, fit->run.epochs);
-    nnrt_progress_begin(&fit->progress, trainer->out, &trainer->terminal, trainer->verbose, fit->steps,
-                        fit->run.step);
+    nnrt_progress_begin(&fit->progress, trainer->out, &trainer->terminal, trainer->verbose, fit->steps, fit->run.step);
 }
 
 static int fit_epoch(FitRun *fit) {

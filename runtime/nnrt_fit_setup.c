@@ -54,8 +54,7 @@ static int setup_check_resume(const FitRun *fit) {
         return nnrt_error(NNRT_ERROR_ARGUMENT, text, "batch-size");
     if ((options->given & NNRT_GIVEN_SHUFFLE) && options->shuffle != run->shuffle)
         return nnrt_error(NNRT_ERROR_ARGUMENT, text, "shuffle");
-    if ((options->given & NNRT_GIVEN_VALIDATION_SPLIT) &&
-        fabs(options->validation_split - run->validation_split) > 0)
+    if ((options->given & NNRT_GIVEN_VALIDATION_SPLIT) && fabs(options->validation_split - run->validation_split) > 0)
         return nnrt_error(NNRT_ERROR_ARGUMENT, text, "validation-split");
     if (run->batch_size > fit->trainer->program->maximum_batch)
         return nnrt_error(NNRT_ERROR_DATA, "%s: the run used batches of %d samples, this program is compiled for %d",
@@ -140,8 +139,7 @@ static int setup_read_validation(FitRun *fit, const nnrt_data_source *source) {
     if (code == NNRT_OK)
         code = nnrt_dataset_prepare(&fit->validation_data, trainer->program, trainer->model);
     if (code == NNRT_OK)
-        fit->validation =
-            nnrt_dataset_samples(&fit->validation_data, trainer->program, 0, fit->validation_data.rows);
+        fit->validation = nnrt_dataset_samples(&fit->validation_data, trainer->program, 0, fit->validation_data.rows);
     return code;
 }
 
@@ -193,8 +191,8 @@ static int setup_rows(FitRun *fit) {
     fit->identity = nnrt_identity_rows(fit->validation.count);
     fit->steps = (fit->train.count + fit->run.batch_size - 1) / fit->run.batch_size;
     if (fit->run.step > fit->steps)
-        return nnrt_error(NNRT_ERROR_FORMAT, "%s: the saved run is at step %lld of %lld",
-                          fit->trainer->options.weights, (long long)fit->run.step, (long long)fit->steps);
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: the saved run is at step %lld of %lld", fit->trainer->options.weights,
+                          (long long)fit->run.step, (long long)fit->steps);
     return fit->rows && fit->identity ? NNRT_OK : nnrt_error(NNRT_ERROR_MEMORY, "no memory to train");
 }
 

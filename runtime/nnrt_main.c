@@ -99,8 +99,7 @@ static bool main_name_metrics(nnrt_trainer *trainer) {
         for (; at > 0 && strcmp(program->metrics[trainer->sorted[at - 1]].name, program->metrics[i].name) > 0; at--)
             trainer->sorted[at] = trainer->sorted[at - 1];
         trainer->sorted[at] = i;
-        snprintf(trainer->validation_names[i], sizeof trainer->validation_names[i], "val_%s",
-                 program->metrics[i].name);
+        snprintf(trainer->validation_names[i], sizeof trainer->validation_names[i], "val_%s", program->metrics[i].name);
     }
     return true;
 }

@@ -46,8 +46,7 @@ static int model_fill_variable(const nnrt_program *program, int index, char *mod
     if (variable->dtype == NNRT_F32 && !nnrt_storage_is_plain(variable))
         return model_fill_permuted(program, variable, index, model, seed);
     if (variable->dtype == NNRT_F32) {
-        nnrt_init_fill(&variable->init, seed, (uint32_t)index, variable->rank, variable->dims,
-                       (float *)(void *)memory);
+        nnrt_init_fill(&variable->init, seed, (uint32_t)index, variable->rank, variable->dims, (float *)(void *)memory);
         return NNRT_OK;
     }
     int32_t value = (int32_t)variable->init.a;
@@ -151,8 +150,7 @@ static bool model_knows(const nnrt_program *program, const char *name) {
 }
 
 /* The state of callbacks, and of an optimizer that this program does not have, may be there. */
-static void model_check_unexpected(const nnrt_program *program, const nnrt_safetensors *file,
-                                   ModelProblems *problems) {
+static void model_check_unexpected(const nnrt_program *program, const nnrt_safetensors *file, ModelProblems *problems) {
     const char *optimizer = nnrt_safetensors_metadata(file, NNRT_KEY_OPTIMIZER);
     size_t length = optimizer ? strlen(optimizer) : 0;
     for (int64_t i = 0; i < file->count; i++) {
@@ -244,17 +242,16 @@ static void model_list_tensors(const nnrt_program *program, const nnrt_model_ext
         tensors[program->variable_count + i] = extra->tensors[i];
 }
 
-static int model_write(const nnrt_program *program, const void *model, const char *path,
-                       const nnrt_model_extra *extra, const nnrt_tensor *tensors, const nnrt_metadata *metadata,
-                       int64_t metadata_count) {
+static int model_write(const nnrt_program *program, const void *model, const char *path, const nnrt_model_extra *extra,
+                       const nnrt_tensor *tensors, const nnrt_metadata *metadata, int64_t metadata_count) {
     nnrt_safetensors_writer writer;
     int code = nnrt_safetensors_begin(&writer, path, tensors, program->variable_count + extra->tensor_count, metadata,
                                       metadata_count);
     if (code != NNRT_OK)
         return code;
     for (int i = 0; code == NNRT_OK && i < program->variable_count; i++)
-        code = model_append_variable(&writer, &program->variables[i],
-                                     (const char *)model + program->variables[i].offset);
+        code =
+            model_append_variable(&writer, &program->variables[i], (const char *)model + program->variables[i].offset);
     for (int64_t i = 0; code == NNRT_OK && i < extra->tensor_count; i++) {
         size_t elements = 1;
         for (int axis = 0; axis < extra->tensors[i].rank; axis++)
@@ -276,7 +273,7 @@ int nnrt_model_save_with(const nnrt_program *program, const void *model, const c
     if (extra->metadata_count > MODEL_LOCAL_TENSORS - 3)
         return nnrt_error(NNRT_ERROR_ARGUMENT, "%s: too many callbacks to save their state", path);
     metadata[own++] = (nnrt_metadata){NNRT_KEY_MODEL, program->name};
-    metadata[own++] = (nnrt_metadata){"compiler", program->compiler};
+    metadata[own++] = (nnrt_metadata){"compiler", program->compiler ? program->compiler : "nnc"};
     model_optimizer_name(program, optimizer, sizeof optimizer);
     if (optimizer[0])
         metadata[own++] = (nnrt_metadata){NNRT_KEY_OPTIMIZER, optimizer};

@@ -23,7 +23,8 @@ typedef struct {
     bool preprocessing; /* every preprocessing variable, fitted */
 } nnrt_model_found;
 
-/* Whether missing preprocessing is an error. Missing optimizer state never is: training then starts with a fresh one. */
+/* Whether missing preprocessing is an error. Missing optimizer state never is: training then starts with a fresh one.
+ */
 typedef enum { NNRT_PREPROCESSING_REQUIRED, NNRT_PREPROCESSING_OPTIONAL } nnrt_model_strictness;
 
 /* nnrt_model_init that reports a lack of memory. */

@@ -54,8 +54,7 @@ static int options_unknown_verb(const nnrt_program *program, const char *word) {
         options_consider(word, nnrt_verb_table[verb].name, &nearest, &distance);
     if (nearest)
         return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown command '%s'; did you mean '%s'?", word, nearest);
-    return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown command '%s'; '%s --help' lists the commands", word,
-                      program->name);
+    return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown command '%s'; '%s --help' lists the commands", word, program->name);
 }
 
 static int options_unknown(const nnrt_program *program, nnrt_verb verb, const char *name) {
@@ -71,8 +70,8 @@ static int options_unknown(const nnrt_program *program, nnrt_verb verb, const ch
     }
     if (nearest)
         return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option --%s; did you mean --%s?", name, nearest);
-    return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option --%s; '%s %s --help' lists the options", name,
-                      program->name, nnrt_verb_name(verb));
+    return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option --%s; '%s %s --help' lists the options", name, program->name,
+                      nnrt_verb_name(verb));
 }
 
 static const nnrt_option *options_find(nnrt_verb verb, const char *name, size_t length) {
@@ -100,23 +99,22 @@ static int options_store_number(const nnrt_option *option, const char *text, voi
     if (option->kind == NNRT_OPTION_INTEGER) {
         long long value = strtoll(text, &end, 10);
         if (end == text || *end || errno || value < option->least || value > option->most)
-            return nnrt_error(NNRT_ERROR_ARGUMENT, "--%s=%s: expected a whole number from %d to %d", option->name,
-                              text, option->least, option->most);
+            return nnrt_error(NNRT_ERROR_ARGUMENT, "--%s=%s: expected a whole number from %d to %d", option->name, text,
+                              option->least, option->most);
         *(int *)place = (int)value;
         return NNRT_OK;
     }
     if (option->kind == NNRT_OPTION_SEED) {
         unsigned long long value = strtoull(text, &end, 10);
         if (end == text || *end || errno || strchr(text, '-'))
-            return nnrt_error(NNRT_ERROR_ARGUMENT, "--%s=%s: expected a whole number from 0 to 2^64 - 1",
-                              option->name, text);
+            return nnrt_error(NNRT_ERROR_ARGUMENT, "--%s=%s: expected a whole number from 0 to 2^64 - 1", option->name,
+                              text);
         *(uint64_t *)place = value;
         return NNRT_OK;
     }
     double value = strtod(text, &end);
     if (end == text || *end || !(value >= 0 && value < 1))
-        return nnrt_error(NNRT_ERROR_ARGUMENT, "--%s=%s: expected a number from 0 to less than 1", option->name,
-                          text);
+        return nnrt_error(NNRT_ERROR_ARGUMENT, "--%s=%s: expected a number from 0 to less than 1", option->name, text);
     *(double *)place = value;
     return NNRT_OK;
 }
@@ -229,8 +227,9 @@ int nnrt_options_parse(const nnrt_program *program, int argc, char **argv, nnrt_
     if (options->help || options->version)
         return NNRT_OK;
     if (options->verb == NNRT_VERB_NONE)
-        return nnrt_error(NNRT_ERROR_ARGUMENT, "expected a command: init, fit, evaluate, predict or summary; "
-                                               "'%s --help' says more",
+        return nnrt_error(NNRT_ERROR_ARGUMENT,
+                          "expected a command: init, fit, evaluate, predict or summary; "
+                          "'%s --help' says more",
                           program->name);
     return options_check(program, options);
 }

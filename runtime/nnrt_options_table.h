@@ -15,7 +15,7 @@ typedef enum {
 typedef struct {
     const char *name;
     nnrt_option_kind kind;
-    size_t offset; /* in nnrt_options */
+    size_t offset;  /* in nnrt_options */
     unsigned verbs; /* bit 1 << verb */
     unsigned given; /* bit set in nnrt_options.given */
     int least, most;

@@ -1,5 +1,6 @@
 /* predict: outputs of the network for raw samples, as CSV; with --show, pictures with the predicted class.
- * Needs: weights, an input file or pipe. Leaves: one line of numbers for each sample, %.9g, which reads back exactly. */
+ * Needs: weights, an input file or pipe. Leaves: one line of numbers for each sample, %.9g, which reads back exactly.
+ */
 #include "nnrt_draw.h"
 #include "nnrt_error.h"
 #include "nnrt_file.h"
@@ -134,8 +135,7 @@ static int64_t predict_true_class(const nnrt_table *table, int64_t row) {
     return table->target_size == 1 ? (int64_t)target[0] : predict_greatest(target, table->target_size, NULL);
 }
 
-static void predict_caption_head(const nnrt_trainer *trainer, int64_t predicted, int64_t truth,
-                                 nnrt_picture *picture) {
+static void predict_caption_head(const nnrt_trainer *trainer, int64_t predicted, int64_t truth, nnrt_picture *picture) {
     char name[32], true_name[32];
     predict_class_name(trainer, predicted, name, sizeof name);
     if (truth < 0) {
@@ -190,8 +190,8 @@ static void predict_caption_numbers(const nnrt_trainer *trainer, const nnrt_tabl
 static void predict_caption(const nnrt_trainer *trainer, const nnrt_table *table, int64_t row, const float *output,
                             nnrt_picture *picture) {
     const nnrt_program *program = trainer->program;
-    bool classes = program->output_size > 1 && (program->class_count > 0 || predict_is_probability(
-                                                                                output, program->output_size));
+    bool classes =
+        program->output_size > 1 && (program->class_count > 0 || predict_is_probability(output, program->output_size));
     if (classes) {
         predict_caption_classes(trainer, output, predict_true_class(table, row), picture);
     } else if (program->output_size == 1 && program->class_count == 2 && predict_is_probability(output, 1)) {

@@ -1,5 +1,6 @@
 /* Keras' progress bar (keras/src/utils/progbar.py), drawn with a carriage return instead of its backspaces, and
- * shortened where the terminal is narrow. Needs: nnrt_progress.h, POSIX isatty and clock_gettime. Leaves: text. */
+ * shortened where the terminal is narrow (only the last line of an epoch may wrap). Needs: POSIX isatty and
+ * clock_gettime. Leaves: text. */
 #include "nnrt_progress.h"
 
 #include <ctype.h>
@@ -89,10 +90,10 @@ static void progress_line_style(ProgressLine *line, const nnrt_progress *progres
         progress_line_bytes(line, sequence, strlen(sequence));
 }
 
-void nnrt_progress_begin(nnrt_progress *progress, FILE *out, const nnrt_terminal *terminal, int verbose,
-                         int64_t target, int64_t initial) {
-    *progress = (nnrt_progress){
-        .out = out, .terminal = *terminal, .verbose = verbose, .target = target, .initial = initial};
+void nnrt_progress_begin(nnrt_progress *progress, FILE *out, const nnrt_terminal *terminal, int verbose, int64_t target,
+                         int64_t initial) {
+    *progress =
+        (nnrt_progress){.out = out, .terminal = *terminal, .verbose = verbose, .target = target, .initial = initial};
     progress->start = terminal->clock();
     progress->last_update = -INFINITY;
 }
@@ -168,7 +169,7 @@ static void progress_line_counter(ProgressLine *line, int64_t current, int64_t t
 
 /* What follows the bar: remaining or elapsed time, time of a step, values. */
 static void progress_line_info(ProgressLine *line, const nnrt_progress *progress, int64_t current, bool last,
-                      const nnrt_log *logs, int count) {
+                               const nnrt_log *logs, int count) {
     double now = progress->terminal.clock(), step_time = progress_step_time(progress, current, now);
     char elapsed[64];
     progress_line_text(line, " ");
@@ -225,7 +226,7 @@ static void progress_bar_line(nnrt_progress *progress, int64_t current, bool las
     progress_line_counter(&line, current, progress->target);
     progress_line_style(&line, progress, "\x1b[0m");
     int room = progress->terminal.columns - 1, bar = PROGRESS_BAR_WIDTH;
-    if (progress->terminal.dynamic && line.width + 1 + info.width + bar > room)
+    if (progress->terminal.dynamic && !last && line.width + 1 + info.width + bar > room)
         bar = room - line.width - 1 - info.width;
     if (bar >= PROGRESS_SMALLEST_BAR) {
         progress_line_text(&line, " ");

@@ -40,8 +40,8 @@ typedef struct {
     int previous_width;
 } nnrt_progress;
 
-void nnrt_progress_begin(nnrt_progress *progress, FILE *out, const nnrt_terminal *terminal, int verbose,
-                         int64_t target, int64_t initial);
+void nnrt_progress_begin(nnrt_progress *progress, FILE *out, const nnrt_terminal *terminal, int verbose, int64_t target,
+                         int64_t initial);
 /* To be called after each step. True: a redraw is due (at most every 0.05 s), call nnrt_progress_draw. */
 bool nnrt_progress_step(nnrt_progress *progress, int64_t current);
 void nnrt_progress_draw(nnrt_progress *progress, int64_t current, const nnrt_log *logs, int count);

@@ -60,6 +60,35 @@ NNRT_FUNCTION float nnrt_uniform(uint64_t seed, uint32_t stream, uint32_t step, 
     return nnrt_uniform_of_word(nnrt_random_word(seed, stream, step, index));
 }
 
+/* The uniform numbers of 16 neighbouring indices, 16 * group .. 16 * group + 15, for a quarter of the work of 16 single
+ * calls or less: four blocks side by side, which compilers turn into vectors. */
+NNRT_FUNCTION void nnrt_uniform_16(uint64_t seed, uint32_t stream, uint32_t step, uint64_t group, float out[16]) {
+    uint32_t c0[4], c1[4], c2[4], c3[4], k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32) ^ stream;
+    for (uint32_t i = 0; i < 4; i++) {
+        c0[i] = (uint32_t)(4 * group) + i; /* 4 * group is a multiple of 4: no carry */
+        c1[i] = (uint32_t)(4 * group >> 32);
+        c2[i] = step;
+        c3[i] = 0;
+    }
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < 4; i++) {
+            uint64_t a = (uint64_t)0xD2511F53u * c0[i], b = (uint64_t)0xCD9E8D57u * c2[i];
+            c0[i] = (uint32_t)(b >> 32) ^ c1[i] ^ k0;
+            c2[i] = (uint32_t)(a >> 32) ^ c3[i] ^ k1;
+            c1[i] = (uint32_t)b;
+            c3[i] = (uint32_t)a;
+        }
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    for (int i = 0; i < 4; i++) {
+        out[4 * i] = nnrt_uniform_of_word(c0[i]);
+        out[4 * i + 1] = nnrt_uniform_of_word(c1[i]);
+        out[4 * i + 2] = nnrt_uniform_of_word(c2[i]);
+        out[4 * i + 3] = nnrt_uniform_of_word(c3[i]);
+    }
+}
+
 /* ln(m * 2^-24) for 1 <= m <= 2^24. */
 NNRT_FUNCTION double nnrt_random_log(uint32_t m) {
     double z = (double)m, s, q, p;

@@ -88,8 +88,7 @@ int nnrt_checkpoint_save(const nnrt_program *program, const void *model, const c
             run_describe(run, program->metric_count, &contents);
         if (callbacks)
             run_describe_callbacks(callbacks, &contents);
-        nnrt_model_extra extra = {contents.tensors, contents.tensor_count, contents.metadata,
-                                  contents.metadata_count};
+        nnrt_model_extra extra = {contents.tensors, contents.tensor_count, contents.metadata, contents.metadata_count};
         code = nnrt_model_save_with(program, model, path, &extra);
     }
     run_contents_free(&contents);
@@ -127,8 +126,9 @@ int nnrt_run_load(const nnrt_program *program, const nnrt_safetensors *file, con
     unsigned long long seed;
     int shuffle, stopped;
     if (!text || !totals)
-        return nnrt_error(NNRT_ERROR_DATA, "%s holds no run to go on with; --initial-weights=%s starts a new one from "
-                                           "its weights",
+        return nnrt_error(NNRT_ERROR_DATA,
+                          "%s holds no run to go on with; --initial-weights=%s starts a new one from "
+                          "its weights",
                           path, path);
     int fields = sscanf(text,
                         "epoch=%d step=%lld epochs=%d seed=%llu batch_size=%d shuffle=%d stopped=%d samples=%lld "

@@ -10,9 +10,9 @@ extern "C" {
 #endif
 
 typedef struct {
-    int epoch;     /* epochs done */
-    int64_t step;  /* batches done of the next one */
-    int epochs;    /* goal */
+    int epoch;    /* epochs done */
+    int64_t step; /* batches done of the next one */
+    int epochs;   /* goal */
     uint64_t seed;
     int batch_size;
     bool shuffle, stopped; /* stopped: a callback has ended the run */

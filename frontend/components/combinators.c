@@ -89,7 +89,7 @@ static Value *concatenate(LayerContext *ctx, Value *x) {
     if (!branches(ctx, x, &results))
         return NULL;
     const Type *first = results[0]->type;
-    int axis = axis_of(ctx->diag, ctx->args->span, arg_int(ctx->args, "axis"), first->rank);
+    int axis = axis_of(ctx->diag, arg_get(ctx->args, "axis")->span, arg_int(ctx->args, "axis"), first->rank);
     if (axis < 0)
         return NULL;
     for (int i = 1; i < ctx->args->body_count; i++) {

@@ -8,7 +8,8 @@ bool layer_not_built(LayerContext *ctx, const char *names) {
         char *name = arena_alloc(ctx->builder->module->arena, length + 1);
         memcpy(name, names, length);
         const Arg *arg = arg_get(ctx->args, name);
-        if (arg && arg->given && !arg->is_none && arg->expr && arg->expr->kind != EXPR_NONE) {
+        bool is_false = arg->expr && arg->expr->kind == EXPR_BOOL && !arg->expr->boolean;
+        if (arg->given && !arg->is_none && !is_false) {
             diag_error(ctx->diag, arg->span, "%s: `%s` is not built yet", ctx->args->component->name, name);
             diag_help(ctx->diag, "leave `%s` out", name);
             fine = false;
@@ -35,7 +36,9 @@ int axis_of(Diag *diag, Span span, int64_t axis, int rank) {
         diag_error(diag, span, "axis %lld is the batch axis", (long long)axis);
     else
         diag_error(diag, span, "axis %lld is out of range for a tensor of rank %d", (long long)axis, rank);
-    if (rank > 1)
+    if (rank == 2)
+        diag_help(diag, "the only axis beside the batch is 1, or -1");
+    else if (rank > 2)
         diag_help(diag, "axes 1 to %d, or -1 for the last one; axis 0 is the batch", rank - 1);
     return -1;
 }
@@ -53,6 +56,18 @@ bool axes_of(Diag *diag, const Arg *arg, int rank, AxesAttr *axes) {
         if (used[i])
             axes->axes[axes->count++] = i;
     return axes->count > 0;
+}
+
+bool layer_weight_fits(LayerContext *ctx, const char *leaf, int rank, const Dim *dims) {
+    double elements = 1;
+    for (int i = 0; i < rank; i++)
+        elements *= (double)dims[i].n;
+    if (elements <= LARGE)
+        return true;
+    diag_error(ctx->diag, ctx->args->span, "the %s of this %s would have %.3g elements", leaf,
+               ctx->args->component->name, elements);
+    diag_help(ctx->diag, "a weight has at most 2147483647 elements");
+    return false;
 }
 
 Value *layer_penalise_activity(LayerContext *ctx, Value *y) {
@@ -136,7 +151,7 @@ Value *build_relu(Builder *b, Value *x, double negative_slope, double max_value,
     if (!x)
         return NULL;
     Value *zero = build_like(b, x, 0);
-    Value *y = threshold != 0 ? build_where(b, FN_le, x, threshold, zero, x) : build_max(b, zero, x);
+    Value *y = threshold != 0 ? build_where(b, FN_le, x, threshold, zero, x) : build_map1(b, FN_relu, x);
     if (!isnan(max_value))
         y = build_min(b, build_like(b, x, max_value), threshold < 0 ? build_max(b, zero, y) : y);
     if (negative_slope != 0) {

@@ -95,10 +95,12 @@
 
 /* common.c: false (or NULL) after an error in diag */
 
-/* Errors for each of the '|'-separated arguments (of type ANY) that was given and is not none: "... is not built yet".
+/* Errors for each of the '|'-separated arguments (of type ANY) that was given and is not none or false: "... is not
+ * built yet".
  */
 bool layer_not_built(LayerContext *, const char *names);
 bool layer_channels_last(LayerContext *);
+bool layer_weight_fits(LayerContext *, const char *leaf, int rank, const Dim *);
 /* Axis argument of a tensor of this rank as 1..rank-1; negative ones count from the end. -1 after an error. */
 int axis_of(Diag *, Span, int64_t axis, int rank);
 bool axes_of(Diag *, const Arg *, int rank, AxesAttr *);

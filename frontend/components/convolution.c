@@ -34,6 +34,8 @@ static Value *conv2d(LayerContext *ctx, Value *x) {
         return NULL;
     int64_t filters = arg_int(args, "filters");
     Dim dims[4] = {dim_static(window.size[0]), dim_static(window.size[1]), x->type->dims[3], dim_static(filters)};
+    if (!layer_weight_fits(ctx, "kernel", 4, dims))
+        return NULL;
     Value *kernel = layer_weight(ctx, "kernel", layer_type(ctx, 4, dims), true);
     return layer_finish(ctx, build_conv(ctx->builder, x, kernel, &window), filters);
 }

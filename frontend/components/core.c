@@ -1,14 +1,16 @@
 /* Layers without a family: Input, Dense, Activation, Softmax, Flatten, Reshape, Dropout, Identity, Rescaling. */
 #include "frontend/components/components.h"
 
-/* Input: the front end makes the argument of the functions from `shape`; the layer itself changes nothing. */
-static Value *input(LayerContext *ctx, Value *x) {
-    return layer_not_built(ctx, "batch_size|dtype") ? x : NULL;
+/* The front end makes the argument of the functions from `shape`; the layer itself changes nothing. */
+static Value *identity(LayerContext *ctx, Value *x) {
+    (void)ctx;
+    return x;
 }
 static const Parameter input_parameters[] = {
     INTS("shape", NULL, 0, 1, LARGE, "shape of one sample, without the batch: 64 or (28, 28, 1)"),
-    ANY("batch_size", "none", "Keras' fixed batch size; not built yet, the fit block has batch_size"),
-    ANY("dtype", "none", "not built yet: inputs are float32"), STRING("name", "none", "name of the layer"), END};
+    CHOICE("batch_size", "none", "none", "always none: batches may have any size up to batch_size of the fit block"),
+    CHOICE("dtype", "float32", "float32", "type of the values; others are not built yet"),
+    STRING("name", "none", "name of the layer"), END};
 const Component component_input = {
     .kind = COMPONENT_LAYER,
     .name = "Input",
@@ -17,7 +19,7 @@ const Component component_input = {
     .summary = "The shape of one sample. First line of a model.",
     .examples = LINES("Input(64)", "Input((28, 28, 1))"),
     .checks = LINES(CHECK_LAYERS("Input(3)\nDense(2)"), CHECK_LAYERS("Input(shape=(2, 3))\nDense(2)")),
-    .build.layer = input};
+    .build.layer = identity};
 
 /* A product over the last axis of any rank. */
 static Value *dense(LayerContext *ctx, Value *x) {
@@ -32,8 +34,10 @@ static Value *dense(LayerContext *ctx, Value *x) {
     }
     int64_t units = arg_int(ctx->args, "units");
     Dim dims[2] = {x->type->dims[last], dim_static(units)};
-    static const char *const labels[MAX_RANK] = {"",           "ak,kn->an",       "abk,kn->abn",
-                                                 "abck,kn->abcn", "abcdk,kn->abcdn", "abcdek,kn->abcden"};
+    static const char *const labels[MAX_RANK] = {
+        "", "ak,kn->an", "abk,kn->abn", "abck,kn->abcn", "abcdk,kn->abcdn", "abcdek,kn->abcden"};
+    if (!layer_weight_fits(ctx, "kernel", 2, dims))
+        return NULL;
     Value *kernel = layer_weight(ctx, "kernel", layer_type(ctx, 2, dims), true);
     return layer_finish(ctx, build_einsum(ctx->builder, labels[last], x, kernel), units);
 }
@@ -235,10 +239,6 @@ const Component component_dropout = {
               CHECK_LAYERS("Input(3)\nDense(4)\nDropout(0)\nDropout(1)\nDense(2)")),
     .build.layer = dropout};
 
-static Value *identity(LayerContext *ctx, Value *x) {
-    (void)ctx;
-    return x;
-}
 static const Parameter identity_parameters[] = {LAYER_COMMON, END};
 const Component component_identity = {.kind = COMPONENT_LAYER,
                                       .name = "Identity",

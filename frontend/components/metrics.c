@@ -72,7 +72,8 @@ static Value *in_top_k(LossContext *ctx, Value *index, Value *y_pred) {
     Value *chosen =
         build_reduce_keep(b, REDUCE_SUM, build_map3(b, FN_select, mask, y_pred, build_like(b, y_pred, 0)), &axis, 1);
     Value *larger = build_sum(b, as_number(b, build_map2(b, FN_gt, y_pred, chosen)), &axis, 1);
-    return larger ? as_number(b, build_map2(b, FN_lt, larger, build_like(b, larger, arg_float(ctx->args, "k")))) : NULL;
+    return larger ? as_number(b, build_map2(b, FN_lt, larger, build_like(b, larger, (double)arg_int(ctx->args, "k"))))
+                  : NULL;
 }
 
 static Value *top_k(LossContext *ctx, Value *y_true, Value *y_pred) {

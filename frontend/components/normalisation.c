@@ -54,7 +54,8 @@ static void update_average(LayerContext *ctx, const char *leaf, Value *average, 
 static Value *batch_normalization(LayerContext *ctx, Value *x) {
     if (!layer_not_built(ctx, "beta_constraint|gamma_constraint|renorm|renorm_clipping|renorm_momentum|synchronized"))
         return NULL;
-    int rank = x->type->rank, axis = axis_of(ctx->diag, ctx->args->span, arg_int(ctx->args, "axis"), rank);
+    int rank = x->type->rank,
+        axis = axis_of(ctx->diag, arg_get(ctx->args, "axis")->span, arg_int(ctx->args, "axis"), rank);
     if (axis < 0)
         return NULL;
     AxesAttr over = {.count = 0};

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -67,7 +68,7 @@ void text_number(char out[32], double value) {
         strcpy(out, "nan");
     } else if (isinf(value)) {
         strcpy(out, value < 0 ? "-inf" : "inf");
-    } else if (value == floor(value) && fabs(value) < 1e16) {
+    } else if (fabs(value) < 1e16 && value == (double)(int64_t)value) {
         snprintf(out, 32, "%.0f", value);
     } else {
         for (int digits = 1; digits <= 17; digits++) {

@@ -5,7 +5,9 @@
 
 static Arena *arena;
 
-static SourceFile source(const char *text) { return (SourceFile){"digits.nn", text, strlen(text)}; }
+static SourceFile source(const char *text) {
+    return (SourceFile){"digits.nn", text, strlen(text)};
+}
 
 static Span span_of(const SourceFile *file, const char *part) {
     const char *found = strstr(file->text, part);

@@ -101,6 +101,70 @@ static void check_builds(const Component *component, const char *text) {
     harness_free(&c);
 }
 
+/* Where the examples of a kind stand, and what they name there. */
+static const struct {
+    const char *block;
+    ComponentKind named;
+} homes[COMPONENT_KINDS] = {
+    [COMPONENT_LAYER] = {"model", COMPONENT_LAYER},
+    [COMPONENT_COMBINATOR] = {"model", COMPONENT_COMBINATOR},
+    [COMPONENT_ACTIVATION] = {"model", COMPONENT_LAYER},
+    [COMPONENT_LOSS] = {"compile", COMPONENT_LOSS},
+    [COMPONENT_METRIC] = {"compile", COMPONENT_METRIC},
+    [COMPONENT_OPTIMIZER] = {"compile", COMPONENT_OPTIMIZER},
+    [COMPONENT_SCHEDULE] = {"compile", COMPONENT_OPTIMIZER},
+    [COMPONENT_INITIALIZER] = {"model", COMPONENT_LAYER},
+    [COMPONENT_REGULARIZER] = {"model", COMPONENT_LAYER},
+    [COMPONENT_CALLBACK] = {"fit", COMPONENT_CALLBACK},
+    [COMPONENT_DATA_SOURCE] = {"data", COMPONENT_DATA_SOURCE},
+    [COMPONENT_DATA_STEP] = {NULL, COMPONENT_DATA_STEP}, /* whole data blocks */
+};
+
+/* Does the call (or each call of a list) name a component of the kind, with arguments that bind? */
+static bool example_binds(Arena *arena, Diag *diag, ComponentKind kind, const Expr *expr) {
+    bool good = true;
+    if (expr->kind == EXPR_LIST) {
+        for (int i = 0; i < expr->list.count; i++)
+            good = example_binds(arena, diag, kind, expr->list.items[i]) && good;
+        return good;
+    }
+    const char *name = expr->kind == EXPR_CALL ? expr->call.name : expr->kind == EXPR_NAME ? expr->text : NULL;
+    if (name && kind == COMPONENT_METRIC && strcmp(name, "accuracy") == 0)
+        return true; /* the front end picks the form */
+    const Component *component = name ? component_find(kind, name) : NULL;
+    return component && args_bind(arena, diag, component, expr, map_new(arena)) != NULL;
+}
+
+/* `nnc help` shows the examples: each must be right. */
+static void examples_bind(const Component *component) {
+    Text text = {0};
+    const char *block = homes[component->kind].block;
+    if (block)
+        text_format(&text, "%s {\n", block);
+    for (int i = 0; component->examples[i]; i++)
+        text_format(&text, "%s\n", component->examples[i]);
+    text_add(&text, block ? "}\n" : "");
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    SourceFile file = {component->name, text.data, text.length};
+    Ast *ast = ast_parse(arena, interner_new(arena), diag, &file);
+    bool good = ast && ast->block_count == 1 && ast->blocks[0].body.count > 0;
+    for (int i = 0; good && i < ast->blocks[0].body.count; i++) {
+        const Entry *entry = ast->blocks[0].body.entries[i];
+        if (component->kind != COMPONENT_DATA_STEP || entry->kind == ENTRY_EXPR)
+            good = example_binds(arena, diag, homes[component->kind].named, entry->value);
+    }
+    if (!good || diag_errors(diag)) {
+        Text out = {0};
+        diag_print(diag, &out, false);
+        good = complain(component, "has a wrong example:", out.data ? out.data : text.data);
+        text_free(&out);
+    }
+    CHECK(good);
+    arena_free(arena);
+    text_free(&text);
+}
+
 /* Does any check name the component, by name or alias? Else the check does not test it. */
 static bool named_by_checks(const Component *component) {
     char names[256];
@@ -130,6 +194,7 @@ int main(void) {
         each_name(component, found_by_name);
         CHECK(named_by_checks(component));
         defaults_are_read(component);
+        examples_bind(component);
         for (int k = 0; component->checks[k]; k++)
             check_builds(component, component->checks[k]);
     }

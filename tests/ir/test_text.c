@@ -223,6 +223,10 @@ static void test_messages(void) {
         {"variable @v : f32 trainible\n", "did you mean `trainable`?"},
         {"variable @v : f32 init=uniform(1)\n", "expected `,`"},
         {"variable @v : f32\nfunc @f(%x : f32) -> () {\nassign %x @v\nassign %x @v\n}", "assigned twice"},
+        {"variable @\"\" : f32\n", "this name is empty"},
+        {"func @\"\"() -> () {\n}", "this name is empty"},
+        {"func @f(%\"\" : f32) -> () {\n}", "this name is empty"},
+        {"func @f(%x : f32) -> (%x \"\") {\n}", "this name is empty"},
         {"hello", "expected `variable` or `func`"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

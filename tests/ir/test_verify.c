@@ -135,11 +135,8 @@ static void assign_unknown(Sample *s) {
     s->sum->next->attr.variable = arena_copy(s->arena, s->variable, sizeof *s->variable);
 }
 static void assign_in_region(Sample *s) {
-    Value *arg = s->fusion->region->args[0];
-    s->variable->type = arg->type = s->x->type = s->variable->type;
-    Op *assign = op_new(s->func, OP_ASSIGN, &s->inner->results[0], 1, NULL, 0, (Span){0});
-    assign->attr.variable = s->variable;
-    op_append(s->fusion->region, assign);
+    Builder build = builder_before(s->func, s->inner);
+    build_assign(&build, s->variable, build_const(&build, s->variable->type, 0));
 }
 static void variable_batch(Sample *s) {
     s->variable->type = s->x->type;

@@ -11,7 +11,9 @@ typedef struct {
     Value *penalty; /* sum of squares of kernels */
 } Model;
 
-static int pick(Model *m, int bound) { return test_random_below(&m->random, bound); }
+static int pick(Model *m, int bound) {
+    return test_random_below(&m->random, bound);
+}
 
 static const Type *model_type(Model *m, Dtype dtype, int rank, const int64_t *extents, bool batch) {
     Dim dims[MAX_RANK];
@@ -30,11 +32,15 @@ static Value *parameter(Model *m, const char *suffix, int rank, const int64_t *e
     return build_variable(&m->b, variable);
 }
 
-static int64_t last_extent(const Value *x) { return x->type->dims[x->type->rank - 1].n; }
+static int64_t last_extent(const Value *x) {
+    return x->type->dims[x->type->rank - 1].n;
+}
 
 /* ---- layers ---- */
 
-static Value *bounded(Model *m, Value *x) { return build_map1(&m->b, FN_tanh, x); }
+static Value *bounded(Model *m, Value *x) {
+    return build_map1(&m->b, FN_tanh, x);
+}
 
 static Value *square_plus(Model *m, Value *x, double number) {
     return build_shift(&m->b, build_mul(&m->b, x, x), number);
@@ -190,8 +196,9 @@ static Value *clumsy(Model *m, Value *x) {
     case 6:
         return build_copy(b, build_map2(b, FN_pow, bounded(m, x), build_number(b, 2)));
     default:
-        return build_mul(b, x, build_map3(b, FN_select, build_const(b, type_scalar(m->module, DTYPE_BOOL), 1),
-                                          build_number(b, 0.5), build_number(b, 7)));
+        return build_mul(b, x,
+                         build_map3(b, FN_select, build_const(b, type_scalar(m->module, DTYPE_BOOL), 1),
+                                    build_number(b, 0.5), build_number(b, 7)));
     }
 }
 
@@ -312,8 +319,8 @@ static Value *update_step(Model *m, Variable *variable, Value *g, int kind, Valu
     if (kind == 1)
         return build_scale(b, momentum, 0.05);
     Variable *second = slot(m, variable, "velocity");
-    Value *velocity = build_add(b, build_scale(b, build_variable(b, second), 0.99),
-                                build_scale(b, build_mul(b, g, g), 0.01));
+    Value *velocity =
+        build_add(b, build_scale(b, build_variable(b, second), 0.99), build_scale(b, build_mul(b, g, g), 0.01));
     build_assign(b, second, velocity);
     Value *power = build_map2(b, FN_pow, build_number(b, 0.9), build_cast(b, iteration, DTYPE_F32));
     Value *rate = build_div(b, build_number(b, 0.01), build_sub(b, build_number(b, 1), power));
@@ -330,7 +337,8 @@ static int trainables(const Module *module, Variable **variables) {
 
 enum { MAX_TRAINABLES = 128 };
 
-static Value *loss_and_gradients(Model *m, Value *output, Value *y, Variable **variables, int *count, Value **gradients) {
+static Value *loss_and_gradients(Model *m, Value *output, Value *y, Variable **variables, int *count,
+                                 Value **gradients) {
     Value *loss = loss_of(m, output, y), *by[MAX_TRAINABLES];
     *count = trainables(m->module, variables);
     for (int i = 0; i < *count; i++)
@@ -348,9 +356,9 @@ static void finish_train_step(Model *m, Value *output, Value *y) {
     Variable *step = module_find_variable(m->module, "optimizer/iteration");
     iteration = build_add(b, build_variable(b, step), build_like(b, build_variable(b, step), 1));
     for (int i = 0; i < count; i++)
-        build_assign(b, variables[i],
-                     build_sub(b, build_variable(b, variables[i]),
-                               update_step(m, variables[i], gradients[i], kind, iteration)));
+        build_assign(
+            b, variables[i],
+            build_sub(b, build_variable(b, variables[i]), update_step(m, variables[i], gradients[i], kind, iteration)));
     build_assign(b, step, iteration);
     func_add_result(m->b.func, build_mul(b, loss, build_batch_size(b)), "loss.total");
     func_add_result(m->b.func, build_batch_size(b), "loss.count");
@@ -375,8 +383,8 @@ static void build_func(Model *m, const char *name, uint64_t seed, const Type *in
     Value *x = func_add_arg(func, ARG_INPUT, input, "x"), *y = NULL;
     if (training) {
         int64_t extents[] = {1, RANDOM_MODEL_CLASSES};
-        y = func_add_arg(func, ARG_TARGET, model_type(m, classes ? DTYPE_I32 : DTYPE_F32, classes ? 1 : 2, extents, true),
-                         "y");
+        y = func_add_arg(func, ARG_TARGET,
+                         model_type(m, classes ? DTYPE_I32 : DTYPE_F32, classes ? 1 : 2, extents, true), "y");
         m->seed = func_add_arg(func, ARG_SEED, type_scalar(m->module, DTYPE_I32), "seed");
         m->step = build_variable(&m->b, module_find_variable(m->module, "optimizer/iteration"));
     }

@@ -305,34 +305,46 @@ static void test_normalisation(void) {
     end(&e);
 }
 
-/* The loss of 400 ones against targets of 0 is the mean square of what dropout leaves: 4 where kept, at rate 0.75 a
- * quarter of the elements; 16 / 4 = 4 on average. With a shared number a row is kept or dropped as a whole. */
-static void test_dropout(void) {
-    double mean = 0;
+/* The loss of 400 ones in each of 4 rows against targets of 0: the mean square of what dropout leaves of them. */
+static double dropout_loss(const char *layer, double seed) {
+    char text[512];
+    double loss = NAN;
+    snprintf(text, sizeof text,
+             "model m {\nInput(400)\n%s\nDense(400, kernel_initializer=identity)\n}\ncompile {\nloss = mse\n"
+             "optimizer = SGD(0)\n}\nfit { batch_size = 4 }\n",
+             layer);
     Example e;
-    const char *text =
-        "model m {\nInput(400)\nDropout(0.75)\nDense(400, kernel_initializer=identity)\n}\ncompile {\nloss = mse\n}\n"
-        "fit { batch_size = 4 }\n";
     if (begin(&e, text, "train_step", 4)) {
-        for (int64_t i = 0; i < e.data.x.count; i++)
-            e.data.x.data[i] = 1;
         double *kernel = variable(&e, "dense/kernel");
         for (int i = 0; i < 400; i++)
             for (int k = 0; k < 400; k++)
                 kernel[400 * i + k] = i == k;
-        double first = 0;
-        for (int seed = 1; seed <= 2; seed++) {
-            e.data.seed = seed;
-            *variable(&e, "rmsprop/learning_rate") = 0;
-            if (!go(&e))
-                break;
-            mean += e.results[0].data[0] / e.results[1].data[0] / 2;
-            CHECK(seed == 1 || first != e.results[0].data[0]); /* another seed, other numbers */
-            first = e.results[0].data[0];
-        }
-        CHECK_NEAR(mean, 4, 0.5);
+        for (int64_t i = 0; i < e.data.x.count; i++)
+            e.data.x.data[i] = 1;
+        e.data.seed = seed;
+        if (go(&e))
+            loss = e.results[0].data[0] / e.results[1].data[0];
     }
     end(&e);
+    return loss;
+}
+
+/* At rate 0.75 a quarter of the elements is left, as 4: the mean square is 16 / 4. */
+static void test_dropout(void) {
+    double first = dropout_loss("Dropout(0.75)", 1), second = dropout_loss("Dropout(0.75)", 2);
+    CHECK_NEAR((first + second) / 2, 4, 0.5);
+    CHECK(first != second);
+    CHECK(first == dropout_loss("Dropout(0.75)", 1));
+    CHECK(dropout_loss("Dropout(0.75, seed=5)", 1) == dropout_loss("Dropout(0.75, seed=5)", 2));
+    CHECK_NEAR(dropout_loss("Dropout(0)", 1), 1, 0);
+    CHECK_NEAR(dropout_loss("Dropout(1)", 1), 0, 0);
+    double rows = 0; /* one number per row: a row is left as a whole, as 2, or not at all */
+    for (int seed = 1; seed <= 8; seed++) {
+        double loss = dropout_loss("Dropout(0.5, noise_shape=(none, 1))", seed);
+        CHECK(loss == floor(loss) && loss >= 0 && loss <= 4);
+        rows += loss;
+    }
+    CHECK(rows > 0 && rows < 32);
     forward("Input(2)\nDropout(0.5)", 1, (double[]){1, 2}, (double[]){1, 2}, 2);
 }
 
@@ -384,8 +396,8 @@ static void test_losses(void) {
     metric("Input(1)\nIdentity()", "loss = bce", 1, (double[]){0}, (double[]){1}, "loss", -log(1e-7));
     metric("Input(2)\nIdentity()", "loss = categorical_crossentropy", 1, (double[]){3, 1}, (double[]){0, 1}, "loss",
            log(4));
-    metric("Input((2, 1))\nIdentity()", "loss = CategoricalCrossentropy(axis=1)", 1, (double[]){3, 1}, (double[]){0, 1},
-           "loss", log(4));
+    metric("Input((2, 2))\nIdentity()", "loss = CategoricalCrossentropy(axis=1)", 1, (double[]){3, 1, 1, 3},
+           (double[]){0, 1, 1, 0}, "loss", log(4));
     metric("Input(2)\nIdentity()", "loss = Huber(delta=0.5)", 1, (double[]){0.25, 3}, (double[]){0, 0}, "loss",
            (0.5 * 0.0625 + 0.5 * 3 - 0.125) / 2);
     metric("Input(2)\nActivation(linear)\nDense(2, kernel_initializer=ones, activity_regularizer=L2(0.5))",
@@ -420,8 +432,7 @@ static void test_amsgrad(void) {
 static void preprocess(const char *input, const char *steps, const char *state, const double *values, int count,
                        const double *x, const double *expected, int64_t expected_count) {
     char text[512];
-    snprintf(text, sizeof text, "model m {\nInput(%s)\nDense(1)\n}\ndata {\n%s\n}\n", input,
-             steps);
+    snprintf(text, sizeof text, "model m {\nInput(%s)\nDense(1)\n}\ndata {\n%s\n}\n", input, steps);
     Example e;
     if (begin(&e, text, "preprocess", 1)) {
         char name[64];

@@ -37,7 +37,10 @@ static const Type *type_of(Case *c, Dtype dtype, int rank, const int *extents) {
         dims[i] = extents[i] ? dim_static(extents[i]) : dim_batch(1);
     return type_get(c->module, dtype, rank, dims);
 }
-#define EXTENTS(...) (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (int[]){__VA_ARGS__}
+#define EXTENTS(...)                                                                                                   \
+    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (int[]) {                                                       \
+        __VA_ARGS__                                                                                                    \
+    }
 
 /* An extent of 0 is the batch. */
 static Value *arg_between(Case *c, double low, double high, int rank, const int *extents) {
@@ -45,10 +48,12 @@ static Value *arg_between(Case *c, double low, double high, int rank, const int 
     c->low[i] = low;
     c->high[i] = high;
     return c->args[i] = func_add_arg(c->func, ARG_PLAIN, type_of(c, DTYPE_F32, rank, extents),
-                                      (const char *[]){"first", "second", "third"}[i]);
+                                     (const char *[]){"first", "second", "third"}[i]);
 }
 
-static Value *arg(Case *c, int rank, const int *extents) { return arg_between(c, -1, 1, rank, extents); }
+static Value *arg(Case *c, int rank, const int *extents) {
+    return arg_between(c, -1, 1, rank, extents);
+}
 
 /* Different weights for all elements, so that no wrong permutation is overlooked. */
 static Value *weigh(Case *c, Value *x) {
@@ -152,9 +157,15 @@ static void test_scalars(void) {
 
 /* ---- ops ---- */
 
-static Value *make_reshape(Case *c) { return build_reshape(&c->b, arg(c, EXTENTS(0, 2, 3)), type_of(c, DTYPE_F32, EXTENTS(0, 6))); }
-static Value *make_transpose(Case *c) { return build_transpose(&c->b, arg(c, EXTENTS(0, 2, 3, 2)), (int[]){0, 3, 1, 2}); }
-static Value *make_copy(Case *c) { return build_copy(&c->b, arg(c, EXTENTS(0, 2))); }
+static Value *make_reshape(Case *c) {
+    return build_reshape(&c->b, arg(c, EXTENTS(0, 2, 3)), type_of(c, DTYPE_F32, EXTENTS(0, 6)));
+}
+static Value *make_transpose(Case *c) {
+    return build_transpose(&c->b, arg(c, EXTENTS(0, 2, 3, 2)), (int[]){0, 3, 1, 2});
+}
+static Value *make_copy(Case *c) {
+    return build_copy(&c->b, arg(c, EXTENTS(0, 2)));
+}
 static Value *make_cast(Case *c) {
     Value *x = arg(c, EXTENTS(0, 2)); /* build_cast would drop it */
     return build_op(&c->b, OP_CAST, NULL, &x, 1, x->type);
@@ -163,8 +174,8 @@ static Value *make_cast(Case *c) {
 static Value *make_broadcast(Case *c) {
     Value *x = arg(c, EXTENTS(3)), *y = arg(c, EXTENTS(1, 2)), *z = arg(c, 0, NULL);
     const Type *type = type_of(c, DTYPE_F32, EXTENTS(0, 3, 2));
-    Value *sum = build_add(&c->b, build_broadcast(&c->b, x, type, (int[]){1}),
-                           build_broadcast(&c->b, y, type, (int[]){1, 2}));
+    Value *sum =
+        build_add(&c->b, build_broadcast(&c->b, x, type, (int[]){1}), build_broadcast(&c->b, y, type, (int[]){1, 2}));
     return build_mul(&c->b, sum, build_broadcast(&c->b, z, type, NULL));
 }
 
@@ -191,9 +202,15 @@ static Value *make_reduce(Case *c) {
     return build_mul(&c->b, rows, build_broadcast(&c->b, all, rows->type, NULL));
 }
 
-static Value *make_einsum(Case *c) { return build_einsum(&c->b, "bk,kn->bn", arg(c, EXTENTS(0, 3)), arg(c, EXTENTS(3, 2))); }
-static Value *make_batched_einsum(Case *c) { return build_einsum(&c->b, "bik,bjk->jbi", arg(c, EXTENTS(2, 2, 3)), arg(c, EXTENTS(2, 3, 3))); }
-static Value *make_outer_einsum(Case *c) { return build_einsum(&c->b, "i,j->ji", arg(c, EXTENTS(3)), arg(c, EXTENTS(2))); }
+static Value *make_einsum(Case *c) {
+    return build_einsum(&c->b, "bk,kn->bn", arg(c, EXTENTS(0, 3)), arg(c, EXTENTS(3, 2)));
+}
+static Value *make_batched_einsum(Case *c) {
+    return build_einsum(&c->b, "bik,bjk->jbi", arg(c, EXTENTS(2, 2, 3)), arg(c, EXTENTS(2, 3, 3)));
+}
+static Value *make_outer_einsum(Case *c) {
+    return build_einsum(&c->b, "i,j->ji", arg(c, EXTENTS(3)), arg(c, EXTENTS(2)));
+}
 
 static WindowAttr window_1d(void) {
     return (WindowAttr){.spatial = 1, .size = {3}, .stride = {2}, .dilation = {2}, .low = {1}, .high = {2}};
@@ -228,8 +245,12 @@ static Value *pool_of(Case *c, ReduceKind kind) {
     window.kind = kind;
     return build_pool(&c->b, arg(c, EXTENTS(0, 4, 4, 2)), &window);
 }
-static Value *make_pool_sum(Case *c) { return pool_of(c, REDUCE_SUM); }
-static Value *make_pool_max(Case *c) { return pool_of(c, REDUCE_MAX); }
+static Value *make_pool_sum(Case *c) {
+    return pool_of(c, REDUCE_SUM);
+}
+static Value *make_pool_max(Case *c) {
+    return pool_of(c, REDUCE_MAX);
+}
 static Value *make_pool_grad(Case *c) {
     OpAttr attr = {.window = window_1d()};
     attr.window.kind = REDUCE_SUM;
@@ -243,7 +264,9 @@ static Value *some_ids(Case *c, int count) {
     Value *ids = build_iota(&c->b, type, 0);
     return build_sub(&c->b, build_mul(&c->b, ids, ids), build_like(&c->b, ids, 1));
 }
-static Value *make_gather(Case *c) { return build_gather(&c->b, arg(c, EXTENTS(4, 2)), some_ids(c, 5)); }
+static Value *make_gather(Case *c) {
+    return build_gather(&c->b, arg(c, EXTENTS(4, 2)), some_ids(c, 5));
+}
 static Value *make_scatter_add(Case *c) {
     Value *inputs[] = {some_ids(c, 5), arg(c, EXTENTS(5, 2))};
     return build_op(&c->b, OP_SCATTER_ADD, NULL, inputs, 2, type_of(c, DTYPE_F32, EXTENTS(4, 2)));
@@ -294,8 +317,8 @@ static void test_ops(void) {
             finish(&c, y, order, cases[i].name);
         }
     for (int code = 0; code < OP_COUNT; code++) {
-        bool has_gradient = !(op_infos[code].flags & (OP_NO_GRADIENT | OP_REFUSES_GRADIENT)) &&
-                            op_infos[code].op_class != CLASS_LEAF;
+        bool has_gradient =
+            !(op_infos[code].flags & (OP_NO_GRADIENT | OP_REFUSES_GRADIENT)) && op_infos[code].op_class != CLASS_LEAF;
         CHECK(!has_gradient || covered[code] > 0);
     }
 }
@@ -340,7 +363,9 @@ static void test_no_path(void) {
     arena_free(c.arena);
 }
 
-static Value *make_refused_max(Case *c) { return build_reduce(&c->b, REDUCE_MAX, arg(c, EXTENTS(0, 3)), (int[]){1}, 1); }
+static Value *make_refused_max(Case *c) {
+    return build_reduce(&c->b, REDUCE_MAX, arg(c, EXTENTS(0, 3)), (int[]){1}, 1);
+}
 static Value *make_refused_second(Case *c) {
     Value *gradient, *y = make_pool_max(c), *loss = build_sum_all(&c->b, build_mul(&c->b, y, y));
     build_grad(&c->b, loss, c->args, 1, &gradient);

@@ -1,6 +1,6 @@
 /* 200 random models: every pass alone (where its level allows) and the whole pipeline leave what the interpreter
- * computes; the gradient of the loss agrees with central differences along a random direction; the pipeline has an
- * end: run again, it changes nothing. */
+ * computes; simplify, run again, changes nothing; the gradient of the loss agrees with central differences along a
+ * random direction. */
 #include "tests/passes/interp_compare.c"
 #include "tests/passes/random_model.c"
 #include "passes/pass.h"
@@ -49,7 +49,9 @@ static void check_passes(Arena *arena, Diag *diag, const Module *model, uint64_t
         if (pass_infos[i].first > LEVEL_PRIMITIVES || strcmp(pass_infos[i].name, "autodiff") == 0)
             continue;
         Module *changed = module_clone(arena, plain);
-        bool ran = run(changed, diag, &pass_infos[i].name, 1, seed);
+        const char *names[] = {pass_infos[i].name, "dce", pass_infos[i].name};
+        bool wants_clean = pass_infos[i].first >= LEVEL_PRIMITIVES; /* fuse and later ones */
+        bool ran = run(changed, diag, wants_clean ? names + 1 : names, wants_clean ? 2 : 1, seed);
         CHECK(ran);
         if (ran)
             check_same(plain, changed, pass_infos[i].name, seed);
@@ -59,6 +61,19 @@ static void check_passes(Arena *arena, Diag *diag, const Module *model, uint64_t
     CHECK(ran);
     if (ran)
         check_same(plain, whole, "the pipeline", seed);
+}
+
+static void check_simplify_ends(Arena *arena, Diag *diag, const Module *model, uint64_t seed) {
+    Module *module = module_clone(arena, model);
+    const char *names[] = {"simplify"};
+    Text once = {0}, twice = {0};
+    CHECK(run(module, diag, (const char *[]){"autodiff", "simplify"}, 2, seed));
+    module_print(&once, module);
+    CHECK(run(module, diag, names, 1, seed));
+    module_print(&twice, module);
+    CHECK_TEXT(twice.data, once.data);
+    text_free(&once);
+    text_free(&twice);
 }
 
 static double dot_gradient(const Interp *interp, const Tensor *results, const Tensor *direction) {
@@ -98,7 +113,8 @@ static void check_gradient(Arena *arena, Diag *diag, const Module *model, uint64
     CompareOptions options = options_for(seed);
     Interp *interp = interp_new(arena, module, options.batch);
     test_fill_variables(interp, &options);
-    Tensor *args = test_fill_args(interp, func, &options), *results = ARENA_ARRAY(arena, Tensor, func->body.yield_count);
+    Tensor *args = test_fill_args(interp, func, &options),
+           *results = ARENA_ARRAY(arena, Tensor, func->body.yield_count);
     Tensor *direction = ARENA_ARRAY(arena, Tensor, module->variable_count);
     TestRandom random = {seed + 1000};
     for (int i = 0; i < module->variable_count; i++) {
@@ -128,13 +144,14 @@ int main(void) {
             for (const Op *op = module_find_func(model, "gradients")->body.first; op; op = op->next)
                 op_count[op->code]++;
             check_passes(arena, diag, model, seed);
+            check_simplify_ends(arena, diag, model, seed);
             check_gradient(arena, diag, model, seed);
         }
         arena_free(arena);
     }
     /* What these models hold: else they prove little. */
-    const OpCode expected[] = {OP_EINSUM, OP_CONV, OP_POOL, OP_REDUCE, OP_GATHER, OP_RANDOM, OP_SLICE,
-                               OP_PAD,    OP_CONCAT, OP_TRANSPOSE, OP_ARGMAX, OP_IOTA, OP_STOP_GRADIENT};
+    const OpCode expected[] = {OP_EINSUM, OP_CONV,   OP_POOL,      OP_REDUCE, OP_GATHER, OP_RANDOM,       OP_SLICE,
+                               OP_PAD,    OP_CONCAT, OP_TRANSPOSE, OP_ARGMAX, OP_IOTA,   OP_STOP_GRADIENT};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         CHECK(op_count[expected[i]] >= 10);
     return test_report();

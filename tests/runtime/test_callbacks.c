@@ -191,7 +191,8 @@ static void test_checkpoint(void) {
     nnrt_callback_host host = {&program, &model, NULL, note_save, note, note};
     CHECK(nnrt_callbacks_create(&callbacks, &host) == NNRT_OK);
     CHECK(nnrt_callbacks_begin(&callbacks, true, false) == NNRT_ERROR_ARGUMENT);
-    CHECK(strstr(nnrt_error_text(), "{accuracy} is not available; available are epoch, loss, error, val_loss, val_error"));
+    CHECK(strstr(nnrt_error_text(),
+                 "{accuracy} is not available; available are epoch, loss, error, val_loss, val_error"));
     nnrt_callbacks_free(&callbacks);
 }
 
@@ -244,8 +245,15 @@ static void test_csv_logger(void) {
 static void test_state(void) {
     nnrt_callback callback = fake_callback(NNRT_EARLY_STOPPING);
     char text[400], again[400];
-    nnrt_callback_state state = {.callback = &callback, .has_best = true, .best = 0.1 + 0.2, .wait = 3, .cooldown = 2,
-                                 .best_epoch = 5, .stopped_epoch = 1, .batches = 12345678901, .keys = "a,val_a"};
+    nnrt_callback_state state = {.callback = &callback,
+                                 .has_best = true,
+                                 .best = 0.1 + 0.2,
+                                 .wait = 3,
+                                 .cooldown = 2,
+                                 .best_epoch = 5,
+                                 .stopped_epoch = 1,
+                                 .batches = 12345678901,
+                                 .keys = "a,val_a"};
     nnrt_callback_state read = {.callback = &callback};
     nnrt_callback_state_text(&state, text, sizeof text);
     CHECK(nnrt_callback_state_parse(&read, text, "file") == NNRT_OK);

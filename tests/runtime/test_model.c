@@ -22,18 +22,60 @@ typedef struct {
 
 #define AT(field) offsetof(TestModel, field)
 static nnrt_variable variables[] = {
-    {"dense/kernel", NNRT_TRAINABLE, NNRT_F32, 2, {3, 5}, AT(kernel), {{1, 0}, 1, 4},
-     {NNRT_INIT_UNIFORM, -1, 1, -1}, NNRT_FIT_NONE},
-    {"permuted", NNRT_NON_TRAINABLE, NNRT_F32, 3, {2, 3, 4}, AT(permuted), {{2, 0, 1}, 0, 0},
-     {NNRT_INIT_NORMAL, 0, 1, -1}, NNRT_FIT_NONE},
-    {"dense/bias", NNRT_TRAINABLE, NNRT_F32, 1, {5}, AT(bias), {{0}, 0, 0}, {NNRT_INIT_CONSTANT, 0.5, 0, -1},
+    {"dense/kernel",
+     NNRT_TRAINABLE,
+     NNRT_F32,
+     2,
+     {3, 5},
+     AT(kernel),
+     {{1, 0}, 1, 4},
+     {NNRT_INIT_UNIFORM, -1, 1, -1},
      NNRT_FIT_NONE},
-    {"adam/dense_kernel_momentum", NNRT_OPTIMIZER, NNRT_F32, 2, {3, 5}, AT(momentum), {{1, 0}, 1, 4},
-     {NNRT_INIT_CONSTANT, 0, 0, -1}, NNRT_FIT_NONE},
-    {"adam/iteration", NNRT_OPTIMIZER, NNRT_I32, 0, {0}, AT(iteration), {{0}, 0, 0},
-     {NNRT_INIT_CONSTANT, 3, 0, -1}, NNRT_FIT_NONE},
-    {"normalization/mean", NNRT_PREPROCESS, NNRT_F32, 1, {3}, AT(mean), {{0}, 0, 0},
-     {NNRT_INIT_CONSTANT, 0, 0, -1}, NNRT_FIT_MEAN},
+    {"permuted",
+     NNRT_NON_TRAINABLE,
+     NNRT_F32,
+     3,
+     {2, 3, 4},
+     AT(permuted),
+     {{2, 0, 1}, 0, 0},
+     {NNRT_INIT_NORMAL, 0, 1, -1},
+     NNRT_FIT_NONE},
+    {"dense/bias",
+     NNRT_TRAINABLE,
+     NNRT_F32,
+     1,
+     {5},
+     AT(bias),
+     {{0}, 0, 0},
+     {NNRT_INIT_CONSTANT, 0.5, 0, -1},
+     NNRT_FIT_NONE},
+    {"adam/dense_kernel_momentum",
+     NNRT_OPTIMIZER,
+     NNRT_F32,
+     2,
+     {3, 5},
+     AT(momentum),
+     {{1, 0}, 1, 4},
+     {NNRT_INIT_CONSTANT, 0, 0, -1},
+     NNRT_FIT_NONE},
+    {"adam/iteration",
+     NNRT_OPTIMIZER,
+     NNRT_I32,
+     0,
+     {0},
+     AT(iteration),
+     {{0}, 0, 0},
+     {NNRT_INIT_CONSTANT, 3, 0, -1},
+     NNRT_FIT_NONE},
+    {"normalization/mean",
+     NNRT_PREPROCESS,
+     NNRT_F32,
+     1,
+     {3},
+     AT(mean),
+     {{0}, 0, 0},
+     {NNRT_INIT_CONSTANT, 0, 0, -1},
+     NNRT_FIT_MEAN},
 };
 
 static nnrt_program test_program(void) {
@@ -170,15 +212,17 @@ static void test_rejected(void) {
     check_rejected(bad, 4, "expected dense/bias as F32, found F16");
     check_rejected(good, 5, "extra (2,) is unexpected");
     check_rejected(good, 3, "normalization/mean (3,) is missing");
-    check_rejected(good, 1, "dense/bias (5,) is missing; permuted (2, 3, 4) is missing; normalization/mean (3,) is "
-                            "missing");
+    check_rejected(good, 1,
+                   "dense/bias (5,) is missing; permuted (2, 3, 4) is missing; normalization/mean (3,) is "
+                   "missing");
     memcpy(bad, good, sizeof good);
     bad[4] = (nnrt_tensor){"adam/iteration", NNRT_TENSOR_I32, 0, {0}, zeros, 4};
     check_rejected(bad, 5, "adam/dense_kernel_momentum (3, 5) is missing");
     bad[0].name = "a";
     bad[1].name = "b";
-    check_rejected(bad, 2, "dense/kernel (3, 5) is missing; dense/bias (5,) is missing; permuted (2, 3, 4) is "
-                           "missing; normalization/mean (3,) is missing; and 2 more");
+    check_rejected(bad, 2,
+                   "dense/kernel (3, 5) is missing; dense/bias (5,) is missing; permuted (2, 3, 4) is "
+                   "missing; normalization/mean (3,) is missing; and 2 more");
 }
 
 /* A file that cannot be written leaves the old one. */

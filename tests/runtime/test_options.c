@@ -107,8 +107,8 @@ static void test_threads(void) {
 }
 
 static void test_help(void) {
-    static const char *const calls[] = {"--help",          "init --help",    "fit --help",    "evaluate -h",
-                                        "predict --help", "summary --help"};
+    static const char *const calls[] = {"--help",      "init --help",    "fit --help",
+                                        "evaluate -h", "predict --help", "summary --help"};
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         CHECK(fake_run(&program, calls[i]) == 0);
         size_t lines = 0;
@@ -122,8 +122,8 @@ static void test_help(void) {
         CHECK_TEXT(fake_err, "");
     }
     CHECK(fake_run(&program, "--help") == 0);
-    static const char *const words[] = {"--epochs=N", "--validation-split=SHARE", "--weights=FILE", "--show=N",
-                                        "[fake.safetensors]", "Exit status: 0 done"};
+    static const char *const words[] = {"--epochs=N", "--validation-split=SHARE", "--weights=FILE",
+                                        "--show=N",   "[fake.safetensors]",       "Exit status: 0 done"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         CHECK(strstr(fake_out, words[i]) != NULL);
     CHECK(fake_run(&program, "--version") == 0);

@@ -57,7 +57,10 @@ static void test_remaining_time(void) {
     static const struct {
         double first_step;
         const char *text;
-    } cases[] = {{0.5, " 5s 500ms/step"}, {6, " 1:00 6s/step"}, {6.1, " 1:01 6s/step"}, {400, " 1:06:40 400s/step"},
+    } cases[] = {{0.5, " 5s 500ms/step"},
+                 {6, " 1:00 6s/step"},
+                 {6.1, " 1:01 6s/step"},
+                 {400, " 1:06:40 400s/step"},
                  {0.0005, " 0s 500us/step"}};
     nnrt_terminal screen = terminal(100, false);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -133,8 +136,7 @@ static void test_log_line(void) {
     now = 0.064;
     nnrt_progress_finish(&progress, 32, values, 5);
     fclose(out);
-    CHECK_TEXT(text,
-               "32/32 - 0s - 2ms/step - a: -2.5000e+00 - b: 1.0000e-03 - c: 12345.6780 - d: nan - e: inf\n");
+    CHECK_TEXT(text, "32/32 - 0s - 2ms/step - a: -2.5000e+00 - b: 1.0000e-03 - c: 12345.6780 - d: nan - e: inf\n");
     out = open_text();
     nnrt_progress_begin(&progress, out, &screen, 0, 32, 0);
     CHECK(!nnrt_progress_step(&progress, 1));

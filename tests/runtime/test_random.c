@@ -40,6 +40,19 @@ static void check_contract(void) {
     CHECK(nnrt_uniform_of_word(~0u) < 1.0f && nnrt_uniform_of_word(255u) == 0.0f);
 }
 
+/* Sixteen at once are the sixteen single ones. */
+static void check_sixteen(void) {
+    static const uint64_t groups[] = {0, 1, 77, 0x3FFFFFFFu, 0x40000000u, 0x123456789ABu};
+    for (int g = 0; g < 6; g++) {
+        float out[16];
+        int bad = 0;
+        nnrt_uniform_16(0xFEDCBA9876543210u, 3, 4, groups[g], out);
+        for (uint64_t i = 0; i < 16; i++)
+            bad += out[i] != nnrt_uniform(0xFEDCBA9876543210u, 3, 4, groups[g] * 16 + i);
+        CHECK(bad == 0);
+    }
+}
+
 /* The functions in double that the normal numbers are made of: nearly all of their last bits are right. */
 static void check_functions(void) {
     double worst_log = 0, worst_turn = 0;
@@ -162,6 +175,7 @@ static void check_threads(void) {
 int main(void) {
     check_known_answers();
     check_contract();
+    check_sixteen();
     check_functions();
     check_moments();
     check_permutation();

@@ -101,6 +101,9 @@ static void test_fit(void) {
                -1, 0.05);
     CHECK(strstr(fake_out, "Epoch 1/30\n7/7 - 0s - 0s/step - error: ") == fake_out);
     CHECK(strstr(fake_out, "Weights are in ") != NULL);
+    /* The values of an epoch are of this epoch alone: the last one has no part of the first. */
+    const char *last = strstr(fake_out, "Epoch 30/30\n"), *loss = last ? strstr(last, " - loss: ") : NULL;
+    CHECK(loss && atof(loss + 9) > 0 && atof(loss + 9) < 0.05);
     CHECK_TEXT(fake_err, "");
     CHECK(run(&program, "fit --train=@/train.csv --weights=@/w.safetensors --epochs=1 --verbose=0") == 0);
     CHECK_TEXT(fake_out, "");

@@ -1,0 +1,247 @@
+/* The emitted file as a whole: first comment, includes, offsets, kernels, and the parts in the other host_*.c files.
+ * Needs: a mapped program with a memory plan. Leaves: the text of the C source and of its header. */
+#include "codegen/host_parts.h"
+#include "codegen/c_printer_parts.h"
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- text */
+
+void host_text(const Host *h, Text *out, const char *template) {
+    for (const char *c = template; *c; c++) {
+        if (*c != '$') {
+            text_add_length(out, c, 1);
+            continue;
+        }
+        switch (*++c) {
+        case 'n':
+            text_add(out, h->name);
+            break;
+        case 'N':
+            text_add(out, h->upper);
+            break;
+        case 'b':
+            text_format(out, "%lld", (long long)h->program->module->batch_max);
+            break;
+        default:
+            text_add_length(out, c, 1);
+        }
+    }
+}
+
+void host_line(Text *out, int depth, const char *format, ...) {
+    Text line = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    text_vformat(&line, format, arguments);
+    va_end(arguments);
+    CPrinter printer = {.out = out, .depth = depth};
+    c_line(&printer, line.data);
+    text_free(&line);
+}
+
+void host_string(Text *out, const char *s) {
+    if (!s) {
+        text_add(out, "NULL");
+        return;
+    }
+    text_add(out, "\"");
+    for (const unsigned char *c = (const unsigned char *)s; *c; c++) {
+        if (*c == '"' || *c == '\\' || *c == '?') /* ? could begin a trigraph */
+            text_format(out, "\\%c", *c);
+        else if (*c < 0x20 || *c >= 0x7f)
+            text_format(out, "\\%03o", *c);
+        else
+            text_format(out, "%c", *c);
+    }
+    text_add(out, "\"");
+}
+
+void host_double(Text *out, double value) {
+    char number[32];
+    if (isnan(value) || isinf(value)) {
+        text_add(out, isnan(value) ? "NAN" : value < 0 ? "-INFINITY" : "INFINITY");
+        return;
+    }
+    text_number(number, value);
+    text_add(out, number);
+}
+
+int64_t host_sample_size(const Type *type) {
+    return type ? type_count(type, 1) : 0;
+}
+
+void host_pointer(Text *out, const Type *type, bool constant, const char *name) {
+    text_format(out, "%s%s ", constant ? "const " : "", type->dtype == DTYPE_F32 ? "float" : "int32_t");
+    text_format(out, type->rank > 1 ? "(*%s)" : "*%s", name);
+    for (int i = 1; i < type->rank; i++)
+        text_format(out, "[%lld]", (long long)type->dims[i].n);
+}
+
+/* ---- what there is */
+
+static const char *const step_names[HOST_STEPS] = {"preprocess", "forward", "train_step", "evaluate_step"};
+
+bool host_has_training(const Host *h) {
+    return h->steps[HOST_TRAIN].sequence && h->steps[HOST_EVALUATE].sequence && h->info->target;
+}
+
+bool host_has_preprocess(const Host *h) {
+    return h->steps[HOST_PREPROCESS].sequence != NULL;
+}
+
+static bool is_used(KProgram *p, const KSequence *sequence, const KBuffer *buffer) {
+    for (int k = 0; k < sequence->count; k++) {
+        KUse *uses;
+        int count = kkernel_uses(p, sequence->kernels[k], &uses);
+        for (int i = 0; i < count; i++)
+            if (uses[i].buffer == buffer)
+                return true;
+    }
+    return false;
+}
+
+/* A value that is several results has one buffer; the others are copied from it. */
+static void share_results(HostStep *step, const Func *func) {
+    for (int i = 0; i < func->body.yield_count; i++)
+        for (int j = 0; j < func->body.yield_count && !step->results[i]; j++)
+            if (func->body.yields[i] == func->body.yields[j])
+                step->results[i] = step->results[j];
+}
+
+static void find_step(Host *h, HostStep *step, KSequence *sequence) {
+    KProgram *p = h->program;
+    const Func *func = sequence->func;
+    step->sequence = sequence;
+    step->arguments = ARENA_ARRAY(p->arena, KBuffer *, func->body.arg_count + 1);
+    step->results = ARENA_ARRAY(p->arena, KBuffer *, func->body.yield_count + 1);
+    for (int i = 0; i < p->buffer_count; i++) {
+        KBuffer *b = p->buffers[i];
+        if (b->sequence != sequence || b->alias)
+            continue;
+        if (b->space == SPACE_RESULT)
+            step->results[b->argument] = b;
+        if (b->space == SPACE_ARGUMENT)
+            step->arguments[b->argument] = b;
+    }
+    share_results(step, func);
+    for (int i = 0; i < func->body.yield_count; i++)
+        if (!step->results[i] || !is_used(p, sequence, step->results[i])) {
+            diag_internal(p->diag, (Span){0}, "host code: no kernel of %s computes its result %s", func->name,
+                          func->result_names[i]);
+            h->failed = true;
+        }
+}
+
+bool host_begin(Host *h, KProgram *p, const HostOptions *options) {
+    *h = (Host){.program = p, .info = p->info, .dialect = &dialect_c, .options = options, .name = p->info->name};
+    char *upper = arena_strdup(p->arena, h->name);
+    for (char *c = upper; *c; c++)
+        *c = (char)toupper((unsigned char)*c);
+    h->upper = upper;
+    if (kname_is_reserved(h->name) && strcmp(h->name, "model") != 0) {
+        diag_error(p->diag, (Span){0}, "a model called `%s` cannot become C: the word is taken", h->name);
+        diag_help(p->diag, "give the model another name");
+        return false;
+    }
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int i = 0; i < HOST_STEPS; i++)
+            if (strcmp(p->sequences[s]->func->name, step_names[i]) == 0)
+                find_step(h, &h->steps[i], p->sequences[s]);
+    return !h->failed;
+}
+
+/* ---- the file */
+
+static void first_comment(const Host *h, Text *out) {
+    const Program *info = h->info;
+    const char *stem = h->options->output_stem;
+    text_format(out, "/* The model %s of %s, compiled to C by %s. Do not edit: change %s and compile it again.\n *\n",
+                h->name, h->options->source_file, h->options->compiler, h->options->source_file);
+    int64_t parameters = 0;
+    for (int i = 0; i < info->layer_count; i++) {
+        const char *shape = info->layers[i].output ? type_text(h->program->arena, info->layers[i].output) : "";
+        text_format(out, " *   %-24s %-24s %-20s %8lld parameters\n", info->layers[i].name, info->layers[i].type,
+                    shape, (long long)info->layers[i].parameters);
+        parameters += info->layers[i].parameters;
+    }
+    text_format(out, " *   %lld parameters, batches of at most %lld samples, %lld bytes for intermediate values\n *\n",
+                (long long)parameters, (long long)h->program->module->batch_max, (long long)h->program->arena_bytes);
+    const char *march = strcmp(h->program->isa.c_flags, "") == 0 ? "" : h->program->isa.c_flags;
+    const char *space = *march ? " " : "";
+    const char *libraries = h->options->runtime ? "-lm" : "-lnnrt -lz -lm";
+    if (h->options->library)
+        text_format(out, " * Compile:  cc -O3 %s%s-c %s.c\n", march, space, stem);
+    else
+        text_format(out, " * Compile:  cc -O3 %s%s%s.c %s -o %s\n", march, space, stem, libraries, stem);
+    text_add(out, " * With -fopenmp it uses several threads; the results are the same to the bit. */\n");
+}
+
+static void includes(Host *h, Text *out, const Text *header) {
+    if (h->options->header_name)
+        text_format(out, "#include \"%s\"\n", h->options->header_name);
+    else
+        text_add(out, header->data);
+    if (h->options->runtime)
+        text_add(out, h->options->runtime);
+    else
+        text_add(out, "#include \"nnrt.h\"\n#include \"nnrt_kernel.h\"\n");
+    text_add(out, "#include <string.h>\n#ifdef _OPENMP\n#include <omp.h>\n#endif\n\n");
+}
+
+static const char *const step_titles[HOST_STEPS] = {
+    "Preprocessing of raw rows.",
+    "Prediction.",
+    "One training step: forward, gradients, optimizer.",
+    "One evaluation step: loss and metrics.",
+};
+
+static void kernels(Host *h, Text *out) {
+    for (int i = 0; i < HOST_STEPS; i++) {
+        KSequence *sequence = h->steps[i].sequence;
+        if (!sequence)
+            continue;
+        text_format(out, "/* ---- %s */\n\n", step_titles[i]);
+        size_t before = out->length;
+        text_add(out, "/* Places in the arena, in bytes. */\n");
+        size_t title = out->length;
+        c_print_offsets(out, h->program, sequence);
+        if (out->length == title)
+            out->data[out->length = before] = '\0';
+        else
+            text_add(out, "\n");
+        for (int k = 0; k < sequence->count && !h->failed; k++) {
+            h->failed = !c_print_kernel(out, h->program, h->dialect, sequence->kernels[k]);
+            text_add(out, "\n");
+        }
+    }
+}
+
+static void main_function(const Host *h, Text *out) {
+    if (!h->options->library)
+        host_text(h, out, "\nint main(int argc, char **argv) {\n    return nnrt_main(&$n_program, argc, argv);\n}\n");
+}
+
+bool host_emit(Text *source, Text *header, KProgram *p, const HostOptions *options) {
+    Host host, *h = &host;
+    if (!host_begin(h, p, options))
+        return false;
+    host_header(h, header);
+    first_comment(h, source);
+    includes(h, source, header);
+    kernels(h, source);
+    host_steps(h, source);
+    host_table(h, source);
+    host_api(h, source);
+    main_function(h, source);
+    return !h->failed;
+}
+
+bool host_emit_header(Text *header, KProgram *p, const HostOptions *options) {
+    Host host;
+    if (!host_begin(&host, p, options))
+        return false;
+    host_header(&host, header);
+    return !host.failed;
+}

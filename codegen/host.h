@@ -1,0 +1,24 @@
+/* Host code: everything of an emitted C file around its kernels, and its header. */
+#ifndef NNC_CODEGEN_HOST_H
+#define NNC_CODEGEN_HOST_H
+#include "codegen/kir.h"
+
+typedef struct {
+    const char *compiler;      /* "nnc 0.1.0" */
+    const char *source_file;   /* name of the .nn file, without folders */
+    const char *output_stem;   /* "digits" of digits.c, for the compile line of the first comment */
+    const char *header_name;   /* "digits.h", included by the source; NULL: its contents stand in the source */
+    const char *runtime;       /* text that stands in for the runtime's headers and library (--bundle); NULL: included */
+    bool library;              /* --lib: no main() */
+} HostOptions;
+
+/* Appends the C source and its header. The program is mapped and has a memory plan. false with an error in the program's
+ * diag. */
+bool host_emit(Text *source, Text *header, KProgram *, const HostOptions *);
+
+/* The public header alone. */
+bool host_emit_header(Text *header, KProgram *, const HostOptions *);
+
+/* Threads that pay for a training step (or a prediction, without training), at least 1. See host_threads.c. */
+int host_default_threads(const KProgram *);
+#endif

@@ -1,0 +1,56 @@
+/* Shared by the parts of the host-code emitter: host.c (the file as a whole), host_header.c (struct and declarations),
+ * host_steps.c (steps as sequences of kernels, threads), host_api.c (the functions of the header), host_table.c (the
+ * description for the runtime), host_threads.c (how many threads pay). */
+#ifndef NNC_CODEGEN_HOST_PARTS_H
+#define NNC_CODEGEN_HOST_PARTS_H
+#include "codegen/c_printer.h"
+#include "codegen/host.h"
+
+/* One function of the module as host code sees it. */
+typedef struct {
+    KSequence *sequence;   /* NULL: the module has no such function */
+    KBuffer **arguments;   /* by index of the function's argument; NULL: no kernel reads it */
+    KBuffer **results;     /* by index of the result */
+} HostStep;
+
+typedef enum { HOST_PREPROCESS, HOST_FORWARD, HOST_TRAIN, HOST_EVALUATE, HOST_STEPS } HostStepKind;
+
+typedef struct {
+    KProgram *program;
+    const Program *info;
+    const Dialect *dialect;
+    const HostOptions *options;
+    const char *name, *upper; /* digits, DIGITS */
+    HostStep steps[HOST_STEPS];
+    bool failed;
+} Host;
+
+/* false with an error in diag. */
+bool host_begin(Host *, KProgram *, const HostOptions *);
+
+/* "Formatted lines" with $n for the model's name, $N for it in capitals, $b for the largest batch, and $$. */
+void host_text(const Host *, Text *, const char *template);
+/* One line, broken where it is too long. */
+void host_line(Text *, int depth, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* "..." as a C string, or NULL. */
+void host_string(Text *, const char *);
+/* Value as a C double: 0.1, NAN, -INFINITY. */
+void host_double(Text *, double);
+/* Elements of one sample. */
+int64_t host_sample_size(const Type *);
+/* "const float (*x)[28][28]": a pointer to samples, for the public functions. */
+void host_pointer(Text *, const Type *, bool constant, const char *name);
+
+bool host_has_training(const Host *);
+bool host_has_preprocess(const Host *);
+
+/* Declarations without the semicolon; `rest`: what follows the samples, as a template of host_text. */
+void host_samples(const Host *, Text *);
+void host_prototype_predict(const Host *, Text *);
+void host_prototype(const Host *, Text *, const char *verb, const char *rest);
+
+void host_header(Host *, Text *);
+void host_steps(Host *, Text *);
+void host_api(Host *, Text *);
+void host_table(Host *, Text *);
+#endif

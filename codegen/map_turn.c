@@ -1,0 +1,91 @@
+/* Nests that only copy, from one memory order to another: square blocks are turned in registers. */
+#include "codegen/map.h"
+
+static const KStmt *only_store(const KStmt *block, const KExpr **value) {
+    const KStmt *let = NULL, *store = NULL;
+    for (const KStmt *s = block->block.first; s; s = s->next) {
+        if (s->kind == KS_LET && !let)
+            let = s;
+        else if (s->kind == KS_STORE && !store)
+            store = s;
+        else
+            return NULL;
+    }
+    if (!let || !store || store->store.value->kind != KE_VAR || store->store.value->var != let->let.var)
+        return NULL;
+    *value = let->let.value;
+    return store;
+}
+
+static bool is_plain(const Nest *nest, KExpr *const *index, int count) {
+    for (int i = 0; i < count; i++)
+        if (index[i]->kind != KE_VAR || index[i]->var != nest->axes[i].var)
+            return false;
+    return count == nest->parallel_count;
+}
+
+static bool is_own(const KBuffer *b) { return (b->space == SPACE_ARENA || b->space == SPACE_VARIABLE) && !b->block && b->base == KBASE_F32; }
+
+typedef struct {
+    KProgram *p;
+    KKernel *kernel;
+    const Nest *nest;
+    KBuffer *from, *to;
+    int from_inner, to_inner; /* logical axes that are innermost here and there */
+    KExpr *index[NEST_MAX_AXES];
+} Turn;
+
+static KVar *axis_var(Turn *t, int axis) {
+    return kvar_new(t->p, t->kernel, t->nest->axes[axis].var->name, (KType){KBASE_INDEX, 1}, false);
+}
+
+static KStmt *turn_block(Turn *t, int64_t rows, int64_t columns) {
+    KExpr *to[MAX_RANK + 1], *from[MAX_RANK + 1];
+    kbuffer_physical_index(t->p, t->to, t->index, to);
+    kbuffer_physical_index(t->p, t->from, t->index, from);
+    int lanes = t->p->isa.lanes; /* a smaller block at the edge is turned element by element */
+    return kstmt_transpose(t->p, t->to, to, t->from, from, rows, columns, rows == lanes && columns == lanes ? lanes : 1);
+}
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Blocks of lanes x lanes along both innermost axes; the last ones are smaller. The whole planned batch is turned. */
+static void turn_blocks(Turn *t, AxisKind kind, KStmt *out) {
+    KProgram *p = t->p;
+    int64_t lanes = p->isa.lanes, batch = p->module->batch_max;
+    int64_t rows = dim_size(t->from->dims[t->to_inner], batch), columns = dim_size(t->from->dims[t->from_inner], batch);
+    KVar *column = axis_var(t, t->from_inner);
+    KStmt *body = kstmt_block(p);
+    int64_t whole = columns / lanes * lanes;
+    for (int64_t row = 0; row < rows; row += lanes) {
+        t->index[t->to_inner] = kexpr_index(p, row);
+        t->index[t->from_inner] = kexpr_var(p, column);
+        kstmt_add(body, turn_block(t, least(lanes, rows - row), lanes));
+    }
+    if (whole)
+        kstmt_add(out, kstmt_for(p, column, kind, kexpr_index(p, 0), kexpr_index(p, whole), lanes, body));
+    for (int64_t row = 0; row < rows && whole < columns; row += lanes) {
+        t->index[t->to_inner] = kexpr_index(p, row);
+        t->index[t->from_inner] = kexpr_index(p, whole);
+        kstmt_add(out, turn_block(t, least(lanes, rows - row), columns - whole));
+    }
+}
+
+bool map_turn(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
+    const KExpr *value = NULL;
+    const KStmt *store = nest->reduction_count || m->rows_from ? NULL : only_store(nest->epilogue, &value);
+    if (!store || value->kind != KE_LOAD || nest->parallel_count != 2 || m->program->isa.lanes < 4)
+        return false;
+    Turn t = {.p = m->program, .kernel = m->kernel, .nest = nest, .from = value->load.buffer, .to = store->store.buffer};
+    if (!is_plain(nest, value->load.index, value->load.index_count) || !is_plain(nest, store->store.index, store->store.index_count) ||
+        !is_own(t.from) || !is_own(t.to) || t.from->rank != 2)
+        return false;
+    t.from_inner = t.from->order[1];
+    t.to_inner = t.to->order[1];
+    int64_t columns = dim_size(t.from->dims[t.from_inner], m->program->module->batch_max);
+    if (t.from_inner == t.to_inner)
+        return false;
+    bool shared = parallel && columns % m->program->isa.lanes == 0;
+    turn_blocks(&t, shared ? AXIS_PARALLEL : AXIS_SERIAL, out);
+    return true;
+}
