@@ -278,9 +278,7 @@ static int print_index(CPrinter *p, Text *out, const KExpr *e) {
 }
 
 static int print_load(CPrinter *p, Text *out, const KExpr *e) {
-    if (e->load.buffer->lanes > 1) /* an array of vectors */
-        return c_access(p, out, e->load.buffer, e->load.index, e->load.index_count - 1);
-    bool in_registers = e->load.buffer->lanes > 1;
+    bool in_registers = e->load.buffer->lanes > 1; /* an array of vectors */
     if (in_registers || e->type.lanes == 1)
         return c_access(p, out, e->load.buffer, e->load.index, e->load.index_count - in_registers);
     const char *rest = e->load.stride && e->load.count ? "strided_part_%t(%1, %2, %3)"

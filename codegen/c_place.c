@@ -115,12 +115,11 @@ static void pointer(CPrinter *p, Text *out, const KBuffer *b, bool written, bool
 }
 
 void c_declare_array(CPrinter *p, Text *out, const KBuffer *b) {
-    if (b->lanes > 1) {
-        c_template(p, out, p->dialect->vector_type, (KType){b->base, b->lanes}, NULL, 0);
-        text_format(out, " %s[%lld]", b->name, (long long)b->dims[0].n);
-        return;
-    }
-    text_format(out, "%s %s", p->dialect->memory_types[b->base], b->name);
+    if (b->lanes > 1)
+        c_value_type(p, out, (KType){b->base, b->lanes});
+    else
+        text_add(out, p->dialect->memory_types[b->base]);
+    text_format(out, " %s", b->name);
     extents(p, out, b, 0);
 }
 

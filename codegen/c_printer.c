@@ -61,9 +61,10 @@ static int break_quality(const char *text, int at, int depth) {
     return 100 - 10 * depth - (text[at + 1] == '=' && text[at + 2] == ' ' ? 9 : 0) - (after ? 0 : 1);
 }
 
-/* The best place to break a text that is wider than `width`; 0: none. */
+/* The best place to break a text that is wider than `width`; 0: none. `*column` comes in as the column of what stands
+ * in no bracket of this text, and leaves as that of the text after the break. */
 static int find_break(const char *text, int width, int *column) {
-    int depth = 0, best = 0, best_quality = -1, open[16] = {0};
+    int depth = 0, best = 0, best_quality = -1, outside = *column, open[16] = {0};
     for (int i = 0; text[i] && i <= width; i++) {
         if (strchr("([{", text[i]) && depth < 15)
             open[++depth] = i + 1;
@@ -73,16 +74,16 @@ static int find_break(const char *text, int width, int *column) {
         if (quality >= best_quality && quality >= 0) {
             best = i;
             best_quality = quality;
-            *column = depth > 0 ? open[depth] : INDENT;
+            *column = depth > 0 && open[depth] <= LINE_WIDTH / 2 ? open[depth] : outside;
         }
     }
     return best;
 }
 
 void c_line(CPrinter *p, const char *text) {
-    int indent = p->depth * INDENT;
+    int start = p->depth * INDENT, shift = 0, column = INDENT;
     for (;;) {
-        int column = INDENT, length = (int)strlen(text);
+        int indent = start + shift, length = (int)strlen(text);
         int at = indent + length > LINE_WIDTH ? find_break(text, LINE_WIDTH - indent, &column) : 0;
         if (at == 0) {
             text_format(p->out, "%*s%s\n", indent, "", text);
@@ -90,7 +91,7 @@ void c_line(CPrinter *p, const char *text) {
         }
         text_format(p->out, "%*s%.*s\n", indent, "", at, text);
         text += at + 1;
-        indent = p->depth * INDENT + (column <= LINE_WIDTH / 2 ? column : INDENT);
+        shift = column;
     }
 }
 
@@ -339,7 +340,6 @@ static const char *assignment(CPrinter *p, const KStmt *s, const KExpr **value) 
 static void print_let(CPrinter *p, const KStmt *s) {
     Text line = {0};
     const KExpr *value = s->let.value;
-    const char *sign = "=";
     if (s->kind == KS_LET) {
         Text right = {0};
         c_expr(p, &right, value, PRECEDENCE_ANY); /* before its own name is taken */
@@ -347,7 +347,7 @@ static void print_let(CPrinter *p, const KStmt *s) {
         text_format(&line, " %s = %s;", declare(p, s->let.var), right.data);
         text_free(&right);
     } else {
-        sign = assignment(p, s, &value);
+        const char *sign = assignment(p, s, &value);
         text_format(&line, "%s %s ", p->names[s->let.var->id], sign);
         c_expr(p, &line, value, PRECEDENCE_ANY);
         text_add(&line, ";");
@@ -359,10 +359,9 @@ static void print_let(CPrinter *p, const KStmt *s) {
 static void print_store(CPrinter *p, const KStmt *s) {
     Text line = {0}, texts[3] = {{0}};
     const KExpr *value = s->store.value;
-    const char *sign = "=";
     bool registers = s->store.buffer->lanes > 1;
     if (value->type.lanes == 1 || registers) {
-        sign = assignment(p, s, &value);
+        const char *sign = assignment(p, s, &value);
         c_access(p, &line, s->store.buffer, s->store.index, s->store.index_count - registers);
         text_format(&line, " %s ", sign);
         c_expr(p, &line, value, PRECEDENCE_ANY);

@@ -91,6 +91,14 @@ bool host_has_preprocess(const Host *h) {
     return h->steps[HOST_PREPROCESS].sequence != NULL;
 }
 
+bool host_has_fitted(const Host *h) {
+    const Module *module = h->program->module;
+    for (int i = 0; i < module->variable_count; i++)
+        if (module->variables[i]->role == VARIABLE_PREPROCESS && module->variables[i]->fit != FIT_NONE)
+            return host_has_preprocess(h);
+    return false;
+}
+
 static bool is_used(KProgram *p, const KSequence *sequence, const KBuffer *buffer) {
     for (int k = 0; k < sequence->count; k++) {
         KUse *uses;
@@ -186,8 +194,9 @@ static void includes(Host *h, Text *out, const Text *header) {
     if (h->options->runtime)
         text_add(out, h->options->runtime);
     else
-        text_add(out, "#include \"nnrt.h\"\n#include \"nnrt_kernel.h\"\n");
-    text_add(out, "#include <string.h>\n#ifdef _OPENMP\n#include <omp.h>\n#endif\n\n");
+        text_format(out, "#include \"nnrt.h\"\n#include \"nnrt_kernel.h\"\n%s",
+                    host_has_fitted(h) ? "#include \"nnrt_dataset.h\"\n" : "");
+    text_add(out, "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n#ifdef _OPENMP\n#include <omp.h>\n#endif\n\n");
 }
 
 static const char *const step_titles[HOST_STEPS] = {

@@ -78,6 +78,12 @@ void host_prototype_predict(const Host *h, Text *out) {
     text_add(out, ")");
 }
 
+void host_prototype_adapt(const Host *h, Text *out) {
+    host_text(h, out, "int $n_adapt($n *model, ");
+    host_pointer(out, h->info->raw_input, true, "x");
+    text_add(out, ", int64_t n)");
+}
+
 void host_prototype(const Host *h, Text *out, const char *verb, const char *rest) {
     text_format(out, "int %s_%s(%s *model, ", h->name, verb, h->name);
     host_samples(h, out);
@@ -121,6 +127,11 @@ static void functions(const Host *h, Text *out) {
                 host_has_preprocess(h) ? ", raw rows" : "", shape_text(h, h->info->output));
     host_prototype_predict(h, out);
     text_add(out, ";\n\n");
+    if (host_has_fitted(h)) {
+        text_add(out, "/* Fits the preprocessing to n raw rows, before training. A weights file brings it along. */\n");
+        host_prototype_adapt(h, out);
+        text_add(out, ";\n\n");
+    }
     if (host_has_training(h))
         training_functions(h, out);
 }

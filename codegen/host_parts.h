@@ -43,10 +43,12 @@ void host_pointer(Text *, const Type *, bool constant, const char *name);
 
 bool host_has_training(const Host *);
 bool host_has_preprocess(const Host *);
+bool host_has_fitted(const Host *); /* preprocessing with state that is fitted to the training rows */
 
 /* Declarations without the semicolon; `rest`: what follows the samples, as a template of host_text. */
 void host_samples(const Host *, Text *);
 void host_prototype_predict(const Host *, Text *);
+void host_prototype_adapt(const Host *, Text *);
 void host_prototype(const Host *, Text *, const char *verb, const char *rest);
 
 void host_header(Host *, Text *);

@@ -112,7 +112,11 @@ static KBuffer *destination(Lower *lower, const Op *fusion, const Value *value) 
     const Op *assign = assign_of(lower, value);
     if (assign && may_write_in_place(fusion, assign->attr.variable))
         return lower->variables[assign->attr.variable->id];
-    const char *layer = fusion->layer ? fusion->layer : "step";
+    const Op *inside = value->def->region ? NULL : value->def; /* the op of the region that makes it */
+    for (int i = 0; i < fusion->result_count && fusion->region; i++)
+        if (fusion->results[i] == value)
+            inside = fusion->region->yields[i]->def;
+    const char *layer = inside && inside->layer ? inside->layer : fusion->layer ? fusion->layer : "step";
     const char *name = value->name ? value->name : layer;
     if (strcmp(lower->func->name, "train_step") != 0)
         name = arena_format(lower->program->arena, "%s_%s", lower->func->name, name);

@@ -6,6 +6,7 @@
 
 /* Fills kernel->body of every kernel. false with an error in the program's diag. */
 bool map_cpu(KProgram *);
+bool map_gpu(KProgram *);
 
 /* ---- inside the room: one instance of a nest's expressions at a place (codegen/vectorise.c) */
 typedef struct {

@@ -6,7 +6,7 @@
 #include "codegen/map.h"
 #include <math.h>
 
-enum { MAX_TILE = 32, MAX_VECTORS = 4, MAX_REDUCTIONS = 4 };
+enum { MAX_TILE = 32, MAX_VECTORS = 4, MAX_REDUCTIONS = 4, PREFERRED = 20 }; /* accumulators of a tile */
 typedef enum { LOOP_AXIS, LOOP_PANELS, LOOP_ROWS } LoopKind;
 
 typedef struct {
@@ -73,17 +73,17 @@ static int choose_vectors(int64_t whole_vectors, int most) {
     return 1;
 }
 
-/* Rows per tile: a divisor that fills 8 or more accumulators, 16 preferred; else an even split. */
+/* Rows per tile: a divisor that fills 8 or more accumulators, at most PREFERRED; else an even split. */
 static int choose_rows(int64_t extent, int vectors, int most) {
     int limit = most / vectors, best = 0;
     if (limit > MAX_TILE)
         limit = MAX_TILE;
     for (int r = 1; r <= limit; r++)
-        if (extent % r == 0 && (r * vectors <= 16 || best * vectors < 8))
+        if (extent % r == 0 && (r * vectors <= PREFERRED || best * vectors < 8))
             best = r;
     if (best * vectors >= 8 || best == extent)
         return best;
-    int preferred = 16 / vectors < limit ? 16 / vectors : limit;
+    int preferred = PREFERRED / vectors < limit ? PREFERRED / vectors : limit;
     if (extent < preferred)
         return (int)extent;
     int64_t tiles = (extent + preferred - 1) / preferred;

@@ -232,18 +232,50 @@ void map_store(MapPlace *place, const KStmt *store) {
     kstmt_add(place->out, statement);
 }
 
-void map_epilogue(MapPlace *place, const KStmt *block) {
+static int count_in_expr(const KExpr *e, const KVar *var) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    if (e->kind == KE_VAR)
+        return e->var == var;
+    int uses = 0, count = kexpr_operands(e, operands);
+    for (int i = 0; i < count; i++)
+        uses += count_in_expr(operands[i], var);
+    return uses;
+}
+
+static int count_uses(const KStmt *block, const KVar *var) {
+    int uses = 0;
+    for (const KStmt *s = block->block.first; s; s = s->next) {
+        if (s->kind == KS_BLOCK)
+            uses += count_uses(s, var);
+        else if (s->kind == KS_LET)
+            uses += count_in_expr(s->let.value, var);
+        else if (s->kind == KS_STORE)
+            uses += count_in_expr(s->store.value, var);
+    }
+    return uses;
+}
+
+/* What is used once stands where it is used: shorter to read, and products meet their sums. A value that is stored too
+ * is used there as well. */
+static void epilogue_block(MapPlace *place, const KStmt *block, const KStmt *all) {
     KProgram *p = place->program;
     for (const KStmt *s = block->block.first; s && !place->failed; s = s->next) {
         if (s->kind == KS_BLOCK)
-            map_epilogue(place, s);
+            epilogue_block(place, s, all);
         else if (s->kind == KS_STORE)
             map_store(place, s);
         else if (s->kind == KS_LET) {
             KExpr *value = map_value(place, s->let.value);
-            KVar *var = kvar_new(p, place->kernel, s->let.var->name, value->type, false);
-            kstmt_add(place->out, kstmt_let(p, var, value));
-            map_bind(place, s->let.var, kexpr_var(p, var));
+            if (count_uses(all, s->let.var) != 1) {
+                KVar *var = kvar_new(p, place->kernel, s->let.var->name, value->type, false);
+                kstmt_add(place->out, kstmt_let(p, var, value));
+                value = kexpr_var(p, var);
+            }
+            map_bind(place, s->let.var, value);
         }
     }
+}
+
+void map_epilogue(MapPlace *place, const KStmt *block) {
+    epilogue_block(place, block, block);
 }

@@ -18,7 +18,8 @@ static void build_forward(Model *m) {
 /* Variables of the optimizer that every program has: they are there before the first step is built. */
 static void make_counters(Model *m) {
     Program *program = m->program;
-    Init zero = {.kind = INIT_CONSTANT, .seed = -1}, rate = {.kind = INIT_CONSTANT, .a = m->compile.learning_rate, .seed = -1};
+    Init zero = {.kind = INIT_CONSTANT, .seed = -1},
+         rate = {.kind = INIT_CONSTANT, .a = m->compile.learning_rate, .seed = -1};
     Span span = m->compile_block->keyword_span;
     const char *name = m->compile.optimizer_name;
     program->iteration = module_variable(m->module, arena_format(m->arena, "%s/iteration", name),

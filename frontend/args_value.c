@@ -154,10 +154,14 @@ static bool read_any(Binder *binder, const Parameter *p, const Expr *expr, Arg *
 
 bool arg_read(Binder *binder, const Parameter *p, const Expr *expr, Arg *arg) {
     static bool (*const readers[])(Binder *, const Parameter *, const Expr *, Arg *) = {
-        [PARAMETER_INT] = read_int,         [PARAMETER_FLOAT] = read_float,
-        [PARAMETER_BOOL] = read_bool,       [PARAMETER_STRING] = read_string,
-        [PARAMETER_CHOICE] = read_choice,   [PARAMETER_INTS] = read_ints,
-        [PARAMETER_COMPONENT] = read_component, [PARAMETER_ANY] = read_any,
+        [PARAMETER_INT] = read_int,
+        [PARAMETER_FLOAT] = read_float,
+        [PARAMETER_BOOL] = read_bool,
+        [PARAMETER_STRING] = read_string,
+        [PARAMETER_CHOICE] = read_choice,
+        [PARAMETER_INTS] = read_ints,
+        [PARAMETER_COMPONENT] = read_component,
+        [PARAMETER_ANY] = read_any,
     };
     arg->span = expr->span;
     bool may_be_none = (p->default_text && strcmp(p->default_text, "none") == 0) ||

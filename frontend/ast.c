@@ -1,4 +1,5 @@
-/* Construction of the syntax tree, called by the parser's actions. Keeps every expression shallow enough to recurse on. */
+/* Construction of the syntax tree, called by the parser's actions. Keeps every expression shallow enough to recurse on.
+ */
 #include <string.h>
 #include "frontend/parse.h"
 

@@ -9,7 +9,8 @@ static const Parameter data_settings[] = {
     PART("train", "none", COMPONENT_DATA_SOURCE, "training data"),
     PART("test", "none", COMPONENT_DATA_SOURCE, "data for `evaluate`"),
     PART("validation", "none", COMPONENT_DATA_SOURCE, "data on which each epoch is judged"),
-    FLOAT_IN("validation_split", "0.0", 0, 1, "this fraction of the training data, from its end, becomes validation data"),
+    FLOAT_IN("validation_split", "0.0", 0, 1,
+             "this fraction of the training data, from its end, becomes validation data"),
     END};
 static const Parameter compile_settings[] = {
     ANY("loss", NULL, "what is minimised: a name or a call; crossentropy is resolved by the shape of the output"),
@@ -35,12 +36,17 @@ static const Parameter fit_settings[] = {
     END};
 
 #define BLOCK_COMPONENT(NAME, SETTINGS, SUMMARY, ...)                                                                  \
-    (&(const Component){.kind = COMPONENT_KINDS, .name = NAME, .parameters = SETTINGS, .summary = SUMMARY, .examples = LINES(__VA_ARGS__)})
+    (&(const Component){.kind = COMPONENT_KINDS,                                                                       \
+                        .name = NAME,                                                                                  \
+                        .parameters = SETTINGS,                                                                        \
+                        .summary = SUMMARY,                                                                            \
+                        .examples = LINES(__VA_ARGS__)})
 const Component *const block_components[4] = {
     [BLOCK_MODEL] = BLOCK_COMPONENT("model", model_settings, "The layers, one after the other. The first is Input.",
                                     "model digits {", "    Input(64)", "    Dense(10, activation=softmax)", "}"),
-    [BLOCK_DATA] = BLOCK_COMPONENT("data", data_settings, "Where samples come from, and the steps that prepare them.",
-                                   "data {", "    train = csv(\"train.csv\", target=\"digit\")", "    standardize()", "}"),
+    [BLOCK_DATA] =
+        BLOCK_COMPONENT("data", data_settings, "Where samples come from, and the steps that prepare them.", "data {",
+                        "    train = csv(\"train.csv\", target=\"digit\")", "    standardize()", "}"),
     [BLOCK_COMPILE] = BLOCK_COMPONENT("compile", compile_settings, "Loss, optimizer and metrics.", "compile {",
                                       "    loss = sparse_categorical_crossentropy",
                                       "    optimizer = Adam(learning_rate=0.001)", "    metrics = [accuracy]", "}"),
@@ -154,12 +160,13 @@ static const Block *owner_of(Model *m, const Block *block) {
 
 static bool c_keyword(const char *name) {
     static const char *const words[] = {
-        "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern",
-        "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed",
-        "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "class",
-        "new", "delete", "this", "template", "namespace", "private", "public", "protected", "virtual", "operator",
-        "try", "catch", "throw", "using", "friend", "explicit", "export", "typename", "main", "bool", "true", "false",
-        "and", "or", "not", "xor"};
+        "auto",   "break",    "case",     "char",      "const",   "continue", "default",   "do",       "double",
+        "else",   "enum",     "extern",   "float",     "for",     "goto",     "if",        "inline",   "int",
+        "long",   "register", "restrict", "return",    "short",   "signed",   "sizeof",    "static",   "struct",
+        "switch", "typedef",  "union",    "unsigned",  "void",    "volatile", "while",     "class",    "new",
+        "delete", "this",     "template", "namespace", "private", "public",   "protected", "virtual",  "operator",
+        "try",    "catch",    "throw",    "using",     "friend",  "explicit", "export",    "typename", "main",
+        "bool",   "true",     "false",    "and",       "or",      "not",      "xor"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(words[i], name) == 0)
             return true;
@@ -171,7 +178,8 @@ static void check_model_name(Model *m, const Block *block) {
     if (strchr(name, '.')) {
         diag_error(m->diag, block->name_span, "a model's name has letters, digits and _ only");
     } else if (c_keyword(name)) {
-        diag_error(m->diag, block->name_span, "`%s` is a word of C or C++: functions of the model could not be named", name);
+        diag_error(m->diag, block->name_span, "`%s` is a word of C or C++: functions of the model could not be named",
+                   name);
     } else if (component_find(COMPONENT_LAYER, name) || component_find(COMPONENT_COMBINATOR, name)) {
         diag_error(m->diag, block->name_span, "`%s` is the name of a layer", name);
         diag_help(m->diag, "give the model a name of its own");
@@ -245,7 +253,8 @@ bool blocks_choose(Model *m) {
         if (*place && (*place)->name && !block->name)
             continue; /* data of its own before data for all */
         if (*place && !((*place)->name == NULL && block->name)) {
-            diag_error(m->diag, block->keyword_span, "a second `%s` for the same model", block_components[block->kind]->name);
+            diag_error(m->diag, block->keyword_span, "a second `%s` for the same model",
+                       block_components[block->kind]->name);
             diag_note(m->diag, (*place)->keyword_span, "first here");
         }
         *place = block;

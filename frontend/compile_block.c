@@ -1,6 +1,5 @@
 /* Reads the compile block: loss, optimizer with its learning rate, metrics. What depends on the shape of the output is
  * resolved in target.c. */
-#include <ctype.h>
 #include <string.h>
 #include "frontend/analyse.h"
 #include "frontend/constants.h"

@@ -26,7 +26,8 @@ void data_read(Model *m) {
     for (int i = 0; i < m->data->body.count; i++) {
         const Entry *entry = m->data->body.entries[i];
         if (entry->kind == ENTRY_BLOCK || entry->kind == ENTRY_MINIMIZE)
-            diag_error(m->diag, entry->span, "a data block has sources (`train = csv(...)`) and steps (`standardize()`)");
+            diag_error(m->diag, entry->span,
+                       "a data block has sources (`train = csv(...)`) and steps (`standardize()`)");
     }
     m->data_args = block_bind(m, m->data);
     read_source(m, "train", &program->train);
@@ -35,7 +36,8 @@ void data_read(Model *m) {
     const Arg *split = arg_get(m->data_args, "validation_split");
     program->fit.validation_split = split->is_none ? 0 : split->number;
     check_split(m, split);
-    program->has_sample_weight = program->has_sample_weight || program->train.weight || program->test.weight || program->validation.weight;
+    program->has_sample_weight =
+        program->has_sample_weight || program->train.weight || program->test.weight || program->validation.weight;
 }
 
 Value *data_state(DataContext *ctx, const char *name, FitKind fit) {
@@ -43,7 +45,8 @@ Value *data_state(DataContext *ctx, const char *name, FitKind fit) {
     const Type *type = ctx->x->type;
     const char *step = component_snake(m->arena, ctx->args->component->name);
     if (ctx->x->def) {
-        diag_error(m->diag, ctx->args->span, "%s must be the first step: what it learns from the training data is of the raw columns", step);
+        diag_error(m->diag, ctx->args->span,
+                   "%s must be the first step: what it learns from the training data is of the raw columns", step);
         diag_help(m->diag, "put steps with fixed numbers, such as scale(...), after it");
         return NULL;
     }

@@ -67,7 +67,8 @@ static void read_class_weight(Model *m) {
     Fit *fit = &m->program->fit;
     int64_t classes = classes_of(m->program);
     if (classes > MAX_CLASSES) {
-        diag_error(m->diag, arg->span, "class_weight takes at most %d classes, but the model has %lld", MAX_CLASSES, (long long)classes);
+        diag_error(m->diag, arg->span, "class_weight takes at most %d classes, but the model has %lld", MAX_CLASSES,
+                   (long long)classes);
         return;
     }
     fit->class_weight = ARENA_ARRAY(m->arena, double, classes);
@@ -82,7 +83,7 @@ static void read_class_weight(Model *m) {
         else if (weight->kind != EXPR_NUMBER || weight->number.value < 0)
             diag_error(m->diag, weight->span, "the weight of a class must be a number that is not negative");
         else
-            fit->class_weight[(int64_t)class->number.value] = weight->number.value;
+            fit->class_weight[(int64_t) class->number.value] = weight->number.value;
     }
 }
 
@@ -115,8 +116,8 @@ static void warn_no_validation(Model *m, const Args *args) {
     if (!monitor || monitor->is_none || strncmp(monitor->text, "val_", 4) != 0 || program->train.kind == DATA_NONE ||
         program->validation.kind != DATA_NONE || program->fit.validation_split > 0)
         return;
-    diag_warning(m->diag, monitor->given ? monitor->span : args->span, "%s watches `%s`, but there is no validation data",
-                 args->component->name, monitor->text);
+    diag_warning(m->diag, monitor->given ? monitor->span : args->span,
+                 "%s watches `%s`, but there is no validation data", args->component->name, monitor->text);
     diag_help(m->diag, "add `validation_split = 0.1` to the data block");
 }
 
@@ -138,7 +139,8 @@ static void read_callback(Model *m, const Expr *item, int *capacity) {
     check_monitor(m, part.part.args);
     warn_no_validation(m, part.part.args);
     if (callback.kind == CALLBACK_REDUCE_LR_ON_PLATEAU && m->compile.schedule) {
-        diag_error(m->diag, expr->span, "%s cannot change a learning rate that is a schedule", part.part.component->name);
+        diag_error(m->diag, expr->span, "%s cannot change a learning rate that is a schedule",
+                   part.part.component->name);
         diag_help(m->diag, "give the optimizer a number as learning_rate");
     }
     Fit *fit = &m->program->fit;

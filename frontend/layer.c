@@ -35,7 +35,8 @@ static Variable *weight_variable(LayerContext *ctx, const char *leaf, const Type
     const char *path = arena_format(m->arena, "%s/%s", ctx->name, leaf);
     Variable *variable = module_find_variable(m->module, path);
     if (!variable && type_is_huge(type)) {
-        diag_error(m->diag, ctx->args->span, "the weight `%s` of shape %s has too many elements", path, shape_words(m, type));
+        diag_error(m->diag, ctx->args->span, "the weight `%s` of shape %s has too many elements", path,
+                   shape_words(m, type));
         return NULL;
     }
     if (!variable) {
@@ -44,8 +45,9 @@ static Variable *weight_variable(LayerContext *ctx, const char *leaf, const Type
     }
     if (variable->type == type)
         return variable;
-    diag_error(m->diag, ctx->args->span, "the weight `%s` is shared by two uses of its model, but would have the shapes %s and %s",
-               path, shape_words(m, variable->type), shape_words(m, type));
+    diag_error(m->diag, ctx->args->span,
+               "the weight `%s` is shared by two uses of its model, but would have the shapes %s and %s", path,
+               shape_words(m, variable->type), shape_words(m, type));
     diag_help(m->diag, "give the model an Input, and inputs of the same shape at each use");
     return NULL;
 }

@@ -86,7 +86,8 @@ static const char *layer_path(Model *m, const Component *component, const Args *
             ++*count;
         } while (name_taken(m, name, expr->span, false));
     }
-    map_put(m->scope->spans, name, arena_copy(m->arena, given && given->given ? &given->span : &expr->span, sizeof(Span)));
+    map_put(m->scope->spans, name,
+            arena_copy(m->arena, given && given->given ? &given->span : &expr->span, sizeof(Span)));
     return arena_format(m->arena, "%s%s", m->scope->prefix, name);
 }
 
@@ -116,10 +117,17 @@ static void check_bodies(Model *m, const Expr *expr) {
         model_body(m, &expr->call.bodies[i], NULL);
 }
 
-static Value *build_layer(Model *m, const Component *component, const Args *args, const Expr *expr, const char *name, Value *x) {
+static Value *build_layer(Model *m, const Component *component, const Args *args, const Expr *expr, const char *name,
+                          Value *x) {
     const Arg *trainable = arg_find(args, "trainable");
-    LayerContext ctx = {.builder = &m->builder, .diag = m->diag, .name = name, .training = m->training, .seed = m->seed,
-                        .step = m->step, .model = m, .args = args};
+    LayerContext ctx = {.builder = &m->builder,
+                        .diag = m->diag,
+                        .name = name,
+                        .training = m->training,
+                        .seed = m->seed,
+                        .step = m->step,
+                        .model = m,
+                        .args = args};
     bool outer_trainable = m->trainable;
     ctx.trainable = m->trainable = outer_trainable && (!trainable || trainable->is_none || trainable->boolean);
     Span outer_span = m->builder.span;
@@ -216,9 +224,9 @@ static Value *walk_entry(Model *m, const Entry *entry, Value *x, bool first) {
     if (entry->kind != ENTRY_EXPR) {
         bool assign = entry->kind == ENTRY_ASSIGN;
         diag_error(m->diag, assign ? entry->name_span : entry->span,
-                   assign                         ? "a model has layers, not settings like `%s = ...`"
-                   : entry->kind == ENTRY_BLOCK   ? "a `{ ... }` that belongs to no layer"
-                                                  : "`minimize` belongs into `step { ... }` of a fit block",
+                   assign                       ? "a model has layers, not settings like `%s = ...`"
+                   : entry->kind == ENTRY_BLOCK ? "a `{ ... }` that belongs to no layer"
+                                                : "`minimize` belongs into `step { ... }` of a fit block",
                    entry->name);
         if (assign)
             diag_help(m->diag, "a constant is written `let %s = ...` outside of the blocks", entry->name);
@@ -295,7 +303,8 @@ const Type *model_input_type(Model *m, const Block *block, int depth) {
     if (inner && depth < m->model_count)
         return model_input_type(m, inner, depth + 1);
     Span place = block->name ? block->name_span : block->keyword_span;
-    diag_error(m->diag, entry && !inner ? entry->span : place, "the first layer of a model must be Input: the shape of one sample");
+    diag_error(m->diag, entry && !inner ? entry->span : place,
+               "the first layer of a model must be Input: the shape of one sample");
     diag_help(m->diag, "for example `Input(64)`, or `Input((28, 28, 1))` for pictures");
     return NULL;
 }

@@ -1,4 +1,5 @@
-/* The optimizer's part of train_step, in Keras' order: gradients, clipping, decoupled weight decay, update, iteration + 1. */
+/* The optimizer's part of train_step, in Keras' order: gradients, clipping, decoupled weight decay, update, iteration
+ * + 1. */
 #include <math.h>
 #include <string.h>
 #include "frontend/analyse.h"

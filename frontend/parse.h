@@ -15,19 +15,19 @@ typedef struct {
     Interner *names; /* NULL: texts are copied */
     Diag *diag;
     const SourceFile *source;
-    bool placed;       /* `place` is the span of every token */
+    bool placed; /* `place` is the span of every token */
     Span place;
-    size_t offset;     /* first byte of the current token */
-    size_t end;        /* first byte after it */
-    int start_token;   /* sent first: chooses what is parsed; 0 once sent */
+    size_t offset;   /* first byte of the current token */
+    size_t end;      /* first byte after it */
+    int start_token; /* sent first: chooses what is parsed; 0 once sent */
     int last_token, previous_token;
     Bracket *brackets; /* that are open; the parser sees them always balanced */
     int bracket_count, bracket_capacity;
     bool unclosed_told; /* for the brackets being closed now */
     int closed_early;   /* brackets closed for the user whose real end may still come */
-    bool failed;       /* an expression was given up: nothing to return */
+    bool failed;        /* an expression was given up: nothing to return */
     Ast *ast;
-    Expr *result;      /* of ast_parse_expr */
+    Expr *result; /* of ast_parse_expr */
 } Parse;
 
 typedef struct {

@@ -13,8 +13,12 @@ static const struct {
     const char *forms[3];
 } resolved_names[] = {
     {{"accuracy", "acc"}, COMPONENT_METRIC, {"binary_accuracy", "sparse_categorical_accuracy", "categorical_accuracy"}},
-    {{"crossentropy", "ce"}, COMPONENT_METRIC, {"binary_crossentropy", "sparse_categorical_crossentropy", "categorical_crossentropy"}},
-    {{"crossentropy", "ce"}, COMPONENT_LOSS, {"binary_crossentropy", "sparse_categorical_crossentropy", "categorical_crossentropy"}},
+    {{"crossentropy", "ce"},
+     COMPONENT_METRIC,
+     {"binary_crossentropy", "sparse_categorical_crossentropy", "categorical_crossentropy"}},
+    {{"crossentropy", "ce"},
+     COMPONENT_LOSS,
+     {"binary_crossentropy", "sparse_categorical_crossentropy", "categorical_crossentropy"}},
 };
 
 static int64_t last_extent(const Type *type) {
@@ -57,19 +61,24 @@ static bool holds_class_index(const DataSource *source) {
 }
 
 static const DataSource *any_source(const Program *program) {
-    return program->train.kind != DATA_NONE ? &program->train : program->test.kind != DATA_NONE ? &program->test : &program->validation;
+    return program->train.kind != DATA_NONE  ? &program->train
+           : program->test.kind != DATA_NONE ? &program->test
+                                             : &program->validation;
 }
 
 static bool check_sparse(Model *m) {
     const Type *output = m->program->output;
     const char *loss = component_snake(m->arena, m->compile.loss->name);
     if (output->rank < 2 || last_extent(output) < 2) {
-        diag_error(m->diag, m->compile.loss_span, "%s needs one output per class, but the model gives %s", loss, shape_words(m, output));
-        diag_help(m->diag, "end the model with Dense(CLASSES, activation=softmax), or use binary_crossentropy for yes or no");
+        diag_error(m->diag, m->compile.loss_span, "%s needs one output per class, but the model gives %s", loss,
+                   shape_words(m, output));
+        diag_help(m->diag,
+                  "end the model with Dense(CLASSES, activation=softmax), or use binary_crossentropy for yes or no");
         return false;
     }
     if (output->rank > 2 && holds_class_index(any_source(m->program))) {
-        diag_error(m->diag, m->compile.loss_span, "the model gives %s, a class for each position, but the data has one class per sample",
+        diag_error(m->diag, m->compile.loss_span,
+                   "the model gives %s, a class for each position, but the data has one class per sample",
                    shape_words(m, output));
         diag_help(m->diag, "put Flatten() or GlobalAveragePooling2D() before the last Dense");
         return false;
@@ -85,12 +94,14 @@ static bool check_loss(Model *m) {
     if ((loss->flags & COMPONENT_ONE_HOT_TARGET) && last_extent(output) < 2) {
         diag_error(m->diag, m->compile.loss_span, "%s needs one output per class, but the model gives %s",
                    component_snake(m->arena, loss->name), shape_words(m, output));
-        diag_help(m->diag, "end the model with Dense(CLASSES, activation=softmax), or use binary_crossentropy for yes or no");
+        diag_help(m->diag,
+                  "end the model with Dense(CLASSES, activation=softmax), or use binary_crossentropy for yes or no");
         return false;
     }
     bool binary = strcmp(component_snake(m->arena, loss->name), "binary_crossentropy") == 0;
     if (binary && m->logits && m->logits_kind == -1) {
-        diag_warning(m->diag, m->compile.loss_span, "binary_crossentropy after a softmax: each output is judged as a yes or no of its own");
+        diag_warning(m->diag, m->compile.loss_span,
+                     "binary_crossentropy after a softmax: each output is judged as a yes or no of its own");
         diag_help(m->diag, "use categorical_crossentropy, or activation=sigmoid");
     }
     return true;
@@ -98,7 +109,8 @@ static bool check_loss(Model *m) {
 
 static void warn_logits(Model *m) {
     const Arg *from_logits = arg_find(m->compile.loss_args, "from_logits");
-    if (!from_logits || !from_logits->given || !from_logits->boolean || !m->logits || m->logits_output->type != m->program->output)
+    if (!from_logits || !from_logits->given || !from_logits->boolean || !m->logits ||
+        m->logits_output->type != m->program->output)
         return;
     diag_warning(m->diag, from_logits->span, "from_logits=true, but the model ends in a %s: it is applied twice",
                  m->logits_kind == -1 ? "softmax" : "sigmoid");
@@ -122,20 +134,23 @@ static Form target_form(const Program *program) {
 static bool resolve_metric(Model *m, MetricChoice *metric) {
     Program *program = m->program;
     if (!metric->component)
-        metric->component = resolve(m, COMPONENT_METRIC, metric->name, target_form(program), metric->span, &metric->args);
+        metric->component =
+            resolve(m, COMPONENT_METRIC, metric->name, target_form(program), metric->span, &metric->args);
     if (!metric->component)
         return false;
     bool wants_index = (metric->component->flags & COMPONENT_SPARSE_TARGET) != 0;
     bool has_index = program->target->rank < program->output->rank;
     if (wants_index == has_index)
         return true;
-    diag_error(m->diag, metric->span, "%s wants a target of shape %s, but with this loss it is %s", metric->component->name,
-               wants_index ? "(B,), the class" : shape_words(m, program->output),
-               has_index ? arena_format(m->arena, "%s, the class", shape_words(m, program->target)) : shape_words(m, program->target));
+    diag_error(m->diag, metric->span, "%s wants a target of shape %s, but with this loss it is %s",
+               metric->component->name, wants_index ? "(B,), the class" : shape_words(m, program->output),
+               has_index ? arena_format(m->arena, "%s, the class", shape_words(m, program->target))
+                         : shape_words(m, program->target));
     if (metric->component->flags & COMPONENT_HIGHER_IS_BETTER)
         diag_help(m->diag, "the metric `accuracy` takes the form that fits");
     else
-        diag_help(m->diag, "use %s", wants_index ? "the form without Sparse" : "a metric of classes, such as `accuracy`");
+        diag_help(m->diag, "use %s",
+                  wants_index ? "the form without Sparse" : "a metric of classes, such as `accuracy`");
     return false;
 }
 

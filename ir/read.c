@@ -70,7 +70,7 @@ static bool read_inputs(Reader *reader, const Scope *scope, OpText *op) {
     const Token *tokens;
     int count;
     bool found = true;
-    if (op_infos[op->code].inputs == 0)
+    if (op_infos[op->code].inputs == 0 || (op->code == OP_FUSION && reader->token.kind != TOKEN_VALUE))
         return true;
     if (!read_value_tokens(reader, &tokens, &count))
         return false;

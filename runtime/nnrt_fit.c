@@ -47,6 +47,7 @@ static int fit_steps(FitRun *fit, int64_t count) {
                         .samples = samples,
                         .batch_size = fit->run.batch_size,
                         .threads = fit->trainer->threads,
+                        .seed = fit->run.seed,
                         .totals = fit->run.totals,
                         .after_step = fit_after_step,
                         .context = fit};

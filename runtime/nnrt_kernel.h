@@ -4,7 +4,7 @@
  *
  *   nnrt_min_index nnrt_max_index nnrt_abs_index       int64_t of loops and addresses
  *   nnrt_max_i32 min abs sign                          int32_t
- *   sign softplus                                      (x) f32, all widths
+ *   sign relu softplus                                 (x) f32, all widths
  *   load_strided load_strided_part                     (p, distance of lanes[, count]) f32, i32, bool
  *   load load_part store store_part splat select       for i32xW and boolxW as nnrt_math.h has them for f32xW
  *   max min abs sign, lanes, not, reduce_add/max/min   i32xW; lanes is 0, 1, 2, ..; not takes a boolxW
@@ -41,6 +41,9 @@ NNRT_MATH int32_t nnrt_sign_i32(int32_t a) {
 }
 NNRT_MATH float nnrt_sign_f32(float x) {
     return (float)((x > 0) - (x < 0));
+}
+NNRT_MATH float nnrt_relu_f32(float x) {
+    return nnrt_at_least_f32(x, 0.0f);
 }
 NNRT_MATH float nnrt_softplus_f32(float x) {
     return nnrt_at_least_f32(x, 0.0f) + nnrt_log1p_f32(nnrt_exp_f32(-nnrt_abs_f32(x)));
@@ -135,6 +138,9 @@ NNRT_MATH float nnrt_softplus_f32(float x) {
     }                                                                                                                  \
     NNRT_MATH nnrt_f32x##W nnrt_sign_f32x##W(nnrt_f32x##W x) {                                                         \
         return nnrt_from_i32_f32x##W((nnrt_i32x##W)(x < 0.0f) - (nnrt_i32x##W)(x > 0.0f));                             \
+    }                                                                                                                  \
+    NNRT_MATH nnrt_f32x##W nnrt_relu_f32x##W(nnrt_f32x##W x) {                                                         \
+        return nnrt_at_least_f32x##W(x, nnrt_splat_f32x##W(0.0f));                                                     \
     }                                                                                                                  \
     NNRT_MATH nnrt_f32x##W nnrt_softplus_f32x##W(nnrt_f32x##W x) {                                                     \
         nnrt_f32x##W tail = nnrt_log1p_f32x##W(nnrt_exp_f32x##W(-nnrt_abs_f32x##W(x)));                                \

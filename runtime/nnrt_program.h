@@ -144,6 +144,7 @@ typedef struct {
     int64_t samples;
     int batch_size;
     int threads;
+    uint64_t seed; /* of the random numbers of training steps */
     double *totals;
     int (*after_step)(void *context, int64_t steps_done);
     void *context;

@@ -43,9 +43,10 @@ static void read_folder(const char *path) {
 
 /* One of: change a byte, delete a piece, double a piece, put in a piece of another seed, put in a word. */
 static size_t mutate(uint8_t *bytes, size_t length) {
-    static const char *const words[] = {"(",     ")",       "{",  "}",  "[",     "]",     "\n",         ",",    ";",   "=",
-                                        "-",     "**",      "\"", "#",  "model", "let ",  "2147483647", "none", "0",   "Repeat(9) {",
-                                        "Input", "Dense(2)", ":",  "1e9", "data {", "Add {", "-1",         "true", "//"};
+    static const char *const words[] = {
+        "(",     ")",        "{",  "}",   "[",      "]",     "\n",         ",",    ";", "=",
+        "-",     "**",       "\"", "#",   "model",  "let ",  "2147483647", "none", "0", "Repeat(9) {",
+        "Input", "Dense(2)", ":",  "1e9", "data {", "Add {", "-1",         "true", "//"};
     uint8_t piece[256];
     size_t at = length ? next_random((uint32_t)length) : 0, size = 0;
     switch (next_random(5)) {

@@ -1,0 +1,165 @@
+/* Kernels for a GPU. One nest becomes a grid of its own: a thread or a block for each result, or tiles of a contraction.
+ * Several nests over the same rows of the batch take a block for each row; several small ones one block; between nests
+ * the block's threads meet, and what passes on lies in shared memory. Kernels that are too big for this are split into
+ * one kernel per nest, and what passes on goes to the arena. Needs layout_scalar; leaves bodies of every kernel. */
+#include "codegen/map_gpu.h"
+
+enum { SMALL_WORK = 1 << 16 }; /* more than one block should do alone */
+
+/* ---- how big */
+
+static int64_t element_count(const KBuffer *b, int64_t batch, bool rows) {
+    int64_t count = 1;
+    for (int i = 0; i < b->rank; i++)
+        count *= rows && i == 0 && b->dims[0].batch ? 1 : dim_size(b->dims[i], batch);
+    return count;
+}
+
+/* Of the local buffers and of the reductions across the block. */
+static int64_t shared_bytes(const KProgram *p, const KKernel *kernel) {
+    int64_t bytes = 0;
+    for (int i = 0; i < kernel->local_count; i++) {
+        const KBuffer *b = kernel->locals[i];
+        bytes += element_count(b, p->module->batch_max, kernel->rows) * kbase_bytes(b->base);
+    }
+    for (int i = 0; i < kernel->nest_count; i++)
+        bytes += (int64_t)kernel->nests[i]->reduction_count * GPU_BLOCK * 8;
+    return bytes;
+}
+
+static int64_t nest_work(const KProgram *p, const Nest *nest) {
+    int64_t work = 1;
+    for (int i = 0; i < nest->axis_count; i++)
+        work *= dim_size(nest->axes[i].extent, p->module->batch_max);
+    return work;
+}
+
+static bool fits_blocks(const KProgram *p, const KKernel *kernel) {
+    if (shared_bytes(p, kernel) > GPU_SHARED_BYTES)
+        return false;
+    for (int i = 0; i < kernel->nest_count && !kernel->rows; i++)
+        if (nest_work(p, kernel->nests[i]) > SMALL_WORK)
+            return false;
+    return true;
+}
+
+/* ---- splitting */
+
+/* A local buffer becomes one that passes from kernel to kernel. */
+static void move_to_arena(KProgram *p, KSequence *sequence, KBuffer *b) {
+    KBuffer *fresh = kbuffer_new(p, SPACE_ARENA, b->name, b->base, b->rank, b->dims);
+    b->id = fresh->id;
+    b->name = fresh->name;
+    b->space = SPACE_ARENA;
+    b->sequence = sequence;
+    p->buffers[b->id] = b;
+}
+
+static void split_kernel(KProgram *p, KSequence *sequence, int at) {
+    KKernel *kernel = sequence->kernels[at];
+    for (int i = 0; i < kernel->local_count; i++)
+        move_to_arena(p, sequence, kernel->locals[i]);
+    kernel->local_count = 0;
+    for (int n = 1; n < kernel->nest_count; n++) {
+        KKernel *part = kkernel_new(p, sequence, kernel->name);
+        for (int i = sequence->count - 1; i > at + n; i--)
+            sequence->kernels[i] = sequence->kernels[i - 1];
+        sequence->kernels[at + n] = part;
+        part->comment = arena_format(p->arena, "%s (part %d)", kernel->comment ? kernel->comment : "", n + 1);
+        part->span = kernel->span;
+        part->func = kernel->func;
+        part->var_count = kernel->var_count;
+        part->needs_barrier_before = true;
+        part->work = kernel->work / kernel->nest_count;
+        ARENA_PUSH(p->arena, part->nests, part->nest_count, part->nest_capacity, kernel->nests[n]);
+    }
+    kernel->work /= kernel->nest_count;
+    kernel->nest_count = 1;
+    kernel->rows = false;
+}
+
+/* ---- forms */
+
+static void allocate_locals(KProgram *p, KKernel *kernel, KStmt *body) {
+    for (int i = 0; i < kernel->local_count; i++) {
+        KBuffer *local = kernel->locals[i];
+        if (kernel->rows && local->rank && local->dims[0].batch)
+            local->dims[0] = dim_static(1);
+        kstmt_add(body, kstmt_alloc(p, local));
+    }
+}
+
+/* What the nests pass on is written by one thread and read by another. */
+static void share_locals(KKernel *kernel, int count) {
+    for (int i = 0; i < count; i++)
+        kernel->locals[i]->space = SPACE_SHARED;
+}
+
+static int64_t threads_of_block(KProgram *p, KKernel *kernel, KExpr *row) {
+    int64_t most = 1, threads = GPU_WARP;
+    for (int i = 0; i < kernel->nest_count; i++) {
+        int64_t useful = gpu_useful_threads(&(GpuNest){p, kernel, kernel->nests[i], NULL, GPU_BLOCK, row});
+        most = useful > most ? useful : most;
+    }
+    while (threads < most && threads < GPU_BLOCK)
+        threads *= 2;
+    return threads;
+}
+
+static bool map_nests_in_block(KProgram *p, KKernel *kernel, KExpr *row, KStmt *out) {
+    GpuNest g = {.p = p, .kernel = kernel, .row = row, .threads = threads_of_block(p, kernel, row)};
+    int locals = kernel->local_count;
+    KStmt *body = kstmt_block(p);
+    g.thread = gpu_index_var(&g, "thread", g.threads);
+    for (int i = 0; i < kernel->nest_count; i++) {
+        if (i > 0)
+            kstmt_add(body, kstmt_barrier(p));
+        g.nest = kernel->nests[i];
+        if (!gpu_map_in_block(&g, body))
+            return false;
+    }
+    share_locals(kernel, locals);
+    kstmt_add(out, kstmt_for(p, g.thread, AXIS_THREAD_X, kexpr_index(p, 0), kexpr_index(p, g.threads), 1, body));
+    return true;
+}
+
+/* A block for each row, or one block. */
+static bool map_blocks(KProgram *p, KKernel *kernel) {
+    GpuNest g = {.p = p, .kernel = kernel};
+    KVar *row = gpu_index_var(&g, kernel->rows ? "m" : "block", 0);
+    KExpr *end = kernel->rows ? kexpr_dim(p, kernel->nests[0]->axes[0].extent) : kexpr_index(p, 1);
+    KStmt *body = kstmt_block(p);
+    allocate_locals(p, kernel, kernel->body);
+    if (!map_nests_in_block(p, kernel, kernel->rows ? kexpr_var(p, row) : NULL, body))
+        return false;
+    kstmt_add(kernel->body, kstmt_for(p, row, AXIS_GRID_X, kexpr_index(p, 0), end, 1, body));
+    return true;
+}
+
+static bool map_kernel(KProgram *p, KKernel *kernel) {
+    kernel->body = kstmt_block(p);
+    if (kernel->nest_count > 1)
+        return map_blocks(p, kernel);
+    allocate_locals(p, kernel, kernel->body);
+    GpuNest g = {.p = p, .kernel = kernel, .threads = GPU_BLOCK};
+    for (int i = 0; i < kernel->nest_count; i++) {
+        g.nest = kernel->nests[i];
+        if (!gpu_map_tiles(&g, kernel->body) && !gpu_map_grid(&g, kernel->body))
+            return false;
+    }
+    return true;
+}
+
+bool map_gpu(KProgram *p) {
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int i = 0; i < p->sequences[s]->count; i++) {
+            KKernel *kernel = p->sequences[s]->kernels[i];
+            if (kernel->nest_count > 1 && !fits_blocks(p, kernel))
+                split_kernel(p, p->sequences[s], i);
+            if (!map_kernel(p, kernel)) {
+                diag_internal(p->diag, kernel->span, "no GPU mapping for %s", kernel->name);
+                return false;
+            }
+        }
+    return true;
+}

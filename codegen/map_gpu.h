@@ -1,0 +1,48 @@
+/* Shared by the parts of the GPU mapping: map_gpu.c (which form a kernel takes), map_gpu_nest.c (nests within a block or
+ * over a grid of threads), map_gpu_reduce.c (reductions in a thread and across a block), map_gpu_tile.c (contractions). */
+#ifndef NNC_MAP_GPU_H
+#define NNC_MAP_GPU_H
+#include "codegen/map.h"
+
+enum { GPU_BLOCK = 256, GPU_WARP = 32, GPU_SHARED_BYTES = 48 * 1024 };
+
+/* The threads that work on a nest. */
+typedef struct {
+    KProgram *p;
+    KKernel *kernel;
+    const Nest *nest;
+    KVar *thread;    /* threadIdx.x */
+    int64_t threads; /* of a block: a power of two */
+    KExpr *row;      /* kernels over rows: axis 0 of the nest is this row; NULL otherwise */
+} GpuNest;
+
+/* Axes that are counted through together, the last one fastest. */
+typedef struct {
+    int axes[NEST_MAX_AXES];
+    int count;
+} GpuAxes;
+
+GpuAxes gpu_points(const GpuNest *);  /* parallel axes, without the row */
+GpuAxes gpu_reduced(const GpuNest *); /* reduce axes */
+KExpr *gpu_extent(const GpuNest *, const GpuAxes *);       /* at this batch */
+int64_t gpu_extent_at_most(const GpuNest *, const GpuAxes *); /* at batch_max */
+MapPlace gpu_place(const GpuNest *, MapLoads *, KStmt *out);
+/* Binds the axes to their places at the given number, by variables declared in place->out. */
+void gpu_bind_axes(const GpuNest *, MapPlace *, const GpuAxes *, KExpr *number);
+KVar *gpu_index_var(const GpuNest *, const char *name, int64_t limit); /* limit 0: none */
+
+/* Every thread reduces all by itself, then does the epilogue. `place` has its parallel axes bound. */
+void gpu_reduce_in_thread(const GpuNest *, MapPlace *);
+/* The threads of the block reduce together; the first one does the epilogue. Ends with a barrier if `again`. */
+void gpu_reduce_in_block(const GpuNest *, MapPlace *, bool again);
+bool gpu_wants_block(const GpuNest *, int64_t points); /* many to reduce, few results */
+
+/* One nest as a whole kernel: grid and block of its own. */
+bool gpu_map_grid(GpuNest *, KStmt *out);
+/* One nest by the threads of one block, which have met before it. */
+bool gpu_map_in_block(const GpuNest *, KStmt *out);
+/* Threads that a nest can use within a block. */
+int64_t gpu_useful_threads(const GpuNest *);
+/* A contraction in tiles of shared memory. false: it is none, or too small. */
+bool gpu_map_tiles(GpuNest *, KStmt *out);
+#endif

@@ -1,0 +1,87 @@
+/* The driver: command line, pipeline, and what nnc prints. Knows every room; holds no algorithm. */
+#ifndef NNC_DRIVER_H
+#define NNC_DRIVER_H
+#include "codegen/kir.h"
+#include "frontend/frontend.h"
+#include "passes/pass.h"
+
+#define NNC_COMPILER "nnc " NNC_VERSION
+
+/* Exit codes; scripts rely on them (nnc --help and docs/nnc.1 list them). */
+typedef enum { STATUS_OK, STATUS_PROGRAM, STATUS_USAGE, STATUS_FILE, STATUS_INTERNAL } Status;
+
+typedef enum { COMMAND_COMPILE, COMMAND_RUN, COMMAND_NEW, COMMAND_HELP } Command;
+typedef enum {
+    EMIT_CODE,
+    EMIT_AST,
+    EMIT_IR,
+    EMIT_KERNELS,
+    EMIT_SUMMARY,
+    EMIT_DOT,
+    EMIT_EXPLAIN,
+    EMIT_HEADER
+} Emit;
+
+typedef struct {
+    Command command;
+    bool help, version;
+    bool library, bundle, no_memory_plan, verify;
+    const char *input, *output, *model, *cpu, *target, *emit_name, *batch_size_text;
+    int64_t batch_size; /* 0: as the fit block says */
+    Emit emit;
+    PassOptions passes;
+    const char **defines;
+    int define_count, define_capacity;
+    char **rest; /* run: the verb and its options; help: names */
+    int rest_count;
+} Options;
+
+/* Usage errors go to diag; false then. Strings point into argv. */
+bool options_parse(Options *, Arena *, Diag *, int argc, char **argv);
+void options_help(Text *);
+/* The words that --emit takes, by Emit; EMIT_CODE has none. */
+extern const char *const emit_names[];
+
+/* ---- pipeline.c: from a file to mapped kernels */
+typedef struct {
+    const Options *options;
+    Arena *arena;
+    Diag *diag;
+    SourceFile source;
+    Ast *ast;
+    Program *program;
+    KProgram *kernels;
+    Text log;      /* what --print-after and --time-passes say */
+    bool stopped;  /* --stop-after was reached: no kernels */
+    Status status; /* after a failure */
+} Pipeline;
+
+typedef enum { STAGE_AST, STAGE_PROGRAM, STAGE_PASSES, STAGE_KERNELS } Stage;
+/* Runs the stages up to `last`. false: errors are in diag and status says of which kind. */
+bool pipeline_run(Pipeline *, const Options *, Arena *, Diag *, Stage last);
+void pipeline_free(Pipeline *);
+
+/* One row per --target (targets.c). */
+typedef struct {
+    const char *name, *extension;
+    void (*layout)(KProgram *);                               /* NULL: this target is not built yet */
+    bool (*map)(KProgram *);
+    const char *not_built;
+} Target;
+extern const Target targets[];
+extern const int target_count;
+const Target *target_find(const char *name); /* NULL: none */
+
+/* ---- what is written */
+Status emit_run(const Options *, Diag *);                     /* emit.c: `nnc FILE` */
+bool emit_code(Text *source, Text *header, const Pipeline *, const char *output, bool with_header);
+void emit_explain(Text *, const Pipeline *);                  /* explain.c */
+void emit_dot(Text *, const Pipeline *);                      /* dot.c */
+Status emit_summary(Text *, const Pipeline *, int columns, bool utf8, bool color);
+bool bundle_runtime(Text *, bool library);                    /* bundle.c: the runtime as one text */
+Status write_output(Diag *, const char *path, const Text *);
+
+Status run_program(const Options *, Diag *);                  /* run.c: `nnc run` */
+Status new_program(const Options *, Diag *);                  /* new.c: `nnc new` */
+Status help_print(const Options *, Diag *);                   /* `nnc help` */
+#endif

@@ -1,0 +1,293 @@
+#include "tests/codegen/kernel_compare.h"
+#include "codegen/isa.h"
+#include "codegen/layout.h"
+#include "codegen/lower.h"
+#include "codegen/map.h"
+#include "codegen/memory_plan.h"
+#include "ir/contraction.h"
+#include "passes/pass.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the two forms of a module ---- */
+
+static void kernel_report(Diag *diag, const char *what) {
+    Text text = {0};
+    diag_print(diag, &text, false);
+    printf("%s: %s\n", what, text.data ? text.data : "");
+    text_free(&text);
+}
+
+static bool kernel_passes(Module *module, Diag *diag, const char *const *names, int count, const char *what) {
+    PassContext context = pass_context(diag, NULL, NULL);
+    bool ok = passes_run(module, &context, names, count);
+    if (!ok)
+        kernel_report(diag, what);
+    return ok;
+}
+
+Module *kernel_oracle(Arena *arena, Diag *diag, const Module *module) {
+    Module *plain = module_clone(arena, module);
+    const char *names[] = {"autodiff", "dce"};
+    return kernel_passes(plain, diag, names, 2, "autodiff") ? plain : NULL;
+}
+
+KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const char *target, bool planned,
+                         const char *what) {
+    Module *optimised = module_clone(arena, module);
+    bool cuda = strcmp(target, "cuda") == 0;
+    KIsa isa = {.name = "cuda", .lanes = 1};
+    Program *info = ARENA_NEW(arena, Program);
+    if (!kernel_passes(optimised, diag, pass_pipeline, pass_pipeline_count, what))
+        return NULL;
+    if (!cuda && !isa_find(target, &isa)) {
+        printf("%s: no instruction set %s\n", what, target);
+        return NULL;
+    }
+    info->module = optimised;
+    info->name = optimised->name;
+    KProgram *p = lower_program(arena, diag, info, isa);
+    if (p)
+        layout_program(p);
+    if (!p || !(cuda ? map_gpu(p) : map_cpu(p))) {
+        kernel_report(diag, what);
+        return NULL;
+    }
+    memory_plan(p, planned);
+    if (!kprogram_verify(p, "the memory plan")) {
+        kernel_report(diag, what);
+        return NULL;
+    }
+    return p;
+}
+
+/* ---- what the tensor interpreter says ---- */
+
+static int64_t kernel_roundings(const Op *op, int64_t batch) {
+    int64_t inputs = op->input_count ? type_count(op->inputs[0]->type, batch) : 0;
+    int64_t outputs = op->result_count ? type_count(op->results[0]->type, batch) : 1;
+    switch (op->code) {
+    case OP_MAP:
+        return scalar_infos[op->attr.scalar].cost > 1 ? 4 : 1;
+    case OP_REDUCE:
+        return op->attr.reduce.kind == REDUCE_SUM ? inputs / (outputs ? outputs : 1) : 0;
+    case OP_SCATTER_ADD:
+        return inputs;
+    case OP_POOL:
+    case OP_POOL_GRAD: {
+        int64_t cells = 1;
+        for (int i = 0; i < op->attr.window.spatial; i++)
+            cells *= op->attr.window.size[i];
+        return op->attr.window.kind == REDUCE_SUM ? cells : op->code == OP_POOL ? 0 : cells;
+    }
+    default:
+        break;
+    }
+    if (op_infos[op->code].op_class != CLASS_CONTRACT)
+        return 0;
+    Contraction c = contraction_of(op);
+    int64_t length = 1;
+    for (int i = c.out_rank; i < c.axis_count; i++)
+        length *= dim_size(c.extent[i], batch);
+    return length + 1;
+}
+
+/* The longest chain of roundings that leads to a result: a sum of n terms is n of them. */
+static int64_t kernel_longest_chain(Arena *arena, const Func *func, int64_t batch) {
+    int64_t *chain = ARENA_ARRAY(arena, int64_t, func->value_count + 1), longest = 1;
+    for (const Op *op = func->body.first; op; op = op->next) {
+        int64_t before = 0;
+        for (int i = 0; i < op->input_count; i++)
+            before = chain[op->inputs[i]->id] > before ? chain[op->inputs[i]->id] : before;
+        before += kernel_roundings(op, batch);
+        for (int i = 0; i < op->result_count; i++)
+            chain[op->results[i]->id] = before;
+        longest = before > longest ? before : longest;
+    }
+    return longest;
+}
+
+/* The samples of the batch, gathered from the data set; forward reads its rows as they lie. */
+static Tensor kernel_batch_of(Interp *interp, const KernelExpected *e, const Tensor *all, const Type *type) {
+    Tensor tensor = interp_tensor(interp, type);
+    if (type->rank == 0 || !type->dims[0].batch) {
+        memcpy(tensor.data, all->data, sizeof(double) * (size_t)tensor.count);
+        return tensor;
+    }
+    int64_t size = tensor.count / e->batch;
+    bool direct = strcmp(e->func->name, "forward") == 0;
+    for (int64_t i = 0; i < e->batch; i++)
+        memcpy(tensor.data + i * size, all->data + (direct ? i : e->rows[i]) * size, sizeof(double) * (size_t)size);
+    return tensor;
+}
+
+static Tensor *kernel_copies(Arena *arena, const Tensor *tensors, int count) {
+    Tensor *copies = ARENA_ARRAY(arena, Tensor, count + 1);
+    for (int i = 0; i < count; i++) {
+        copies[i] = tensors[i];
+        copies[i].data = ARENA_ARRAY(arena, double, tensors[i].count + 1);
+        memcpy(copies[i].data, tensors[i].data, sizeof(double) * (size_t)tensors[i].count);
+    }
+    return copies;
+}
+
+static Interp *kernel_interpret(Arena *arena, const Module *oracle, const KernelExpected *e, bool rounded,
+                                const CompareOptions *options, Tensor **results) {
+    Interp *interp = interp_new(arena, oracle, e->batch);
+    int count = e->func->body.arg_count;
+    interp->round_to_float = rounded;
+    test_fill_variables(interp, options);
+    Tensor *args = ARENA_ARRAY(arena, Tensor, count + 1);
+    for (int i = 0; i < count; i++)
+        args[i] = kernel_batch_of(interp, e, &e->arguments[i], e->func->body.args[i]->type);
+    *results = ARENA_ARRAY(arena, Tensor, e->func->body.yield_count + 1);
+    return interp_run(interp, e->func, args, *results) ? interp : NULL;
+}
+
+KernelExpected kernel_expect(Arena *arena, const Module *oracle, const Func *func, uint64_t seed, int64_t batch,
+                             int class_count) {
+    KernelExpected e = {.func = func, .batch = batch, .samples = batch + 3};
+    CompareOptions options = {.seed = seed, .class_count = class_count};
+    Interp *whole = interp_new(arena, oracle, e.samples);
+    TestRandom random = {seed + 77};
+    test_fill_variables(whole, &options);
+    e.variables = kernel_copies(arena, whole->variables, oracle->variable_count);
+    e.arguments = test_fill_args(whole, func, &options);
+    e.rows = ARENA_ARRAY(arena, int32_t, e.samples);
+    for (int32_t i = 0; i < e.samples; i++) { /* inside-out shuffle */
+        int at = test_random_below(&random, i + 1);
+        e.rows[i] = e.rows[at];
+        e.rows[at] = i;
+    }
+    e.interp = kernel_interpret(arena, oracle, &e, false, &options, &e.results);
+    Interp *rounded = kernel_interpret(arena, oracle, &e, true, &options, &e.rounded_results);
+    e.rounded_variables = rounded ? rounded->variables : NULL;
+    e.bound = 0x1p-23 * (double)kernel_longest_chain(arena, func, batch);
+    return e;
+}
+
+/* ---- kernels on their interpreter ---- */
+
+static KSequence *kernel_sequence(const KProgram *p, const char *name) {
+    for (int i = 0; i < p->sequence_count; i++)
+        if (strcmp(p->sequences[i]->func->name, name) == 0)
+            return p->sequences[i];
+    return NULL;
+}
+
+static bool kernel_give(KInterp *in, KProgram *p, const KSequence *sequence, const KernelExpected *e) {
+    bool ok = true;
+    for (int i = 0; i < p->buffer_count && ok; i++) {
+        const KBuffer *b = p->buffers[i];
+        const Tensor *from = NULL;
+        if (b->space == SPACE_VARIABLE && !b->alias)
+            from = &e->variables[module_find_variable(e->interp->module, b->variable->name)->id];
+        else if (b->space == SPACE_ARGUMENT && b->sequence == sequence && !b->alias)
+            from = &e->arguments[b->argument];
+        if (from)
+            ok = kinterp_set(in, b, from->data, from->count);
+    }
+    kinterp_set_rows(in, e->rows);
+    return ok;
+}
+
+static void kernel_take(Arena *arena, KInterp *in, const KProgram *p, const KSequence *sequence,
+                        const KernelExpected *e, KernelValues *values) {
+    values->results = ARENA_ARRAY(arena, double *, e->func->body.yield_count + 1);
+    values->variables = ARENA_ARRAY(arena, double *, e->interp->module->variable_count + 1);
+    for (int i = 0; i < p->buffer_count; i++) {
+        const KBuffer *b = p->buffers[i];
+        double **to = NULL;
+        if (b->alias)
+            continue;
+        if (b->space == SPACE_VARIABLE)
+            to = &values->variables[module_find_variable(e->interp->module, b->variable->name)->id];
+        else if (b->space == SPACE_RESULT && b->sequence == sequence)
+            to = &values->results[b->argument];
+        if (!to)
+            continue;
+        *to = ARENA_ARRAY(arena, double, kbuffer_elements(b, p->module->batch_max) + 1);
+        kinterp_get(in, b, *to);
+    }
+}
+
+KernelValues kernel_run(Arena *arena, KProgram *p, const KernelExpected *e, KInterpOptions options, Text *why) {
+    KernelValues values = {.ran = false};
+    KSequence *sequence = kernel_sequence(p, e->func->name);
+    if (!sequence) {
+        text_format(why, "there are no kernels for @%s", e->func->name);
+        return values;
+    }
+    KInterp *in = kinterp_new(p, e->batch, options);
+    values.ran = kernel_give(in, p, sequence, e) && kinterp_run(in, sequence);
+    if (values.ran)
+        kernel_take(arena, in, p, sequence, e, &values);
+    else
+        text_add(why, kinterp_error(in));
+    kinterp_free(in);
+    return values;
+}
+
+/* ---- comparisons ---- */
+
+/* How far rounding every operation of the oracle moves this tensor: ill-conditioned values move in any program. */
+static double kernel_condition(const Tensor *exact, const Tensor *rounded) {
+    double most = 0;
+    for (int64_t i = 0; i < exact->count; i++) {
+        double moved = fabs(exact->data[i] - rounded->data[i]);
+        most = moved > most ? moved : most;
+    }
+    return most;
+}
+
+static bool kernel_near(const KernelExpected *e, const Tensor *expected, const Tensor *rounded, const double *got,
+                        const char *name, Text *why) {
+    if (!got) {
+        text_format(why, "%s is written nowhere", name);
+        return false;
+    }
+    double moved = kernel_condition(expected, rounded);
+    for (int64_t i = 0; i < expected->count; i++) {
+        double x = expected->data[i], y = got[i];
+        if (x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= e->bound * (1 + fabs(x)) + 4 * moved)
+            continue;
+        text_format(why, "%s[%lld] is %.9g, expected %.9g within %.3g", name, (long long)i, y, x,
+                    e->bound * (1 + fabs(x)) + 4 * moved);
+        return false;
+    }
+    return true;
+}
+
+bool kernel_check(const KernelExpected *e, const KernelValues *values, Text *why) {
+    const Module *module = e->interp->module;
+    for (int i = 0; i < e->func->body.yield_count; i++)
+        if (!kernel_near(e, &e->results[i], &e->rounded_results[i], values->results[i], e->func->result_names[i], why))
+            return false;
+    for (int i = 0; i < module->variable_count; i++)
+        if (!kernel_near(e, &e->interp->variables[i], &e->rounded_variables[i], values->variables[i],
+                         module->variables[i]->name, why))
+            return false;
+    return true;
+}
+
+static bool kernel_equal(const double *a, const double *b, int64_t count, const char *name, Text *why) {
+    for (int64_t i = 0; i < count; i++)
+        if (memcmp(&a[i], &b[i], sizeof *a) != 0) {
+            text_format(why, "%s[%lld]: %.9g and %.9g", name, (long long)i, a[i], b[i]);
+            return false;
+        }
+    return true;
+}
+
+bool kernel_same_bits(const KernelExpected *e, const KernelValues *a, const KernelValues *b, Text *why) {
+    const Module *module = e->interp->module;
+    for (int i = 0; i < e->func->body.yield_count; i++)
+        if (!kernel_equal(a->results[i], b->results[i], e->results[i].count, e->func->result_names[i], why))
+            return false;
+    for (int i = 0; i < module->variable_count; i++)
+        if (!kernel_equal(a->variables[i], b->variables[i], e->variables[i].count, module->variables[i]->name, why))
+            return false;
+    return true;
+}

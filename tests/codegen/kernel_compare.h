@@ -1,0 +1,36 @@
+/* For tests: a module through the whole pipeline to mapped kernels, which are run on the kernel-IR interpreter and
+ * compared with the tensor interpreter. A test includes kernel_compare.c: the tests are one file each. */
+#ifndef NNC_TESTS_KERNEL_COMPARE_H
+#define NNC_TESTS_KERNEL_COMPARE_H
+#include "codegen/kir.h"
+#include "codegen/kir_interp.h"
+#include "tests/passes/interp_compare.h"
+
+/* The oracle module has its gradients expanded and nothing else; NULL with the reason printed if a pass fails. */
+Module *kernel_oracle(Arena *, Diag *, const Module *);
+/* Pipeline, lowering, layout, map_cpu or map_gpu, memory plan, verification. `target`: an ISA's name, or "cuda". NULL
+ * with the reason printed under `what`. */
+KProgram *kernel_program(Arena *, Diag *, const Module *, const char *target, bool planned, const char *what);
+
+/* One function on given data: what it read and what the tensor interpreter says. */
+typedef struct {
+    const Func *func; /* of the oracle module */
+    int64_t batch, samples;
+    int32_t *rows;    /* batch of them, in no order */
+    Interp *interp;   /* variables after the run */
+    Tensor *variables, *arguments; /* before; arguments with all samples */
+    Tensor *results, *rounded_results, *rounded_variables; /* rounded: every operation in float */
+    double bound;     /* relative: unit roundoff times the longest chain of roundings */
+} KernelExpected;
+KernelExpected kernel_expect(Arena *, const Module *oracle, const Func *, uint64_t seed, int64_t batch, int class_count);
+
+/* Results and variables of one run, in the order of the function and the oracle module. */
+typedef struct {
+    double **results, **variables;
+    bool ran;
+} KernelValues;
+/* `why`: filled if the run is refused or a value is off by more than the bound. */
+KernelValues kernel_run(Arena *, KProgram *, const KernelExpected *, KInterpOptions, Text *why);
+bool kernel_check(const KernelExpected *, const KernelValues *, Text *why);
+bool kernel_same_bits(const KernelExpected *, const KernelValues *, const KernelValues *, Text *why);
+#endif
