@@ -1,7 +1,6 @@
 /* The emitted file as a whole: first comment, includes, offsets, kernels, and the parts in the other host_*.c files.
  * Needs: a mapped program with a memory plan. Leaves: the text of the C source and of its header. */
 #include "codegen/host_parts.h"
-#include "codegen/c_printer_parts.h"
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
@@ -30,14 +29,44 @@ void host_text(const Host *h, Text *out, const char *template) {
     }
 }
 
+enum { LINE_WIDTH = 120, INDENT = 4, DEEPEST = 16 };
+
+/* The last place in the first `width` characters where a line may be broken: after a comma, the less deep the better.
+ * 0: none. *column: where the next line begins, below what the innermost open bracket holds. */
+static int find_break(const char *text, int width, int first_column, int *column) {
+    int depth = 0, best = 0, best_depth = DEEPEST, open[DEEPEST] = {INDENT};
+    for (int i = 0; text[i] && i <= width; i++) {
+        if (strchr("([{", text[i]) && depth + 1 < DEEPEST)
+            open[++depth] = first_column + i + 1;
+        if (strchr(")]}", text[i]) && depth > 0)
+            depth--;
+        if (i > 0 && text[i] == ' ' && text[i - 1] == ',' && depth <= best_depth) {
+            best = i;
+            best_depth = depth;
+            *column = open[depth];
+        }
+    }
+    return best;
+}
+
 void host_line(Text *out, int depth, const char *format, ...) {
     Text line = {0};
     va_list arguments;
     va_start(arguments, format);
     text_vformat(&line, format, arguments);
     va_end(arguments);
-    CPrinter printer = {.out = out, .depth = depth};
-    c_line(&printer, line.data);
+    const char *text = line.data;
+    int indent = depth * INDENT, column = indent + INDENT;
+    for (int at = 1; at > 0;) {
+        bool long_line = indent + (int)strlen(text) > LINE_WIDTH;
+        int wanted = column;
+        at = long_line ? find_break(text, LINE_WIDTH - indent, indent, &wanted) : 0;
+        text_format(out, "%*s%.*s\n", indent, "", at > 0 ? at : (int)strlen(text), text);
+        if (indent == depth * INDENT) /* the bracket that the first line left open holds for all */
+            column = wanted;
+        indent = column;
+        text += at + 1;
+    }
     text_free(&line);
 }
 

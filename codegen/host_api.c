@@ -40,20 +40,22 @@ static void print_means(const Host *h, Text *out) {
     host_text(h, out, "static void $n_means(const double *totals, $n_metrics *metrics) {\n"
                       "    if (!metrics)\n        return;\n");
     for (int i = 0; i < h->info->metric_count; i++) {
-        const char *root = h->info->metrics[i].root_mean ? "sqrt" : "";
-        host_line(out, 1, "metrics->%s = totals[%d] != 0 ? %s(totals[%d] / totals[%d]) : 0;", h->info->metrics[i].name,
-                  2 * i + 1, root, 2 * i, 2 * i + 1);
+        bool root = h->info->metrics[i].root_mean;
+        host_line(out, 1, "metrics->%s = totals[%d] != 0 ? %stotals[%d] / totals[%d]%s : 0;", h->info->metrics[i].name,
+                  2 * i + 1, root ? "sqrt(" : "", 2 * i, 2 * i + 1, root ? ")" : "");
     }
     text_add(out, "}\n\n");
 }
 
 /* With preprocessing a batch is copied as it goes through it, so that it lies in the order of its steps. */
 static void print_choose(const Host *h, Text *out) {
-    text_format(out, "/* Prepares `count` samples of a batch: order[at], .. or, without order, those from `at` on. */\n"
-                     "static void %s_choose(%s *model, ", h->name, h->name);
-    host_samples(h, out);
-    text_format(out, ",\n    const int32_t *order, int64_t at, int64_t count) {\n"
-                     "    if (!order)\n"
+    Text head = {0};
+    text_format(&head, "static void %s_choose(%s *model, ", h->name, h->name);
+    host_samples(h, &head);
+    text_add(out, "/* Prepares `count` samples of a batch: order[at], .. or, without order, those from `at` on. */\n");
+    host_line(out, 0, "%s, const int32_t *order, int64_t at, int64_t count) {", head.data);
+    text_free(&head);
+    text_format(out, "    if (!order)\n"
                      "        %s_preprocess(model, (const void *)(x + at), count, model->prepared);\n"
                      "    for (int64_t i = 0; i < count; i++) {\n"
                      "        int64_t row = order ? order[at + i] : at + i;\n"
@@ -69,11 +71,13 @@ static void print_choose(const Host *h, Text *out) {
 
 static void print_run(const Host *h, Text *out) {
     bool prepare = host_has_preprocess(h), weights = h->info->has_sample_weight;
-    text_format(out, "/* Works off n samples, batch by batch: in `order`, or as they lie. */\n"
-                     "static int %s_run(%s *model, int (*steps)(void *model, const nnrt_steps *steps), ", h->name, h->name);
-    host_samples(h, out);
-    text_format(out, ",\n    int64_t n, const int32_t *order, double *totals) {\n"
-                     "    int code = NNRT_OK;\n"
+    Text head = {0};
+    text_format(&head, "static int %s_run(%s *model, int (*steps)(void *model, const nnrt_steps *steps), ", h->name, h->name);
+    host_samples(h, &head);
+    text_add(out, "/* Works off n samples, batch by batch: in `order`, or as they lie. */\n");
+    host_line(out, 0, "%s, int64_t n, const int32_t *order, double *totals) {", head.data);
+    text_free(&head);
+    text_format(out, "    int code = NNRT_OK;\n"
                      "    if (n < 0)\n"
                      "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: the number of samples is negative\");\n", h->name);
     if (weights)
@@ -108,7 +112,7 @@ static void print_run(const Host *h, Text *out) {
 }
 
 static void print_measured(const Host *h, Text *out, const char *verb, const char *steps) {
-    host_prototype(h, out, verb, ", int64_t n, $n_metrics *metrics) {\n");
+    host_prototype(h, out, verb, ", int64_t n, $n_metrics *metrics) {");
     text_format(out, "    double totals[%d] = {0};\n"
                      "    int code = %s_run(model, %s_%s, x, y, %sn, NULL, totals);\n"
                      "    if (code == NNRT_OK)\n"
@@ -128,7 +132,7 @@ static const char *iteration_member(const Host *h) {
 
 /* The order of an epoch is that of the trainer: it follows from the seed and the number of epochs done. */
 static void print_fit(const Host *h, Text *out) {
-    host_prototype(h, out, "fit", ", int64_t n, int epochs,\n    int32_t *order, $n_metrics *metrics) {\n");
+    host_prototype(h, out, "fit", ", int64_t n, int epochs, int32_t *order, $n_metrics *metrics) {");
     text_format(out, "    double totals[%d] = {0};\n", 2 * h->info->metric_count);
     host_text(h, out, "    int code = NNRT_OK;\n"
                       "    int64_t steps = n / $N_BATCH + (n % $N_BATCH != 0);\n"

@@ -85,9 +85,12 @@ void host_prototype_adapt(const Host *h, Text *out) {
 }
 
 void host_prototype(const Host *h, Text *out, const char *verb, const char *rest) {
-    text_format(out, "int %s_%s(%s *model, ", h->name, verb, h->name);
-    host_samples(h, out);
-    host_text(h, out, rest);
+    Text line = {0};
+    text_format(&line, "int %s_%s(%s *model, ", h->name, verb, h->name);
+    host_samples(h, &line);
+    host_text(h, &line, rest);
+    host_line(out, 0, "%s", line.data);
+    text_free(&line);
 }
 
 static void training_functions(const Host *h, Text *out) {
@@ -102,12 +105,13 @@ static void training_functions(const Host *h, Text *out) {
                 host_has_preprocess(h) ? ", raw rows" : "", y.data,
                 info->has_sample_weight ? "   w: weight of each sample" : "");
     text_add(out, " * `metrics` (may be NULL) gets the means over these n samples, before each step changed the weights. */\n");
-    host_prototype(h, out, "train_batch", ", int64_t n, $n_metrics *metrics);\n\n");
-    text_add(out, "/* Loss and metrics of n samples; changes no weights. */\n");
-    host_prototype(h, out, "evaluate", ", int64_t n, $n_metrics *metrics);\n\n");
-    text_add(out, "/* Whole epochs over n samples; `metrics` (may be NULL) gets the means of the last epoch. With `order`, memory\n"
+    host_prototype(h, out, "train_batch", ", int64_t n, $n_metrics *metrics);");
+    text_add(out, "\n/* Loss and metrics of n samples; changes no weights. */\n");
+    host_prototype(h, out, "evaluate", ", int64_t n, $n_metrics *metrics);");
+    text_add(out, "\n/* Whole epochs over n samples; `metrics` (may be NULL) gets the means of the last epoch. With `order`, memory\n"
                   " * for n numbers, the samples are shuffled for each epoch, as the trainer does; NULL: they are taken as they lie. */\n");
-    host_prototype(h, out, "fit", ", int64_t n, int epochs,\n    int32_t *order, $n_metrics *metrics);\n\n");
+    host_prototype(h, out, "fit", ", int64_t n, int epochs, int32_t *order, $n_metrics *metrics);");
+    text_add(out, "\n");
     text_free(&y);
 }
 

@@ -136,7 +136,7 @@ static void print_job(Host *h, Text *out) {
     host_text(h, out, "/* What the threads of one call share. */\n"
                       "typedef struct Job {\n"
                       "    $n *model;\n"
-                      "    nnrt_barrier barrier;\n");
+                      "    nnrt_barrier *barrier;\n");
     if (results)
         text_format(out, "    const nnrt_steps *steps;\n"
                          "    float results[2][%d]; /* of the steps in turn: one is added up while the next begins */\n",
@@ -148,8 +148,10 @@ static void print_job(Host *h, Text *out) {
                   "} Job;\n\n"
                   "/* Runs `work` on all threads, in one parallel region. */\n"
                   "static void run_job(void (*work)(Job *job, int thread, int threads), Job *job, int threads) {\n"
+                  "    nnrt_barrier barrier;\n"
                   "    threads = threads < 1 ? 1 : threads > NNRT_MAX_THREADS ? NNRT_MAX_THREADS : threads;\n"
-                  "    nnrt_barrier_init(&job->barrier, threads);\n"
+                  "    job->barrier = &barrier;\n"
+                  "    nnrt_barrier_init(&barrier, threads);\n"
                   "#ifdef _OPENMP\n"
                   "    if (threads > 1) {\n"
                   "#pragma omp parallel num_threads(threads)\n"
@@ -187,7 +189,7 @@ static void print_step_call(Host *h, Text *out, HostStepKind kind, int depth, co
         if (!is_scalar_result(step, i))
             text_format(&call, "%s, ", step->results[i]->name);
     bool measures = kind == HOST_TRAIN || kind == HOST_EVALUATE;
-    text_format(&call, "%s%s, %s&job->barrier, thread, threads);", measures ? "rows, " : "", batch,
+    text_format(&call, "%s%s, %sjob->barrier, thread, threads);", measures ? "rows, " : "", batch,
                 measures ? "results, " : "");
     host_line(out, depth, "%s", call.data);
     text_free(&call);
@@ -219,14 +221,14 @@ static void print_measuring_loop(Host *h, Text *out, HostStepKind kind) {
                       "        const int32_t *rows = steps->rows + at;\n"
                       "        float *results = job->results[done++ & 1];\n");
     print_both_calls(h, out, kind);
-    text_format(out, "        nnrt_barrier_wait(&job->barrier, thread, threads);\n"
+    text_format(out, "        nnrt_barrier_wait(job->barrier, thread, threads);\n"
                      "        if (thread == 0)\n"
                      "            for (int i = 0; i < %d; i++)\n"
                      "                steps->totals[i] += results[i];\n"
                      "        if (steps->after_step) {\n"
                      "            if (thread == 0)\n"
                      "                job->stop = steps->after_step(steps->context, done);\n"
-                     "            nnrt_barrier_wait(&job->barrier, thread, threads);\n"
+                     "            nnrt_barrier_wait(job->barrier, thread, threads);\n"
                      "        }\n"
                      "    }\n"
                      "}\n\n", func->body.yield_count);
@@ -250,7 +252,8 @@ static void print_preprocess(Host *h, Text *out) {
     const HostStep *step = &h->steps[HOST_PREPROCESS];
     Arena *arena = h->program->arena;
     host_text(h, out, "static int $n_preprocess(void *model, const float *raw_rows, int64_t samples, float *prepared) {\n"
-                      "    Job alone = {.model = model}, *job = &alone;\n"
+                      "    nnrt_barrier barrier;\n"
+                      "    Job alone = {.model = model, .barrier = &barrier}, *job = &alone;\n"
                       "    int thread = 0, threads = 1;\n"
                       "    for (int64_t at = 0; at < samples; at += $N_BATCH) {\n"
                       "        int64_t batch = nnrt_min_index(samples - at, $N_BATCH);\n");
@@ -273,7 +276,7 @@ static void print_prepare_batch(Host *h, Text *out) {
                                   (long long)host_sample_size(h->info->raw_input)));
     declare_rows(h, &block, step->results[0], true, "job->model->prepared");
     print_step_call(h, &block, HOST_PREPROCESS, 2, "batch");
-    host_line(&block, 2, "nnrt_barrier_wait(&job->barrier, thread, threads);");
+    host_line(&block, 2, "nnrt_barrier_wait(job->barrier, thread, threads);");
     for (char *line = strtok(block.data, "\n"); line; line = strtok(NULL, "\n"))
         text_format(out, "    %s\n", line);
     text_add(out, "        }\n");
@@ -296,7 +299,7 @@ static void print_predict(Host *h, Text *out) {
     declare_rows(h, out, step->results[0], true,
                  arena_format(arena, "job->output + at * %lld", (long long)host_sample_size(h->info->output)));
     print_both_calls(h, out, HOST_FORWARD);
-    text_add(out, "        nnrt_barrier_wait(&job->barrier, thread, threads);\n    }\n}\n\n");
+    text_add(out, "        nnrt_barrier_wait(job->barrier, thread, threads);\n    }\n}\n\n");
     host_text(h, out, "static int $n_predict_rows(void *model, const float *raw, int64_t samples, float *output, int threads) {\n"
                       "    Job job = {.model = model, .raw = raw, .output = output, .samples = samples};\n"
                       "    run_job($n_predict_thread, &job, threads);\n"

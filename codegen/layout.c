@@ -7,7 +7,11 @@
 #include "codegen/layout.h"
 #include <stdlib.h>
 
-enum { ROUNDS = 4, PRICE_STRIDED = 2, PRICE_SCALAR = 4, PRICE_ACROSS = 8, MAX_ACCESSES = 64 };
+enum { ROUNDS = 4, MAX_ACCESSES = 64 };
+
+/* Prices in vector operations: an element in scalar code, an element gathered into or scattered from lanes, an element
+ * of a twin turned in registers or copied one by one, a reduction across the lanes. */
+static const double price_scalar = 1.5, price_strided = 1.2, price_turned = 0.25, price_copied = 1.5, price_across = 8;
 
 typedef struct {
     KBuffer *buffer;
@@ -109,10 +113,13 @@ static bool is_product(const Nest *nest) {
     return e->kind == KE_FN && e->fn.fn == FN_mul && e->fn.args[0]->kind == KE_LOAD && e->fn.args[1]->kind == KE_LOAD;
 }
 
-/* A load of a contraction that could read a twin instead: the axis that the twin has innermost, or -1. */
+/* A load that could read a twin instead, of a contraction or of what the caller passes by sample: the axis that the twin
+ * has innermost, or -1. */
 static int twin_axis(const Nest *nest, const Access *a, int vector) {
     int along;
-    if (vector < 0 || !a->inner || !is_product(nest) || a->buffer->alias || a->buffer->space == SPACE_LOCAL)
+    if (vector < 0 || a->buffer->alias || a->buffer->space == SPACE_LOCAL || a->buffer->space == SPACE_RESULT)
+        return -1;
+    if (a->buffer->space != SPACE_ARGUMENT && (!a->inner || !is_product(nest)))
         return -1;
     int64_t c;
     Move move = move_of(a, nest->axes[vector].var, &along);
@@ -126,28 +133,30 @@ static int twin_axis(const Nest *nest, const Access *a, int vector) {
 
 static double nest_cost(const KProgram *p, const Nest *nest, const Accesses *a, int vector) {
     double all = points(p, nest, true), outer = points(p, nest, false);
+    double work = (double)nest_slots(nest, p->module->batch_max);
     if (vector < 0)
-        return all * PRICE_SCALAR;
+        return work * price_scalar;
     const NestAxis *axis = &nest->axes[vector];
     int64_t extent = size(p, axis->extent), lanes = p->isa.lanes;
-    double full = (double)((extent + lanes - 1) / lanes * lanes), cost = all * full / (double)extent;
+    double cost = work * (double)((extent + lanes - 1) / lanes) / (double)extent;
     if (axis->reduce) {
         for (int i = 0; i < nest->reduction_count; i++)
             if (nest->reductions[i].argument)
-                return all * PRICE_SCALAR * 2;
-        cost += outer * PRICE_ACROSS * (double)lanes;
+                return work * price_scalar * 2;
+        cost += outer * price_across;
     }
     for (int i = 0; i < a->count; i++) {
+        const Access *access = &a->items[i];
         int along;
-        Move move = move_of(&a->items[i], axis->var, &along);
-        double touched = a->items[i].inner ? all : outer;
-        if (axis->reduce && !a->items[i].inner)
+        Move move = move_of(access, axis->var, &along);
+        if ((axis->reduce && !access->inner) || move == MOVE_NONE || move == MOVE_CONTIGUOUS)
             continue;
-        if (move == MOVE_NONE || move == MOVE_CONTIGUOUS)
-            continue;
-        double price = touched * (move == MOVE_STRIDED ? PRICE_STRIDED * (double)lanes : PRICE_SCALAR * (double)lanes);
-        double twin = twin_axis(nest, &a->items[i], vector) >= 0 ? elements(p, a->items[i].buffer) * 3 : price;
-        cost += price < twin ? price : twin;
+        double price = access->inner ? all * price_strided : outer * price_strided;
+        if (move == MOVE_IRREGULAR) /* cannot be done on lanes */
+            price = work * price_scalar * 2;
+        bool copied = access->buffer->space == SPACE_ARGUMENT;
+        double twin = elements(p, access->buffer) * (copied ? price_copied : price_turned);
+        cost += twin_axis(nest, access, vector) >= 0 && twin < price ? twin : price;
     }
     return cost;
 }
@@ -267,16 +276,19 @@ static bool improve_orders(Layout *l) {
 }
 
 /* ---- twins */
+enum { MAX_TWINS = 256 };
 typedef struct {
     KBuffer *of, *twin;
     int axis;
+    const KKernel *kernel;
 } Twin;
 
-static void twin_kernel(KProgram *p, KSequence *sequence, int at, const Twin *twin) {
+static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
     KKernel *kernel = kkernel_new(p, sequence, arena_format(p->arena, "%s_turn", twin->of->name));
     for (int i = sequence->count - 1; i > at; i--)
         sequence->kernels[i] = sequence->kernels[i - 1];
     sequence->kernels[at] = kernel;
+    twin->kernel = kernel;
     kernel->comment = arena_format(p->arena, "%s again, contiguous along axis %d for the kernel below", twin->of->name, twin->axis);
     kernel->needs_barrier_before = at > 0;
     kernel->work = (int64_t)elements(p, twin->of) * 2;
@@ -301,36 +313,79 @@ static KBuffer *twin_of(KProgram *p, KSequence *sequence, int *at, Twin *twins, 
     for (int i = 0; i < *count; i++)
         if (twins[i].of == of && twins[i].axis == axis)
             return twins[i].twin;
+    if (*count == MAX_TWINS)
+        return of; /* read as it lies */
     KBuffer *twin = kbuffer_new(p, SPACE_ARENA, arena_format(p->arena, "%s_turned", of->name), of->base, of->rank, of->dims);
     twin->sequence = sequence;
     twin->layer = of->layer;
     set_innermost(p, twin, axis);
-    twins[*count] = (Twin){of, twin, axis};
+    twins[*count] = (Twin){of, twin, axis, NULL};
     twin_kernel(p, sequence, *at, &twins[(*count)++]);
     (*at)++;
     return twin;
 }
 
-static void redirect(KProgram *p, KExpr *e, Nest *nest, KSequence *sequence, int *at, Twin *twins, int *count) {
-    for (int i = 0; i < 2; i++) {
-        KExpr *load = e->fn.args[i];
-        Access access = {load->load.buffer, load->load.index, true};
-        int axis = twin_axis(nest, &access, nest->vector_axis);
+static bool is_twin(const Twin *twins, int count, const KKernel *kernel) {
+    for (int i = 0; i < count; i++)
+        if (twins[i].kernel == kernel)
+            return true;
+    return false;
+}
+
+typedef struct {
+    KProgram *p;
+    KSequence *sequence;
+    int *at; /* kernel of the sequence that is being looked at */
+    Twin *twins;
+    int count;
+    const Nest *nest;
+} TwinMaker;
+
+static void redirect(TwinMaker *t, KExpr *e, bool inner) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    if (e->kind == KE_LOAD) {
+        Access access = {e->load.buffer, e->load.index, inner};
+        int axis = twin_axis(t->nest, &access, t->nest->vector_axis);
         if (axis >= 0)
-            load->load.buffer = twin_of(p, sequence, at, twins, count, load->load.buffer, axis);
+            e->load.buffer = twin_of(t->p, t->sequence, t->at, t->twins, &t->count, e->load.buffer, axis);
+        return;
     }
+    int count = kexpr_operands(e, operands);
+    for (int i = 0; i < count; i++)
+        redirect(t, operands[i], inner);
+}
+
+static void redirect_block(TwinMaker *t, const KStmt *block) {
+    for (const KStmt *s = block->block.first; s; s = s->next) {
+        if (s->kind == KS_BLOCK)
+            redirect_block(t, s);
+        else if (s->kind == KS_LET)
+            redirect(t, s->let.value, false);
+        else if (s->kind == KS_STORE)
+            redirect(t, s->store.value, false);
+    }
+}
+
+static void redirect_nest(TwinMaker *t, const Nest *nest) {
+    t->nest = nest;
+    for (int i = 0; i < nest->reduction_count; i++) {
+        redirect(t, nest->reductions[i].expr, true);
+        if (nest->reductions[i].guard)
+            redirect(t, nest->reductions[i].guard, true);
+    }
+    redirect_block(t, nest->epilogue);
 }
 
 static void make_twins(KProgram *p) {
     for (int s = 0; s < p->sequence_count; s++) {
         KSequence *sequence = p->sequences[s];
-        Twin *twins = ARENA_ARRAY(p->arena, Twin, sequence->count * 2 + 1);
-        int count = 0;
-        for (int k = 0; k < sequence->count; k++) {
-            KKernel *kernel = sequence->kernels[k];
-            for (int n = 0; n < kernel->nest_count; n++)
-                if (is_product(kernel->nests[n]))
-                    redirect(p, kernel->nests[n]->reductions[0].expr, kernel->nests[n], sequence, &k, twins, &count);
+        int k = 0;
+        TwinMaker t = {.p = p, .sequence = sequence, .at = &k, .twins = ARENA_ARRAY(p->arena, Twin, MAX_TWINS)};
+        for (; k < sequence->count; k++) {
+            const KKernel *kernel = sequence->kernels[k];
+            if (!is_twin(t.twins, t.count, kernel))
+                for (int n = 0; n < kernel->nest_count; n++)
+                    redirect_nest(&t, kernel->nests[n]);
         }
     }
 }

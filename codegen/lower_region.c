@@ -69,7 +69,12 @@ KBuffer *lower_ensure_memory(LowerRegion *r, const Value *value) {
     return r->memory[id];
 }
 
-/* The last nest that runs before an expression of this value can be computed: -1 none. */
+static bool keeps_place(const Op *op) {
+    return op->code == OP_MAP || op->code == OP_CAST || op->code == OP_COPY || op->code == OP_STOP_GRADIENT;
+}
+
+/* The first nest in which an expression of this value can be computed: that of its operands, or a later one where an
+ * operand is read at another place than it is made at; -1: any. */
 static int needs_nest(const LowerRegion *r, const Value *value) {
     if (r->home[value->id])
         return nest_position(r, r->home[value->id]);
@@ -80,7 +85,7 @@ static int needs_nest(const LowerRegion *r, const Value *value) {
         int n = needs_nest(r, value->def->inputs[i]);
         last = n > last ? n : last;
     }
-    return last;
+    return last >= 0 && !keeps_place(value->def) ? last + 1 : last;
 }
 
 static bool same_space(const Nest *nest, const Type *type) {
@@ -189,44 +194,6 @@ static LowerRegion region_start(Lower *lower, const Op *fusion, KBuffer *const *
     return r;
 }
 
-static int64_t nest_points(const Nest *nest, int64_t batch, bool all) {
-    int64_t n = 1;
-    for (int i = 0; i < nest->axis_count; i++)
-        if (all || !nest->axes[i].reduce)
-            n *= dim_size(nest->axes[i].extent, batch);
-    return n;
-}
-
-static int64_t expr_cost(const KExpr *e) {
-    switch (e->kind) {
-    case KE_FN: {
-        int64_t cost = scalar_infos[e->fn.fn].cost;
-        for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++)
-            cost += expr_cost(e->fn.args[i]);
-        return cost;
-    }
-    case KE_CAST:
-    case KE_SPLAT: return expr_cost(e->operand);
-    case KE_RANDOM: return 30;
-    default: return 0;
-    }
-}
-
-static void measure(KKernel *kernel, int64_t batch) {
-    for (int i = 0; i < kernel->nest_count; i++) {
-        const Nest *nest = kernel->nests[i];
-        int64_t cost = 0;
-        for (int k = 0; k < nest->reduction_count; k++) {
-            int64_t c = expr_cost(nest->reductions[k].expr); /* a product and its sum are one FMA */
-            kernel->work += nest_points(nest, batch, true) * (c > 1 ? c : 1);
-        }
-        for (const KStmt *s = nest->epilogue->block.first; s; s = s->next)
-            if (s->kind == KS_LET)
-                cost += expr_cost(s->let.value);
-        kernel->work += nest_points(nest, batch, false) * (cost + 1);
-    }
-}
-
 void lower_fusion(Lower *lower, const Op *fusion, KBuffer *const *results) {
     KProgram *p = lower->program;
     LowerRegion r = region_start(lower, fusion, results);
@@ -242,5 +209,6 @@ void lower_fusion(Lower *lower, const Op *fusion, KBuffer *const *results) {
         if (r.stores[i])
             kstmt_add(r.kernel->nests[i]->epilogue, r.stores[i]);
     r.kernel->rows = fusion->attr.fusion.kind == FUSION_ROWS && r.kernel->nest_count > 1;
-    measure(r.kernel, p->module->batch_max);
+    for (int i = 0; i < r.kernel->nest_count; i++)
+        r.kernel->work += nest_slots(r.kernel->nests[i], p->module->batch_max);
 }

@@ -37,4 +37,7 @@ typedef struct Nest {
     Op *op;          /* the op it is named after */
     const char *layer;
 } Nest;
+
+/* Work for a batch, in slots of a vector FMA times its lanes. */
+int64_t nest_slots(const Nest *, int64_t batch);
 #endif

@@ -146,7 +146,7 @@ static KExpr *map_load(MapPlace *place, const KExpr *e) {
         load->type.lanes = place->lanes;
         if (place->count && !lanes_are_padded(buffer, axis))
             load->load.count = place->count;
-        if (stride != 1)
+        if (stride != 1 || buffer->order[buffer->rank - 1] != axis)
             load->load.stride = kexpr_index(p, stride);
     }
     return named_load(place, load);
@@ -207,7 +207,7 @@ void map_store(MapPlace *place, const KStmt *store) {
     if (moves) {
         int64_t coefficient = 0;
         int axis = moving_axis(place, store->store.index, store->store.index_count, &coefficient);
-        if (axis < 0 || coefficient * memory_stride(place, buffer, axis) != 1) {
+        if (axis < 0 || coefficient * memory_stride(place, buffer, axis) != 1 || buffer->order[buffer->rank - 1] != axis) {
             /* rows of a result buffer lie one after the other when it has no other axis */
             bool rows_of_scalars = axis == 0 && buffer->rank == 1 && coefficient == 1 && !buffer->indirect;
             if (!rows_of_scalars) {

@@ -1,0 +1,47 @@
+/* How much a nest does, in FMA-slot units: the currency of the cost models, of the thread count and of explain. */
+#include "codegen/nest.h"
+
+static int64_t points(const Nest *nest, int64_t batch, bool reduced) {
+    int64_t n = 1;
+    for (int i = 0; i < nest->axis_count; i++)
+        if (reduced || !nest->axes[i].reduce)
+            n *= dim_size(nest->axes[i].extent, batch);
+    return n;
+}
+
+static int64_t expr_cost(const KExpr *e) {
+    switch (e->kind) {
+    case KE_FN: {
+        int64_t cost = scalar_infos[e->fn.fn].cost;
+        for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++)
+            cost += expr_cost(e->fn.args[i]);
+        return cost;
+    }
+    case KE_CAST:
+    case KE_SPLAT: return expr_cost(e->operand);
+    case KE_RANDOM: return 30;
+    default: return 0;
+    }
+}
+
+static int64_t block_cost(const KStmt *block) {
+    int64_t cost = 0;
+    for (const KStmt *s = block->block.first; s; s = s->next) {
+        if (s->kind == KS_BLOCK)
+            cost += block_cost(s);
+        else if (s->kind == KS_LET)
+            cost += expr_cost(s->let.value);
+        else if (s->kind == KS_STORE)
+            cost += 1 + expr_cost(s->store.value);
+    }
+    return cost;
+}
+
+int64_t nest_slots(const Nest *nest, int64_t batch) {
+    int64_t work = points(nest, batch, false) * block_cost(nest->epilogue);
+    for (int i = 0; i < nest->reduction_count; i++) {
+        int64_t cost = expr_cost(nest->reductions[i].expr); /* a product and its sum are one FMA */
+        work += points(nest, batch, true) * (cost > 1 ? cost : 1);
+    }
+    return work;
+}
