@@ -136,10 +136,15 @@ static bool overlaps(const KUse *uses, int count, const KBuffer *b) {
     return false;
 }
 
+/* Other axes over the elements of another buffer. */
+static bool is_view(const KBuffer *b) {
+    return b->alias && b->space != SPACE_ARENA;
+}
+
 static void declare_buffer(CPrinter *p, const KBuffer *b, bool written, bool alone) {
     Text line = {0};
     pointer(p, &line, b, written, alone, b->name);
-    if (b->space == SPACE_VARIABLE)
+    if (b->space == SPACE_VARIABLE && !b->alias)
         text_format(&line, " = model->%s;", b->name);
     else {
         text_add(&line, " = (");
@@ -147,7 +152,10 @@ static void declare_buffer(CPrinter *p, const KBuffer *b, bool written, bool alo
             text_add(&line, written ? "void *" : "const void *");
         else
             pointer(p, &line, b, written, false, "");
-        text_format(&line, ")(model->arena + OFFSET_%s);", b->name);
+        if (b->space == SPACE_ARENA)
+            text_format(&line, ")(model->arena + OFFSET_%s);", b->name);
+        else
+            text_format(&line, b->space == SPACE_VARIABLE ? ")model->%s;" : ")%s;", b->alias->name);
     }
     c_line(p, line.data);
     text_free(&line);
@@ -158,11 +166,14 @@ void c_declare_buffers(CPrinter *p) {
     int count = kkernel_uses(p->program, p->kernel, &uses);
     for (int i = 0; i < count; i++)
         c_take_name(p, uses[i].buffer->name);
+    for (int i = 0; i < count; i++)
+        if (is_view(uses[i].buffer))
+            c_take_name(p, uses[i].buffer->alias->name); /* a parameter, or taken already */
     for (int i = 0; i < p->kernel->local_count; i++)
         c_take_name(p, p->kernel->locals[i]->name);
     for (int i = 0; i < count; i++) {
         const KBuffer *b = uses[i].buffer;
-        if (in_model(b) && !(b->space == SPACE_VARIABLE && b->rank == 0))
+        if (is_view(b) || (in_model(b) && !(b->space == SPACE_VARIABLE && b->rank == 0)))
             declare_buffer(p, b, uses[i].written, !overlaps(uses, count, b));
     }
 }
@@ -175,11 +186,28 @@ typedef struct {
     int count;
 } Parameters;
 
+/* A view of an argument is made in the kernel: what is passed is the argument. */
+static void pass_whole(Parameters *need, KUse *view) {
+    KUse *whole = view;
+    for (int i = 0; i < need->count; i++)
+        if (need->uses[i].buffer == view->buffer->alias)
+            whole = &need->uses[i];
+    whole->read |= view->read;
+    whole->written |= view->written;
+    if (whole == view)
+        view->buffer = view->buffer->alias;
+    else
+        *view = need->uses[--need->count];
+}
+
 static Parameters parameters_of(const CPrinter *p) {
     Parameters need = {.rows = kkernel_uses_rows(p->program, p->kernel),
                        .batch = kkernel_uses_batch(p->program, p->kernel),
                        .share = p->dialect->has_shares && kkernel_parallel(p->kernel)};
     need.count = kkernel_uses(p->program, p->kernel, &need.uses);
+    for (int i = need.count - 1; i >= 0; i--)
+        if (need.uses[i].buffer->alias && !in_model(need.uses[i].buffer))
+            pass_whole(&need, &need.uses[i]);
     for (int i = 0; i < need.count; i++) {
         need.model |= in_model(need.uses[i].buffer);
         need.model_written |= in_model(need.uses[i].buffer) && need.uses[i].written;

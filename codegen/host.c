@@ -128,10 +128,10 @@ bool host_has_fitted(const Host *h) {
     return false;
 }
 
-static bool is_used(KProgram *p, const KSequence *sequence, const KBuffer *buffer) {
-    for (int k = 0; k < sequence->count; k++) {
+bool host_is_used(const Host *h, const HostStep *step, const KBuffer *buffer) {
+    for (int k = 0; k < step->sequence->count; k++) {
         KUse *uses;
-        int count = kkernel_uses(p, sequence->kernels[k], &uses);
+        int count = kkernel_uses(h->program, step->sequence->kernels[k], &uses);
         for (int i = 0; i < count; i++)
             if (uses[i].buffer == buffer)
                 return true;
@@ -164,7 +164,7 @@ static void find_step(Host *h, HostStep *step, KSequence *sequence) {
     }
     share_results(step, func);
     for (int i = 0; i < func->body.yield_count; i++)
-        if (!step->results[i] || !is_used(p, sequence, step->results[i])) {
+        if (!step->results[i] || !host_is_used(h, step, step->results[i])) {
             diag_internal(p->diag, (Span){0}, "host code: no kernel of %s computes its result %s", func->name,
                           func->result_names[i]);
             h->failed = true;

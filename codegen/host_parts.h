@@ -36,6 +36,8 @@ void host_line(Text *, int depth, const char *format, ...) __attribute__((format
 void host_string(Text *, const char *);
 /* Value as a C double: 0.1, NAN, -INFINITY. */
 void host_double(Text *, double);
+/* Some kernel of the step reads or writes it. */
+bool host_is_used(const Host *, const HostStep *, const KBuffer *);
 /* Elements of one sample. */
 int64_t host_sample_size(const Type *);
 /* "const float (*x)[28][28]": a pointer to samples, for the public functions. */

@@ -99,7 +99,7 @@ static const char *const step_functions[HOST_STEPS] = {"preprocess_step", "forwa
 static void print_step(Host *h, Text *out, HostStepKind kind) {
     const HostStep *step = &h->steps[kind];
     bool measures = kind == HOST_TRAIN || kind == HOST_EVALUATE;
-    Text signature = {0}, body = {0}, results = {0};
+    Text signature = {0}, body = {0};
     text_format(&signature, "static inline void %s_%s(%s *restrict model, ", h->name, step_functions[kind], h->name);
     print_parameters(h, &signature, step);
     text_format(&signature, "%sint64_t batch, %snnrt_barrier *barrier, int thread, int threads) {",
@@ -122,7 +122,6 @@ static void print_step(Host *h, Text *out, HostStepKind kind) {
     text_add(out, "}\n\n");
     text_free(&signature);
     text_free(&body);
-    text_free(&results);
 }
 
 /* ---- loops over batches */

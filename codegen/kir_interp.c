@@ -58,7 +58,7 @@ KInterp *kinterp_new(KProgram *p, int64_t batch, KInterpOptions options) {
     for (int i = 0; i < p->buffer_count; i++) {
         const KBuffer *b = p->buffers[i];
         in->views[i] = view_of(in, b, b->space == SPACE_ARENA ? &in->memory : NULL, batch);
-        if (b->space == SPACE_VARIABLE || b->space == SPACE_RESULT)
+        if ((b->space == SPACE_VARIABLE || b->space == SPACE_RESULT) && !b->alias)
             give_memory(in, &in->views[i]);
     }
     in->memory = memory_new(arena, arena_size(in), arena_granule(p));

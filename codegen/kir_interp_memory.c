@@ -33,14 +33,27 @@ View view_of(const KInterp *in, const KBuffer *b, Memory *memory, int64_t sample
     return view;
 }
 
+/* Other axes over the elements of another buffer, once that has memory. */
+static void share_view(KInterp *in, const KBuffer *b) {
+    const View *whole = &in->views[b->alias->id];
+    View *view = &in->views[b->id];
+    if (b->space == SPACE_ARENA || view->memory == whole->memory)
+        return;
+    bool by_sample = b->alias->rank > 0 && b->alias->dims[0].batch;
+    *view = view_of(in, b, whole->memory, by_sample ? whole->extent[0] / b->alias->dims[0].n : in->batch);
+}
+
 const View *find_view(KInterp *in, const KBuffer *b) {
     bool local = b->space == SPACE_LOCAL || b->space == SPACE_SHARED;
     const View *view;
     if (local) {
         int owner = b->space == SPACE_SHARED ? 0 : in->thread;
         view = in->locals ? &in->locals[owner * in->kernel->local_count + b->id] : NULL;
-    } else
+    } else {
+        if (b->alias)
+            share_view(in, b);
         view = &in->views[b->id];
+    }
     if (view && view->memory)
         return view;
     interp_fail(in, local ? "%s is not allocated" : "the argument %s was not given", b->name);
@@ -164,8 +177,13 @@ static bool is_private(const View *view) {
 
 /* ---- elements */
 
+/* What a cell remembers of who wrote it: a view writes for the buffer that it shows. */
+static int writer_of(const KBuffer *b) {
+    return (b->alias ? b->alias->id : b->id) + 1;
+}
+
 static void note_read(KInterp *in, const View *view, int64_t element, Lanes *value, int lane) {
-    int count, mine = view->buffer->id + 1;
+    int count, mine = writer_of(view->buffer);
     Cell *cell = cells_of(view, element, &count);
     for (int i = 0; i < count; i++, cell++) {
         if (!in->options.allow_races && !is_private(view))
@@ -202,7 +220,7 @@ void interp_write(KInterp *in, const View *view, int64_t element, const Lanes *v
         interp_fail(in, "a lane of %s lies outside", view->buffer->name);
         return;
     }
-    if (poisoned && view_is_inside(in, view, element))
+    if (poisoned && !is_private(view) && view_is_inside(in, view, element)) /* locals: where it matters is seen later */
         interp_fail(in, "%s gets a value that comes from memory of %s that nobody wrote", view->buffer->name,
                     in->poisoner ? in->poisoner->name : "?");
     uint8_t *at = view->memory->bytes + view->offset + element * kbase_bytes(view->buffer->base);
@@ -217,6 +235,6 @@ void interp_write(KInterp *in, const View *view, int64_t element, const Lanes *v
     for (int i = 0; i < count; i++, cell++) {
         if (!in->options.allow_races && !is_private(view))
             check_write(in, view, cell);
-        cell->writer = poisoned ? 0 : view->buffer->id + 1;
+        cell->writer = poisoned ? 0 : writer_of(view->buffer);
     }
 }

@@ -113,6 +113,21 @@ static bool is_product(const Nest *nest) {
     return e->kind == KE_FN && e->fn.fn == FN_mul && e->fn.args[0]->kind == KE_LOAD && e->fn.args[1]->kind == KE_LOAD;
 }
 
+static bool block_writes(const KStmt *block, const KBuffer *b) {
+    for (const KStmt *s = block->block.first; s; s = s->next)
+        if ((s->kind == KS_STORE && s->store.buffer == b) || (s->kind == KS_BLOCK && block_writes(s, b)))
+            return true;
+    return false;
+}
+
+/* A twin is made before the kernel: not of what the kernel itself makes. */
+static bool is_made_by(const KKernel *kernel, const KBuffer *b) {
+    for (int i = 0; i < kernel->nest_count; i++)
+        if (block_writes(kernel->nests[i]->epilogue, b))
+            return true;
+    return false;
+}
+
 /* A load that could read a twin instead, of a contraction or of what the caller passes by sample: the axis that the twin
  * has innermost, or -1. */
 static int twin_axis(const Nest *nest, const Access *a, int vector) {
@@ -120,6 +135,8 @@ static int twin_axis(const Nest *nest, const Access *a, int vector) {
     if (vector < 0 || a->buffer->alias || a->buffer->space == SPACE_LOCAL || a->buffer->space == SPACE_RESULT)
         return -1;
     if (a->buffer->space != SPACE_ARGUMENT && (!a->inner || !is_product(nest)))
+        return -1;
+    if (is_made_by(nest->kernel, a->buffer))
         return -1;
     int64_t c;
     Move move = move_of(a, nest->axes[vector].var, &along);
@@ -291,8 +308,10 @@ static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
     twin->kernel = kernel;
     kernel->comment = arena_format(p->arena, "%s again, contiguous along axis %d for the kernel below", twin->of->name, twin->axis);
     kernel->needs_barrier_before = at > 0;
+    sequence->kernels[at + 1]->needs_barrier_before = true;
     kernel->work = (int64_t)elements(p, twin->of) * 2;
     Nest *nest = ARENA_NEW(p->arena, Nest);
+    nest->kernel = kernel;
     KExpr *index[MAX_RANK];
     for (int i = 0; i < twin->of->rank; i++) {
         KVar *var = kvar_new(p, kernel, i == 0 ? "i" : i == 1 ? "j" : "k", (KType){KBASE_INDEX, 1}, false);
@@ -339,14 +358,30 @@ typedef struct {
     Twin *twins;
     int count;
     const Nest *nest;
+    const KKernel *kernel;
 } TwinMaker;
+
+static bool block_stores(const KStmt *block, const KBuffer *b) {
+    for (const KStmt *s = block->block.first; s; s = s->next)
+        if ((s->kind == KS_BLOCK && block_stores(s, b)) || (s->kind == KS_STORE && s->store.buffer == b))
+            return true;
+    return false;
+}
+
+/* A twin is made before the kernel: too early for what the kernel itself makes. */
+static bool is_made_here(const TwinMaker *t, const KBuffer *b) {
+    for (int i = 0; i < t->kernel->nest_count && b->space != SPACE_VARIABLE; i++)
+        if (block_stores(t->kernel->nests[i]->epilogue, b))
+            return true;
+    return false;
+}
 
 static void redirect(TwinMaker *t, KExpr *e, bool inner) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
     if (e->kind == KE_LOAD) {
         Access access = {e->load.buffer, e->load.index, inner};
         int axis = twin_axis(t->nest, &access, t->nest->vector_axis);
-        if (axis >= 0)
+        if (axis >= 0 && !is_made_here(t, e->load.buffer))
             e->load.buffer = twin_of(t->p, t->sequence, t->at, t->twins, &t->count, e->load.buffer, axis);
         return;
     }
@@ -382,7 +417,7 @@ static void make_twins(KProgram *p) {
         int k = 0;
         TwinMaker t = {.p = p, .sequence = sequence, .at = &k, .twins = ARENA_ARRAY(p->arena, Twin, MAX_TWINS)};
         for (; k < sequence->count; k++) {
-            const KKernel *kernel = sequence->kernels[k];
+            const KKernel *kernel = t.kernel = sequence->kernels[k];
             if (!is_twin(t.twins, t.count, kernel))
                 for (int n = 0; n < kernel->nest_count; n++)
                     redirect_nest(&t, kernel->nests[n]);

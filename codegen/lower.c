@@ -244,6 +244,8 @@ static void lower_func(Lower *lower, Func *func) {
     for (const Op *op = func->body.first; op; op = op->next)
         if (op->code == OP_ASSIGN)
             lower_late_assign(lower, op);
+    for (int i = 0; i < sequence->count; i++) /* padding kernels were put before kernels that were made earlier */
+        sequence->kernels[i]->needs_barrier_before = i > 0;
 }
 
 KProgram *lower_program(Arena *arena, Diag *diag, const Program *info, KIsa isa) {

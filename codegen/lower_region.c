@@ -24,6 +24,7 @@ void lower_add_axis(LowerRegion *r, Nest *nest, const char *name, Dim extent, bo
 Nest *lower_nest(LowerRegion *r, const Op *op, const Type *space) {
     KProgram *p = r->lower->program;
     Nest *nest = ARENA_NEW(p->arena, Nest);
+    nest->kernel = r->kernel;
     nest->op = (Op *)op;
     nest->layer = op->layer;
     nest->epilogue = kstmt_block(p);

@@ -55,9 +55,15 @@ static bool may_be_rows(const Tiles *t, int axis) {
 }
 
 static int64_t extent_at_most(const Tiles *t, int axis) {
-    if (axis == 0 && t->m->rows_from)
-        return t->m->block_rows;
-    return dim_size(t->nest->axes[axis].extent, t->p->module->batch_max);
+    int64_t extent = dim_size(t->nest->axes[axis].extent, t->p->module->batch_max);
+    return axis == 0 && t->m->rows_from && t->m->block_rows < extent ? t->m->block_rows : extent;
+}
+
+/* Rows that tiles touch beyond the whole batch: the last tile of the last block. */
+static int rows_beyond(const Tiles *t, int axis) {
+    int64_t all = dim_size(t->nest->axes[axis].extent, t->p->module->batch_max);
+    int64_t last_block = (all - 1) % extent_at_most(t, axis) + 1;
+    return (int)((last_block + t->rows - 1) / t->rows * t->rows - last_block);
 }
 
 /* Accumulators that fit beside operands. */
@@ -98,7 +104,7 @@ static void choose_tile(Tiles *t) {
     if (t->vector >= 0 && !reduces_lanes && nest->reduction_count) {
         int64_t extent = extent_at_most(t, t->vector), whole = extent / t->lanes;
         if (nest->axes[t->vector].extent.batch)
-            t->vectors = extent > t->lanes ? 2 : 1;
+            t->vectors = t->p->module->batch_max > t->lanes ? 2 : 1; /* as buffers are padded */
         else if (whole < 4 && extent % t->lanes)
             t->vectors = (int)whole + 1; /* one panel, its last vector partial */
         else if (whole)
@@ -110,6 +116,9 @@ static void choose_tile(Tiles *t) {
             t->row = axis;
     if (t->row >= 0)
         t->rows = choose_rows(extent_at_most(t, t->row), t->vectors, budget(t));
+    if (t->row == 0 && t->m->rows_from) /* the next block's rows belong to another thread */
+        while (t->m->block_rows % t->rows && extent_at_most(t, 0) == t->m->block_rows)
+            t->rows--;
     for (int axis = 0; axis < nest->parallel_count && t->row >= 0 && t->rows * t->vectors < 8; axis++)
         if (axis != t->row && may_be_rows(t, axis) && !nest->axes[axis].extent.batch && extent_at_most(t, axis) > 1 &&
             extent_at_most(t, axis) * t->rows * t->vectors <= budget(t) && t->row2 < 0) {
@@ -547,8 +556,8 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
         emit_loops(t, level + 1, out);
         return;
     }
-    if (batch && (int)(t->rows - 1 - (extent - 1) % t->rows) > *t->m->slack)
-        *t->m->slack = (int)(t->rows - 1 - (extent - 1) % t->rows);
+    if (batch && rows_beyond(t, axis) > *t->m->slack)
+        *t->m->slack = rows_beyond(t, axis);
     KVar *var = loop_var(t, axis);
     KStmt *body = kstmt_block(p), *tail = kstmt_block(p);
     t->base[axis] = kexpr_var(p, var);

@@ -34,6 +34,7 @@ typedef struct Nest {
     int reduction_count;
     KStmt *epilogue; /* block of LET and STORE */
     int vector_axis; /* axis on the vector lanes, chosen by layout; -1: none */
+    struct KKernel *kernel; /* the kernel that it belongs to */
     Op *op;          /* the op it is named after */
     const char *layer;
 } Nest;

@@ -69,6 +69,8 @@ static KExpr *named_load(MapPlace *place, KExpr *load) {
         if (kexpr_equal(loads->items[i].to, load))
             return kexpr_var(p, loads->items[i].from);
     bool inner = !place->row || kexpr_uses(load, place->row);
+    for (int i = 0; i < loads->count && !inner; i++)
+        inner = loads->inner[i] && kexpr_uses(load, loads->items[i].from);
     KVar *var = kvar_new(p, place->kernel, load->load.buffer->name, load->type, false);
     kstmt_add(inner ? place->out : place->outer, kstmt_let(p, var, load));
     MapBinding binding = {var, load};

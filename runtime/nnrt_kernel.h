@@ -90,11 +90,25 @@ NNRT_MATH float nnrt_softplus_f32(float x) {
     }
 #define NNRT_KERNEL_ADD(a, b) ((a) + (b))
 
-#define NNRT_KERNEL_RANDOM(W, name)                                                                                    \
-    NNRT_MATH nnrt_f32x##W nnrt_##name##_f32x##W(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index) {      \
+/* One block of Philox gives four numbers; an aligned vector of 16 is computed side by side. */
+#define NNRT_KERNEL_RANDOM(W)                                                                                          \
+    NNRT_MATH nnrt_f32x##W nnrt_uniform_f32x##W(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index) {       \
+        float numbers[16];                                                                                             \
+        uint32_t words[4];                                                                                             \
+        if (W == 16 && index % 16 == 0)                                                                                \
+            nnrt_uniform_16(seed, stream, step, index / 16, numbers);                                                  \
+        else                                                                                                           \
+            for (uint64_t at = index; at < index + W; at++) {                                                          \
+                if (at == index || at % 4 == 0)                                                                        \
+                    nnrt_random_block(seed, stream, step, at / 4, words);                                              \
+                numbers[at - index] = nnrt_uniform_of_word(words[at % 4]);                                             \
+            }                                                                                                          \
+        return nnrt_load_f32x##W(numbers);                                                                             \
+    }                                                                                                                  \
+    NNRT_MATH nnrt_f32x##W nnrt_normal_f32x##W(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index) {        \
         nnrt_f32x##W v;                                                                                                \
         for (int i = 0; i < W; i++)                                                                                    \
-            v[i] = nnrt_##name(seed, stream, step, index + (uint64_t)i);                                               \
+            v[i] = nnrt_normal(seed, stream, step, index + (uint64_t)i);                                               \
         return v;                                                                                                      \
     }
 
@@ -107,8 +121,7 @@ NNRT_MATH float nnrt_softplus_f32(float x) {
     NNRT_KERNEL_REDUCE(W, add, NNRT_KERNEL_ADD)                                                                        \
     NNRT_KERNEL_REDUCE(W, max, nnrt_max_i32)                                                                           \
     NNRT_KERNEL_REDUCE(W, min, nnrt_min_i32)                                                                           \
-    NNRT_KERNEL_RANDOM(W, uniform)                                                                                     \
-    NNRT_KERNEL_RANDOM(W, normal)                                                                                      \
+    NNRT_KERNEL_RANDOM(W)                                                                                              \
     NNRT_MATH nnrt_i32x##W nnrt_splat_i32x##W(int32_t s) {                                                             \
         return s + (nnrt_i32x##W){0};                                                                                  \
     }                                                                                                                  \
