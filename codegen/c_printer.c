@@ -443,7 +443,7 @@ static void print_alloc(CPrinter *p, const KBuffer *b) {
     else
         text_add(&line, before);
     c_declare_array(p, &line, b);
-    text_add(&line, ";");
+    text_add(&line, !b->zeroed ? ";" : b->lanes > 1 ? " = {{0}};" : " = {0};");
     c_line(p, line.data);
     text_free(&line);
 }

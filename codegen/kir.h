@@ -40,6 +40,7 @@ typedef struct KBuffer {
     int8_t block_axis;
     int32_t block, pad;
     int lanes;            /* SPACE_LOCAL: > 1: every element is a vector (one more memory axis), kept in registers by unrolled loops */
+    bool zeroed;          /* SPACE_LOCAL: starts as zeros */
     int slack;            /* ARENA, LOCAL: rows that a tile may touch beyond the batch (axes that are multiples of it) */
     bool indirect;
     int64_t row_stride;   /* SPACE_ARGUMENT: distance of samples in elements, 0: dense. Avoids 4 KB multiples */

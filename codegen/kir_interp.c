@@ -104,8 +104,8 @@ static bool fit_argument(KInterp *in, View *view, int64_t count, int64_t *sample
 
 bool kinterp_set(KInterp *in, const KBuffer *b, const double *values, int64_t count) {
     int64_t extent[MAX_RANK], at[MAX_RANK] = {0}, samples = in->batch;
-    if (b->space == SPACE_LOCAL || b->space == SPACE_SHARED) {
-        interp_fail(in, "%s is local to a kernel", b->name);
+    if (b->space == SPACE_LOCAL || b->space == SPACE_SHARED || b->alias) {
+        interp_fail(in, b->alias ? "%s is a view of another buffer" : "%s is local to a kernel", b->name);
         return false;
     }
     View *view = &in->views[b->id];

@@ -19,6 +19,12 @@ void memory_forget(Memory *m) {
     memset(m->cells, 0, sizeof *m->cells * (size_t)(m->size / m->granule + 1));
 }
 
+void memory_zero(Memory *m, int buffer) {
+    memset(m->bytes, 0, (size_t)m->size);
+    for (int64_t i = 0; i < m->size / m->granule; i++)
+        m->cells[i].writer = buffer + 1;
+}
+
 View view_of(const KInterp *in, const KBuffer *b, Memory *memory, int64_t samples) {
     int64_t batch_max = in->program->module ? in->program->module->batch_max : in->batch;
     View view = {.buffer = b, .memory = memory, .offset = b->space == SPACE_ARENA ? b->offset : 0};

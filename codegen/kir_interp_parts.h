@@ -74,6 +74,7 @@ void interp_fail(KInterp *, const char *format, ...) __attribute__((format(print
 
 /* kir_interp_memory.c */
 Memory memory_new(Arena *, int64_t bytes, int granule);
+void memory_zero(Memory *, int buffer); /* as if this buffer had written zeros everywhere */
 void memory_forget(Memory *); /* as if nobody had written it */
 View view_of(const KInterp *, const KBuffer *, Memory *, int64_t samples);
 const View *find_view(KInterp *, const KBuffer *);

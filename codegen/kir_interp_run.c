@@ -189,6 +189,8 @@ static void run_alloc(KInterp *in, const KBuffer *b, const bool *mask) {
             *memory = memory_new(in->scratch, view->elements * kbase_bytes(b->base), (int)kbase_bytes(b->base));
         } else
             memory_forget(view->memory);
+        if (b->zeroed)
+            memory_zero(view->memory, b->id);
     }
 }
 

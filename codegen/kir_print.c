@@ -210,7 +210,7 @@ static void print_stmt(Text *out, const KStmt *s, int depth) {
     case KS_ALLOC:
         text_format(out, "alloc %s %s : ", kspace_names[s->alloc->space], s->alloc->name);
         print_dims(out, s->alloc);
-        text_add(out, "\n");
+        text_add(out, s->alloc->zeroed ? " zeroed\n" : "\n");
         break;
     case KS_TRANSPOSE:
         print_place(out, s->transpose.to, s->transpose.to_index, s->transpose.to_count);

@@ -46,6 +46,8 @@ KExpr *map_index(MapPlace *, const KExpr *);
 void map_store(MapPlace *, const KStmt *store);
 /* Forgets the names given inside the unrolled loop, or all. */
 void map_forget(MapLoads *, bool all);
+/* How often an epilogue reads a variable. */
+int map_count_uses(const KStmt *block, const KVar *);
 /* Lets and stores of the epilogue. */
 void map_epilogue(MapPlace *, const KStmt *block);
 

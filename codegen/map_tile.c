@@ -199,7 +199,7 @@ static KStmt *open_rows(Tiles *t, Accumulators *a, KStmt *out) {
 
 static void close_rows(Tiles *t, Accumulators *a, KStmt *out, KStmt *body) {
     KProgram *p = t->p;
-    if (a->row)
+    if (a->row && body->block.first)
         kstmt_add(out, kstmt_for(p, a->row, AXIS_UNROLL, kexpr_index(p, 0), kexpr_index(p, all_rows(t)), 1, body));
     map_forget(&a->loads, false);
 }
@@ -260,7 +260,7 @@ static MapPlace place_at(const Tiles *t, Accumulators *a, int vector, KStmt *out
     return place;
 }
 
-static Accumulator declare(Tiles *t, const char *name, KBase base, int lanes, KStmt *out) {
+static Accumulator declare(Tiles *t, const char *name, KBase base, int lanes, bool zeroed, KStmt *out) {
     Accumulator of = {.type = {base, lanes}};
     if (all_rows(t) == 1) {
         of.var = kvar_new(t->p, t->m->kernel, name, of.type, true);
@@ -269,11 +269,14 @@ static Accumulator declare(Tiles *t, const char *name, KBase base, int lanes, KS
     Dim rows = dim_static(all_rows(t));
     of.rows = kbuffer_local(t->p, t->m->kernel, SPACE_LOCAL, name, base, 1, &rows);
     of.rows->lanes = lanes > 1 ? lanes : 0;
+    of.rows->zeroed = zeroed;
     kstmt_add(out, kstmt_alloc(t->p, of.rows));
     return of;
 }
 
 static void start_at(Tiles *t, const Accumulators *a, const Accumulator *of, double number, KStmt *out) {
+    if (of->rows && of->rows->zeroed)
+        return;
     KExpr *start = kexpr_number(t->p, of->type.base, number);
     if (of->type.lanes > 1)
         start = kexpr_splat(t->p, start, of->type.lanes);
@@ -288,9 +291,10 @@ static void declare_accumulators(Tiles *t, Accumulators *a, KStmt *out) {
         KBase base = reduction->argument ? KBASE_F32 : reduction->result->type.base;
         t->failed = t->failed || (reduction->argument && across);
         for (int v = 0; v < t->tile_vectors; v++) {
-            a->sum[r][v] = declare(t, reduction->argument ? "best" : reduction->result->name, base, lanes, out);
+            const char *name = reduction->argument ? "best" : reduction->result->name;
+            a->sum[r][v] = declare(t, name, base, lanes, identity(reduction->kind) == 0, out);
             if (reduction->argument)
-                a->place[r][v] = declare(t, reduction->result->name, KBASE_I32, lanes, out);
+                a->place[r][v] = declare(t, reduction->result->name, KBASE_I32, lanes, true, out);
         }
     }
     KStmt *body = open_rows(t, a, out);
@@ -434,7 +438,7 @@ static void finish_vector(Tiles *t, Accumulators *a, int v, KStmt *outer, KStmt 
     for (int r = 0; r < t->nest->reduction_count; r++) {
         const NestReduction *reduction = &t->nest->reductions[r];
         KExpr *value = accumulated(t, a, reduction->argument ? &a->place[r][v] : &a->sum[r][v]);
-        if (across || value->kind == KE_LOAD) {
+        if (across || (value->kind == KE_LOAD && map_count_uses(t->nest->epilogue, reduction->result) > 1)) {
             KType type = {value->type.base, across ? 1 : value->type.lanes};
             KVar *whole = kvar_new(p, t->m->kernel, reduction->result->name, type, false);
             kstmt_add(body, kstmt_let(p, whole, across ? kexpr_across(p, reduction->kind, value) : value));

@@ -244,11 +244,11 @@ static int count_in_expr(const KExpr *e, const KVar *var) {
     return uses;
 }
 
-static int count_uses(const KStmt *block, const KVar *var) {
+int map_count_uses(const KStmt *block, const KVar *var) {
     int uses = 0;
     for (const KStmt *s = block->block.first; s; s = s->next) {
         if (s->kind == KS_BLOCK)
-            uses += count_uses(s, var);
+            uses += map_count_uses(s, var);
         else if (s->kind == KS_LET)
             uses += count_in_expr(s->let.value, var);
         else if (s->kind == KS_STORE)
@@ -268,7 +268,7 @@ static void epilogue_block(MapPlace *place, const KStmt *block, const KStmt *all
             map_store(place, s);
         else if (s->kind == KS_LET) {
             KExpr *value = map_value(place, s->let.value);
-            if (count_uses(all, s->let.var) != 1) {
+            if (map_count_uses(all, s->let.var) != 1) {
                 KVar *var = kvar_new(p, place->kernel, s->let.var->name, value->type, false);
                 kstmt_add(place->out, kstmt_let(p, var, value));
                 value = kexpr_var(p, var);
