@@ -269,8 +269,8 @@ static int print_number(Text *out, const KExpr *e) {
 static int print_index(CPrinter *p, Text *out, const KExpr *e) {
     KExpr *operands[] = {e->index.left, e->index.right};
     if (e->index.op == 'm' || e->index.op == 'M')
-        return print_template(p, out, e->index.op == 'm' ? p->dialect->minimum : p->dialect->maximum, e->type,
-                              operands, 2);
+        return print_template(p, out, e->index.op == 'm' ? p->dialect->minimum : p->dialect->maximum, e->type, operands,
+                              2);
     COperator op = *find_operator(&e->index.op, 1);
     if (op.precedence == PRECEDENCE_PRODUCT && operands[0]->kind == KE_INDEX && operands[0]->index.op != '*')
         op.left = PRECEDENCE_UNARY; /* (a / b) * c: correct without, but harder to read */
@@ -311,9 +311,9 @@ static int print_random(CPrinter *p, Text *out, const KExpr *e) {
 }
 
 static int print_across(CPrinter *p, Text *out, const KExpr *e) {
-    static const char *const templates[] = {
-        [REDUCE_SUM] = "nnrt_reduce_add_%t(%1)", [REDUCE_MAX] = "nnrt_reduce_max_%t(%1)",
-        [REDUCE_MIN] = "nnrt_reduce_min_%t(%1)"};
+    static const char *const templates[] = {[REDUCE_SUM] = "nnrt_reduce_add_%t(%1)",
+                                            [REDUCE_MAX] = "nnrt_reduce_max_%t(%1)",
+                                            [REDUCE_MIN] = "nnrt_reduce_min_%t(%1)"};
     KExpr *operand = e->across.operand;
     return print_template(p, out, templates[e->across.kind], operand->type, &operand, 1);
 }

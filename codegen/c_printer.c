@@ -310,7 +310,8 @@ static void print_if(CPrinter *p, const KStmt *s) {
 /* ---- assignments */
 
 static bool is_same_place(const KExpr *e, const KStmt *store) {
-    if (e->kind != KE_LOAD || (e->type.lanes > 1 && e->load.buffer->lanes <= 1) || e->load.buffer != store->store.buffer)
+    if (e->kind != KE_LOAD || (e->type.lanes > 1 && e->load.buffer->lanes <= 1) ||
+        e->load.buffer != store->store.buffer)
         return false;
     for (int i = 0; i < store->store.index_count; i++)
         if (!kexpr_equal(e->load.index[i], store->store.index[i]))
@@ -424,9 +425,10 @@ static void print_transpose(CPrinter *p, const KStmt *s) {
     }
     KExpr **to = moved(p, s->transpose.to_index, s->transpose.to_count, place[1], place[0]);
     KExpr **from = moved(p, s->transpose.from_index, s->transpose.from_count, place[0], place[1]);
-    KStmt *inner = lanes > 1 ? kstmt_transpose(program, s->transpose.to, to, s->transpose.from, from, lanes, lanes, lanes)
-                             : kstmt_store(program, s->transpose.to, to, s->transpose.to_count,
-                                           kexpr_load(program, s->transpose.from, from, s->transpose.from_count), NULL);
+    KStmt *inner = lanes > 1
+                       ? kstmt_transpose(program, s->transpose.to, to, s->transpose.from, from, lanes, lanes, lanes)
+                       : kstmt_store(program, s->transpose.to, to, s->transpose.to_count,
+                                     kexpr_load(program, s->transpose.from, from, s->transpose.from_count), NULL);
     for (int i = 1; i >= 0; i--)
         if (place[i] != zero)
             inner = kstmt_for(program, var[i], AXIS_SERIAL, zero, kexpr_index(program, var[i]->limit), lanes, inner);

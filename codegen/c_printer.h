@@ -20,7 +20,9 @@ bool c_print_kernel(Text *, KProgram *, const Dialect *, const KKernel *);
 /* "static void dense_forward(struct digits *restrict model, ..)" without a final semicolon */
 void c_print_signature(Text *, KProgram *, const Dialect *, const KKernel *);
 /* "dense_forward(model, x, rows, batch, first, last)"; each NULL text stands for the parameter's own name */
-typedef struct { const char *model, *rows, *batch, *first, *last; } CallNames;
+typedef struct {
+    const char *model, *rows, *batch, *first, *last;
+} CallNames;
 void c_print_call(Text *, KProgram *, const Dialect *, const KKernel *, CallNames);
 /* "dense_forward<<<dim3((batch + 7) / 8, 1), dim3(32, 1), 0, stream>>>(model, x, rows, batch)" */
 void c_print_launch(Text *, KProgram *, const Dialect *, const KKernel *, CallNames, const char *stream);

@@ -27,8 +27,8 @@ typedef struct {
     const bool *live;
     Text *out;
     int depth;
-    const char **names;   /* by KVar.id: the name in scope */
-    const char **taken;   /* names in scope, innermost last */
+    const char **names; /* by KVar.id: the name in scope */
+    const char **taken; /* names in scope, innermost last */
     int taken_count, taken_capacity;
     KLaunch launch;
     bool failed;

@@ -27,20 +27,20 @@ typedef struct Dialect {
     const char *memory_types[4], *value_types[4]; /* by KBase: in memory, in expressions */
     const char *vector_type;                      /* nnrt_%t; NULL: no vectors */
     const char *restrict_word;
-    const char *kernel, *inline_kernel;           /* before a kernel's name: "static void" */
-    const char *local, *shared;                   /* before an array in a kernel; NULL: not there */
-    const char *barrier;                          /* NULL: threads of a kernel cannot meet */
-    const char *axis_index[AXIS_THREAD_Y + 1];    /* blockIdx.x; NULL: the axis is a loop */
-    bool has_shares;                              /* AXIS_PARALLEL runs from `first` to `last` */
-    bool void_converts;                           /* void * converts to any pointer without a cast */
-    const char *unroll;                           /* pragma with %d */
-    const char *minimum, *maximum;                /* of index expressions */
-    const char *(*spelling)(ScalarFn);            /* column of scalar.def */
+    const char *kernel, *inline_kernel;        /* before a kernel's name: "static void" */
+    const char *local, *shared;                /* before an array in a kernel; NULL: not there */
+    const char *barrier;                       /* NULL: threads of a kernel cannot meet */
+    const char *axis_index[AXIS_THREAD_Y + 1]; /* blockIdx.x; NULL: the axis is a loop */
+    bool has_shares;                           /* AXIS_PARALLEL runs from `first` to `last` */
+    bool void_converts;                        /* void * converts to any pointer without a cast */
+    const char *unroll;                        /* pragma with %d */
+    const char *minimum, *maximum;             /* of index expressions */
+    const char *(*spelling)(ScalarFn);         /* column of scalar.def */
     const DialectScalar *scalars;
     int scalar_count;
     const DialectFused *fused;
     int fused_count;
-    const char *uniform, *normal;                 /* seed, stream, step, index; vectors: name with _%t added */
+    const char *uniform, *normal; /* seed, stream, step, index; vectors: name with _%t added */
 } Dialect;
 
 extern const Dialect dialect_c, dialect_cuda;

@@ -5,7 +5,8 @@ static const char *spelling(ScalarFn fn) {
     return scalar_infos[fn].c;
 }
 
-#define SELECT(base) {FN_select, base, "%1 ? %2 : %3"}
+#define SELECT(base)                                                                                                   \
+    { FN_select, base, "%1 ? %2 : %3" }
 static const DialectScalar scalars[] = {
     SELECT(KBASE_F32),
     SELECT(KBASE_I32),

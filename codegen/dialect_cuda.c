@@ -6,7 +6,7 @@ static const char *spelling(ScalarFn fn) {
 }
 
 static const DialectScalar scalars[] = {
-    {FN_max, KBASE_I32, "max(%1, %2)"}, {FN_max, KBASE_INDEX, "max(%1, %2)"}, {FN_min, KBASE_I32, "min(%1, %2)"},
+    {FN_max, KBASE_I32, "max(%1, %2)"},   {FN_max, KBASE_INDEX, "max(%1, %2)"}, {FN_min, KBASE_I32, "min(%1, %2)"},
     {FN_min, KBASE_INDEX, "min(%1, %2)"}, {FN_abs, KBASE_I32, "abs(%1)"},
 };
 

@@ -17,13 +17,13 @@ int64_t kbase_bytes(KBase base) {
 
 /* The words that C and C++ keep for themselves, and the parameters of every kernel. */
 static const char *const reserved[] = {
-    "alignas", "alignof", "and",      "asm",      "auto",     "batch",    "bool",     "break",   "case",    "catch",
-    "char",    "class",   "const",    "continue", "default",  "delete",   "do",       "double",  "else",    "enum",
-    "export",  "extern",  "false",    "first",    "float",    "for",      "friend",   "goto",    "if",      "inline",
-    "int",     "last",    "long",     "main",     "model",    "mutable",  "new",      "not",     "operator", "or",
-    "private", "public",  "register", "restrict", "return",   "rows",     "short",    "signed",  "sizeof",  "static",
-    "struct",  "switch",  "template", "this",     "throw",    "true",     "try",      "typedef", "union",   "unsigned",
-    "using",   "virtual", "void",     "volatile", "while",    "xor"};
+    "alignas", "alignof", "and",      "asm",      "auto",    "batch",   "bool",   "break",   "case",     "catch",
+    "char",    "class",   "const",    "continue", "default", "delete",  "do",     "double",  "else",     "enum",
+    "export",  "extern",  "false",    "first",    "float",   "for",     "friend", "goto",    "if",       "inline",
+    "int",     "last",    "long",     "main",     "model",   "mutable", "new",    "not",     "operator", "or",
+    "private", "public",  "register", "restrict", "return",  "rows",    "short",  "signed",  "sizeof",   "static",
+    "struct",  "switch",  "template", "this",     "throw",   "true",    "try",    "typedef", "union",    "unsigned",
+    "using",   "virtual", "void",     "volatile", "while",   "xor"};
 
 bool kname_is_reserved(const char *name) {
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
@@ -136,8 +136,7 @@ static bool local_name_taken(KProgram *p, const KKernel *k, const char *name) {
 }
 
 /* Names of local buffers are unique in their kernel and differ from those of the program. */
-KBuffer *kbuffer_local(KProgram *p, KKernel *k, KSpace space, const char *name, KBase base, int rank,
-                       const Dim *dims) {
+KBuffer *kbuffer_local(KProgram *p, KKernel *k, KSpace space, const char *name, KBase base, int rank, const Dim *dims) {
     const char *wanted = identifier(p->arena, name), *given = wanted;
     for (int suffix = 1; local_name_taken(p, k, given); suffix++)
         given = arena_format(p->arena, "%s_%d", wanted, suffix);

@@ -160,8 +160,7 @@ static bool sum_add(Sum *sum, KExpr *e, int64_t scale) {
         return true;
     }
     if (e->kind == KE_INDEX && strchr("+-", e->index.op))
-        return sum_add(sum, e->index.left, scale) &&
-               sum_add(sum, e->index.right, e->index.op == '+' ? scale : -scale);
+        return sum_add(sum, e->index.left, scale) && sum_add(sum, e->index.right, e->index.op == '+' ? scale : -scale);
     if (e->kind == KE_INDEX && e->index.op == '*' && kexpr_constant(e->index.right, &value))
         return sum_add(sum, e->index.left, scale * value);
     return sum_term(sum, e, scale);
@@ -500,8 +499,7 @@ bool kexpr_equal(const KExpr *a, const KExpr *b) {
     KExpr *left[KEXPR_MAX_OPERANDS], *right[KEXPR_MAX_OPERANDS];
     if (a == b)
         return true;
-    if (a->kind != b->kind || a->type.base != b->type.base || a->type.lanes != b->type.lanes ||
-        !same_own_fields(a, b))
+    if (a->kind != b->kind || a->type.base != b->type.base || a->type.lanes != b->type.lanes || !same_own_fields(a, b))
         return false;
     int count = kexpr_operands(a, left);
     if (count != kexpr_operands(b, right))

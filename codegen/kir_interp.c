@@ -192,13 +192,14 @@ static bool prepare(KInterp *in, const KKernel *k) {
     in->on_device = kkernel_launch(in->program, k, &in->launch);
     int64_t threads = in->launch.block[0] * in->launch.block[1];
     if (!k->body || threads > INTERP_BLOCK) {
-        interp_fail(in, k->body ? "a block of %lld threads is too big" : "the kernel is not mapped", (long long)threads);
+        interp_fail(in, k->body ? "a block of %lld threads is too big" : "the kernel is not mapped",
+                    (long long)threads);
         return false;
     }
     in->threads = (int)threads;
     in->variables = ARENA_ARRAY(in->scratch, Lanes, threads * (k->var_count + 1));
     in->locals = ARENA_ARRAY(in->scratch, View, threads * (k->local_count + 1));
-    in->masks = ARENA_ARRAY(in->scratch, bool, threads * INTERP_DEPTH);
+    in->masks = ARENA_ARRAY(in->scratch, bool, threads *INTERP_DEPTH);
     in->bounds = ARENA_ARRAY(in->scratch, int64_t, threads * INTERP_DEPTH);
     in->thread = 0;
     return true;

@@ -20,7 +20,7 @@ typedef struct {
     bool fused_multiply_add;  /* as a processor with FMA */
     bool allow_uninitialised; /* reads of memory that nobody wrote give a NaN instead of an error */
     bool allow_races;
-    bool strict_arena;        /* a read of an arena buffer must find what was written through the same buffer */
+    bool strict_arena; /* a read of an arena buffer must find what was written through the same buffer */
 } KInterpOptions;
 
 typedef struct KInterp KInterp;

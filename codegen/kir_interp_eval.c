@@ -77,7 +77,8 @@ static bool eval_fused(KInterp *in, const KExpr *e, Lanes *out) {
     interp_eval(in, product->fn.args[0], &a);
     interp_eval(in, product->fn.args[1], &b);
     interp_eval(in, e->fn.args[1 - place], &c);
-    float product_sign = fn == FN_sub && place == 1 ? -1.0f : 1.0f, sum_sign = fn == FN_sub && place == 0 ? -1.0f : 1.0f;
+    float product_sign = fn == FN_sub && place == 1 ? -1.0f : 1.0f,
+          sum_sign = fn == FN_sub && place == 0 ? -1.0f : 1.0f;
     for (int i = 0; i < e->type.lanes; i++)
         out->f[i] = fmaf(product_sign * a.f[i], b.f[i], sum_sign * c.f[i]);
     out->poison = a.poison | b.poison | c.poison;

@@ -141,8 +141,8 @@ static void start_epoch(const KInterp *in, Cell *cell) {
 }
 
 static void race(KInterp *in, const View *view, const char *what) {
-    interp_fail(in, "race: %s %d %s %s, which another one %s without a barrier between", in->on_device ? "block" : "thread",
-                in->block, what[0] == 'r' ? "reads" : "writes", view->buffer->name,
+    interp_fail(in, "race: %s %d %s %s, which another one %s without a barrier between",
+                in->on_device ? "block" : "thread", in->block, what[0] == 'r' ? "reads" : "writes", view->buffer->name,
                 strcmp(what, "write after read") == 0 ? "reads" : "writes");
 }
 

@@ -6,8 +6,8 @@
 
 enum { INTERP_LANES = 32, INTERP_DEPTH = 64, INTERP_BLOCK = 1024 };
 
-/* f32 in f, i32 and bool (0 or 1) in i, index in index. A set bit of `poison` marks a lane that was computed from memory
- * that nobody wrote: that is an error only where the value matters. */
+/* f32 in f, i32 and bool (0 or 1) in i, index in index. A set bit of `poison` marks a lane that was computed from
+ * memory that nobody wrote: that is an error only where the value matters. */
 typedef struct {
     uint32_t poison;
     union {
@@ -17,8 +17,9 @@ typedef struct {
     };
 } Lanes;
 
-/* Who touched a piece of memory. Agents are (block, thread): block is the thread of a CPU kernel or the block of a grid.
- * Accesses of one block in different phases (between barriers) are in order; of one epoch (between kernels) else not. */
+/* Who touched a piece of memory. Agents are (block, thread): block is the thread of a CPU kernel or the block of a
+ * grid. Accesses of one block in different phases (between barriers) are in order; of one epoch (between kernels) else
+ * not. */
 typedef struct {
     uint32_t epoch;
     int32_t writer; /* id of the buffer that wrote it, plus one; 0: nobody */
@@ -46,9 +47,9 @@ struct KInterp {
     KProgram *program;
     int64_t batch;
     KInterpOptions options;
-    Arena *arena;          /* of the interpreter */
-    Memory memory;         /* the model's arena */
-    View *views;           /* by buffer id */
+    Arena *arena;  /* of the interpreter */
+    Memory memory; /* the model's arena */
+    View *views;   /* by buffer id */
     int64_t *rows;
     char error[512];
     bool failed;
@@ -59,7 +60,7 @@ struct KInterp {
     const KKernel *kernel;
     KLaunch launch;
     bool on_device;
-    int threads;           /* in lockstep: those of a block; 1 on a CPU */
+    int threads; /* in lockstep: those of a block; 1 on a CPU */
     int block, phase, thread;
     int64_t block_at[2];
     int64_t share, shares; /* of the parallel loop */
@@ -75,7 +76,7 @@ void interp_fail(KInterp *, const char *format, ...) __attribute__((format(print
 /* kir_interp_memory.c */
 Memory memory_new(Arena *, int64_t bytes, int granule);
 void memory_zero(Memory *, int buffer); /* as if this buffer had written zeros everywhere */
-void memory_forget(Memory *); /* as if nobody had written it */
+void memory_forget(Memory *);           /* as if nobody had written it */
 View view_of(const KInterp *, const KBuffer *, Memory *, int64_t samples);
 const View *find_view(KInterp *, const KBuffer *);
 /* Element of a place and how many elements follow it in its row; -1 with an error if it lies outside. */
@@ -87,7 +88,7 @@ int64_t view_element(const View *, const int64_t *logical);
 
 /* kir_interp_eval.c */
 void interp_eval(KInterp *, const KExpr *, Lanes *);
-int64_t interp_index(KInterp *, const KExpr *);  /* poison is an error */
+int64_t interp_index(KInterp *, const KExpr *); /* poison is an error */
 bool interp_condition(KInterp *, const KExpr *);
 
 /* kir_interp_run.c: runs a statement for all threads of the block whose mask is set */

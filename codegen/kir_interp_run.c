@@ -165,7 +165,8 @@ static void run_transpose(KInterp *in, const KStmt *s) {
     int64_t rows = s->transpose.rows, columns = s->transpose.columns;
     int64_t source = interp_place(in, from, s->transpose.from_index, s->transpose.from_count, columns);
     int64_t target = interp_place(in, to, s->transpose.to_index, s->transpose.to_count, rows);
-    int64_t from_row = in->failed ? 0 : from->stride[from->count - 2], to_row = in->failed ? 0 : to->stride[to->count - 2];
+    int64_t from_row = in->failed ? 0 : from->stride[from->count - 2],
+            to_row = in->failed ? 0 : to->stride[to->count - 2];
     for (int64_t i = 0; i < rows && !in->failed; i++)
         for (int64_t j = 0; j < columns && !in->failed; j++) {
             Lanes value = {.poison = 0};

@@ -58,7 +58,6 @@ static void verify_axis(Verifier *v, const KStmt *s) {
                     s->loop.var->name);
 }
 
-
 static void note_barrier(void *context, const KStmt *s) {
     if (s->kind == KS_BARRIER)
         *(bool *)context = true;

@@ -150,8 +150,8 @@ static void verify_operand(Verifier *v, const KExpr *e, const KExpr *operand) {
     bool wrong_lanes = e->kind == KE_ACROSS ? operand->type.lanes < 2 : operand->type.lanes != lanes;
     bool wrong_base = e->kind != KE_CAST && e->kind != KE_RANDOM && operand->type.base != e->type.base;
     if (wrong_lanes || wrong_base)
-        verify_fail(v, "an operand is %s, %d lanes, where the result is %s, %d lanes",
-                    kbase_names[operand->type.base], operand->type.lanes, kbase_names[e->type.base], e->type.lanes);
+        verify_fail(v, "an operand is %s, %d lanes, where the result is %s, %d lanes", kbase_names[operand->type.base],
+                    operand->type.lanes, kbase_names[e->type.base], e->type.lanes);
 }
 
 void verify_expr(Verifier *v, const KExpr *e) {

@@ -185,8 +185,7 @@ static void launch_axis(void *context, const KStmt *s) {
     if (axis == AXIS_GRID_X || axis == AXIS_GRID_Y) {
         finder->launch->grid[axis - AXIS_GRID_X] = count;
         finder->found = true;
-    } else if (kexpr_range(finder->program, count, &low, &high) &&
-               high > finder->launch->block[axis - AXIS_THREAD_X])
+    } else if (kexpr_range(finder->program, count, &low, &high) && high > finder->launch->block[axis - AXIS_THREAD_X])
         finder->launch->block[axis - AXIS_THREAD_X] = high;
 }
 

@@ -118,8 +118,8 @@ static inline HandDense hand_dense(Hand *h, int lanes, bool indirect) {
     KVar *acc[2], *a = hvar(h, "a", KBASE_F32, 1, false);
     for (int i = 0; i < 2; i++) {
         acc[i] = hvar(h, "acc", KBASE_F32, lanes, true);
-        kstmt_add(row, kstmt_let(p, acc[i], kexpr_load_vector(p, d.b, (KExpr *const[]){hi(h, i * lanes)}, 1, lanes,
-                                                              NULL, NULL)));
+        kstmt_add(row, kstmt_let(p, acc[i],
+                                 kexpr_load_vector(p, d.b, (KExpr *const[]){hi(h, i * lanes)}, 1, lanes, NULL, NULL)));
     }
     KStmt *sum = hfor(h, row, k, AXIS_UNROLL, hi(h, 0), hi(h, HAND_K), 1);
     kstmt_add(sum, kstmt_let(p, a, hload2(h, d.x, hv(h, r), hv(h, k))));
@@ -144,7 +144,8 @@ static inline KBuffer *hand_softmax(Hand *h, KBuffer *z, int64_t n, int lanes) {
     KVar *peak = hvar(h, "peak", KBASE_F32, 1, false), *e = hvar(h, "e", KBASE_F32, lanes, false);
     KVar *unused = hvar(h, "unused", KBASE_F32, lanes, false);
     KStmt *body = hfor(h, h->k->body, m, AXIS_PARALLEL, hi(h, 0), kexpr_batch(p), 1);
-    KExpr *index[] = {hv(h, m), hi(h, 0)}, *inside = hfn(h, FN_lt, kexpr_lanes(p, lanes), kexpr_number(p, KBASE_I32, n));
+    KExpr *index[] = {hv(h, m), hi(h, 0)},
+          *inside = hfn(h, FN_lt, kexpr_lanes(p, lanes), kexpr_number(p, KBASE_I32, n));
     KExpr *loaded = kexpr_load_vector(p, z, index, 2, lanes, hi(h, n), NULL);
     kstmt_add(body, kstmt_let(p, row, hselect(h, inside, loaded, hf(h, -INFINITY))));
     kstmt_add(body, kstmt_let(p, peak, kexpr_across(p, REDUCE_MAX, hv(h, row))));

@@ -22,9 +22,17 @@ static void test_numbers(void) {
     static const struct {
         double value;
         const char *text;
-    } rows[] = {{0.1, "0.1f"},        {1e-7, "1e-07f"},   {3, "3.0f"},          {-2.5, "-2.5f"},
-                {1e20, "1e+20f"},     {INFINITY, "INFINITY"}, {-INFINITY, "-INFINITY"}, {NAN, "NAN"},
-                {1.0 / 3, "0.33333334f"}, {16777217, "16777216.0f"}, {0, "0.0f"}};
+    } rows[] = {{0.1, "0.1f"},
+                {1e-7, "1e-07f"},
+                {3, "3.0f"},
+                {-2.5, "-2.5f"},
+                {1e20, "1e+20f"},
+                {INFINITY, "INFINITY"},
+                {-INFINITY, "-INFINITY"},
+                {NAN, "NAN"},
+                {1.0 / 3, "0.33333334f"},
+                {16777217, "16777216.0f"},
+                {0, "0.0f"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         c_float_text(text, rows[i].value);
         if (rows[i].value == 16777217)
@@ -37,30 +45,31 @@ static void test_numbers(void) {
 static void test_text_c(void) {
     Hand h = hand_new(32);
     hand_dense(&h, 16, true);
-    CHECK_TEXT(printed(&h, &dialect_c),
-               "/* dense: y = relu(x kernel + bias), lines 3 to 4 */\n"
-               "static inline void dense_forward(struct hand *restrict model, const float (*restrict x)[7],\n"
-               "                                 const int32_t *restrict rows, int64_t batch, int64_t first, int64_t last) "
-               "{\n"
-               "    const float (*restrict dense_kernel)[7][16] = model->dense_kernel;\n"
-               "    const float *restrict dense_bias = model->dense_bias;\n"
-               "    float (*restrict dense)[32] = (void *)(model->arena + OFFSET_dense);\n"
-               "    for (int64_t m = first * 4; m < last * 4; m += 4) {\n"
-               "        for (int64_t r = m; r < nnrt_min_index(m + 4, batch); r++) {\n"
-               "            nnrt_f32x16 acc = nnrt_load_f32x16(dense_bias);\n"
-               "            nnrt_f32x16 acc_1 = nnrt_load_f32x16(&dense_bias[16]);\n"
-               "            #pragma GCC unroll 7\n"
-               "            for (int64_t k = 0; k < 7; k++) {\n"
-               "                float a = x[rows[r]][k];\n"
-               "                acc = nnrt_fma_f32x16(nnrt_splat_f32x16(a), nnrt_load_f32x16(dense_kernel[0][k]), acc);\n"
-               "                acc_1 = nnrt_fma_f32x16(nnrt_splat_f32x16(a), nnrt_load_f32x16(dense_kernel[1][k]), "
-               "acc_1);\n"
-               "            }\n"
-               "            nnrt_store_f32x16(dense[r], nnrt_at_least_f32x16(acc, nnrt_splat_f32x16(0.0f)));\n"
-               "            nnrt_store_f32x16(&dense[r][16], nnrt_at_least_f32x16(acc_1, nnrt_splat_f32x16(0.0f)));\n"
-               "        }\n"
-               "    }\n"
-               "}\n");
+    CHECK_TEXT(
+        printed(&h, &dialect_c),
+        "/* dense: y = relu(x kernel + bias), lines 3 to 4 */\n"
+        "static inline void dense_forward(struct hand *restrict model, const float (*restrict x)[7],\n"
+        "                                 const int32_t *restrict rows, int64_t batch, int64_t first, int64_t last) "
+        "{\n"
+        "    const float (*restrict dense_kernel)[7][16] = model->dense_kernel;\n"
+        "    const float *restrict dense_bias = model->dense_bias;\n"
+        "    float (*restrict dense)[32] = (void *)(model->arena + OFFSET_dense);\n"
+        "    for (int64_t m = first * 4; m < last * 4; m += 4) {\n"
+        "        for (int64_t r = m; r < nnrt_min_index(m + 4, batch); r++) {\n"
+        "            nnrt_f32x16 acc = nnrt_load_f32x16(dense_bias);\n"
+        "            nnrt_f32x16 acc_1 = nnrt_load_f32x16(&dense_bias[16]);\n"
+        "            #pragma GCC unroll 7\n"
+        "            for (int64_t k = 0; k < 7; k++) {\n"
+        "                float a = x[rows[r]][k];\n"
+        "                acc = nnrt_fma_f32x16(nnrt_splat_f32x16(a), nnrt_load_f32x16(dense_kernel[0][k]), acc);\n"
+        "                acc_1 = nnrt_fma_f32x16(nnrt_splat_f32x16(a), nnrt_load_f32x16(dense_kernel[1][k]), "
+        "acc_1);\n"
+        "            }\n"
+        "            nnrt_store_f32x16(dense[r], nnrt_at_least_f32x16(acc, nnrt_splat_f32x16(0.0f)));\n"
+        "            nnrt_store_f32x16(&dense[r][16], nnrt_at_least_f32x16(acc_1, nnrt_splat_f32x16(0.0f)));\n"
+        "        }\n"
+        "    }\n"
+        "}\n");
     Text call = {0};
     c_print_call(&call, h.p, &dialect_c, h.k, (CallNames){.batch = "HAND_BATCH"});
     CHECK_TEXT(call.data, "dense_forward(model, x, rows, HAND_BATCH, first, last)");
@@ -170,8 +179,9 @@ static void test_precedence(void) {
 static void test_lines(void) {
     Hand h = hand_new(32);
     hand_kernel(&h, "wide");
-    h.k->comment = "ends early */ and has so many words that it does not fit into a line of a hundred and twenty columns, so "
-                   "that it goes on in a second one";
+    h.k->comment =
+        "ends early */ and has so many words that it does not fit into a line of a hundred and twenty columns, so "
+        "that it goes on in a second one";
     KBuffer *y = hbuffer(&h, SPACE_RESULT, "y", KBASE_F32, 1, dim_static(16), dim_static(1));
     KExpr *sum = hf(&h, 1);
     for (int i = 0; i < 30; i++)
@@ -204,7 +214,6 @@ static void test_refusals(void) {
 }
 
 /* ---- compiled */
-
 
 /* A program that reads all memory from a file, runs the kernels with three shares, and writes all memory back. */
 static void print_program(Text *out, Hand *h, const Dialect *d) {
@@ -261,8 +270,9 @@ static void print_transfer(Text *out, Hand *h, KInterp *in, const char *verb) {
 static void print_main(Text *out, Hand *h, KInterp *in, const Dialect *d) {
     print_program(out, h, d);
     print_transfer(out, h, in, "fread");
-    text_add(out, "    bad |= fread(rows, 1, 20, file) != 20;\n    fclose(file);\n    (void)first, (void)last, (void)rows, "
-                  "(void)batch;\n");
+    text_add(out,
+             "    bad |= fread(rows, 1, 20, file) != 20;\n    fclose(file);\n    (void)first, (void)last, (void)rows, "
+             "(void)batch;\n");
     for (int i = 0; i < h->sequence->count; i++) {
         text_add(out, "    for (int64_t share = 0; share < 3; share++) {\n        int64_t units = ");
         c_print_units(out, h->p, d, h->sequence->kernels[i]);
@@ -367,8 +377,8 @@ static void compile_and_compare(Hand *h, const Build *build, const char *name, i
     print_main(&source, h, in, &dialect_c);
     snprintf(file, sizeof file, "%s.c", stem);
     CHECK(text_write_file(file, source.data, source.length) == 0);
-    snprintf(command, sizeof command, "%s -std=c11 -Wall -Wextra -Werror %s -I%s/runtime %s -lm -o %s.out", build->compiler,
-             build->flags, NNC_SOURCE_DIR, file, stem);
+    snprintf(command, sizeof command, "%s -std=c11 -Wall -Wextra -Werror %s -I%s/runtime %s -lm -o %s.out",
+             build->compiler, build->flags, NNC_SOURCE_DIR, file, stem);
     int compiled = system(command);
     CHECK(compiled == 0);
     snprintf(file, sizeof file, "%s.before", stem);
@@ -389,7 +399,8 @@ static void compile_and_compare(Hand *h, const Build *build, const char *name, i
     kinterp_free(in);
 }
 
-/* Partial vectors, conversions, masks, a transpose, register arrays, random numbers: whatever dense and softmax lack. */
+/* Partial vectors, conversions, masks, a transpose, register arrays, random numbers: whatever dense and softmax lack.
+ */
 static void hand_others(Hand *h, int lanes) {
     KProgram *p = h->p;
     KBuffer *a = hbuffer(h, SPACE_ARGUMENT, "a", KBASE_F32, 2, dim_static(2 * lanes), dim_static(2 * lanes));
@@ -408,17 +419,22 @@ static void hand_others(Hand *h, int lanes) {
     kstmt_add(body, kstmt_comment(p, "turned in registers, then element by element"));
     kstmt_add(body, kstmt_transpose(p, turned, zeros, a, zeros, 2 * lanes, 2 * lanes, lanes));
     kstmt_add(body, kstmt_transpose(p, small, zeros, a, zeros, 5, 3, 1));
-    KVar *r = hloopvar(h, "r", 2), *v = hvar(h, "v", KBASE_F32, lanes, false), *w = hvar(h, "w", KBASE_F32, lanes, false);
+    KVar *r = hloopvar(h, "r", 2), *v = hvar(h, "v", KBASE_F32, lanes, false),
+         *w = hvar(h, "w", KBASE_F32, lanes, false);
     KVar *mask = hvar(h, "mask", KBASE_BOOL, lanes, false);
     KStmt *rows = hfor(h, body, r, AXIS_UNROLL, hi(h, 0), hi(h, 2), 1);
     KExpr *at[] = {hv(h, r), hi(h, 0)}, *first[] = {hi(h, 0), hi(h, 0)}, *second[] = {hi(h, 1), hi(h, 0)};
     kstmt_add(rows, kstmt_store(p, local, at, 2, kexpr_load_vector(p, a, at, 2, lanes, NULL, NULL), NULL));
-    kstmt_add(rows, kstmt_store(p, local, at, 2, hfn(h, FN_add, kexpr_load_vector(p, local, at, 2, lanes, NULL, NULL), hf(h, 0.25)), NULL));
+    kstmt_add(rows,
+              kstmt_store(p, local, at, 2,
+                          hfn(h, FN_add, kexpr_load_vector(p, local, at, 2, lanes, NULL, NULL), hf(h, 0.25)), NULL));
     kstmt_add(body, kstmt_let(p, v, kexpr_load_vector(p, local, first, 2, lanes, NULL, NULL)));
     kstmt_add(body, kstmt_let(p, w, kexpr_load_vector(p, local, second, 2, lanes, NULL, NULL)));
-    kstmt_add(body, kstmt_let(p, mask, hfn(h, FN_or, hfn(h, FN_gt, hv(h, v), hf(h, 0.5)), hfn(h, FN_le, hv(h, w), hv(h, v)))));
+    kstmt_add(body, kstmt_let(p, mask,
+                              hfn(h, FN_or, hfn(h, FN_gt, hv(h, v), hf(h, 0.5)), hfn(h, FN_le, hv(h, w), hv(h, v)))));
     hstore1(h, body, flags, hi(h, 0), hfn(h, FN_not, hv(h, mask), NULL));
-    KExpr *number = hselect(h, hv(h, mask), kexpr_lanes(p, lanes), kexpr_cast(p, KBASE_I32, hfn(h, FN_mul, hv(h, v), hf(h, 100))));
+    KExpr *number =
+        hselect(h, hv(h, mask), kexpr_lanes(p, lanes), kexpr_cast(p, KBASE_I32, hfn(h, FN_mul, hv(h, v), hf(h, 100))));
     hstore1(h, body, ids, hi(h, 0), hfn(h, FN_max, number, kexpr_number(p, KBASE_I32, 2)));
     KExpr *seed = kexpr_number(p, KBASE_I32, 9), *row[6];
     KExpr *random = kexpr_random(p, RANDOM_UNIFORM, 65536, seed, kexpr_load(p, step, NULL, 0), hi(h, 6));
@@ -430,7 +446,8 @@ static void hand_others(Hand *h, int lanes) {
     row[4] = kexpr_load_vector(p, a, first, 2, lanes, hi(h, 3), hi(h, 2 * lanes));
     row[5] = hfn(h, FN_min, hfn(h, FN_sign, hv(h, v), NULL), hfn(h, FN_abs, hv(h, w), NULL));
     for (int i = 0; i < 6; i++)
-        kstmt_add(body, kstmt_store(p, floats, (KExpr *const[]){hi(h, i), hi(h, 0)}, 2, row[i], i == 5 ? hi(h, 3) : NULL));
+        kstmt_add(body,
+                  kstmt_store(p, floats, (KExpr *const[]){hi(h, i), hi(h, 0)}, 2, row[i], i == 5 ? hi(h, 3) : NULL));
     KExpr *total = kexpr_across(p, REDUCE_SUM, kexpr_cast(p, KBASE_I32, hv(h, mask)));
     kstmt_add(body, kstmt_if(p, hfn(h, FN_lt, kexpr_batch(p), hi(h, 3)), kstmt_block(p),
                              kstmt_store(p, step, NULL, 0, total, NULL)));
@@ -448,7 +465,8 @@ static void hand_views(Hand *h) {
     x_as->alias = x, y_as->alias = y, w_as->alias = w;
     x->indirect = x_as->indirect = true;
     hand_kernel(h, "views");
-    KVar *m = hloopvar(h, "m", 0), *i = hloopvar(h, "i", 3), *j = hloopvar(h, "j", 2), *named = hvar(h, "x", KBASE_F32, 1, false);
+    KVar *m = hloopvar(h, "m", 0), *i = hloopvar(h, "i", 3), *j = hloopvar(h, "j", 2),
+         *named = hvar(h, "x", KBASE_F32, 1, false);
     KStmt *body = hfor(h, h->k->body, m, AXIS_PARALLEL, hi(h, 0), kexpr_batch(h->p), 1);
     body = hfor(h, body, i, AXIS_SERIAL, hi(h, 0), hi(h, 3), 1);
     body = hfor(h, body, j, AXIS_SERIAL, hi(h, 0), hi(h, 2), 1);
@@ -460,8 +478,10 @@ static void hand_views(Hand *h) {
 
 static void test_compiled(void) {
     bool fma = machine_has_fma();
-    const Build builds[] = {{"gcc", "-O2 -march=native", fma}, {"clang", "-O2 -march=native", fma},
-                            {"gcc", "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all", false}, {"clang", "-O0", false}};
+    const Build builds[] = {{"gcc", "-O2 -march=native", fma},
+                            {"clang", "-O2 -march=native", fma},
+                            {"gcc", "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all", false},
+                            {"clang", "-O0", false}};
     for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
         if (!is_installed(builds[i].compiler)) {
             printf("skipped: %s is not installed\n", builds[i].compiler);
@@ -499,7 +519,8 @@ static void test_nvcc(void) {
     Hand h = hand_new(1);
     hand_tile(&h, 8, 12, 20);
     Text source = {0};
-    text_add(&source, "#include \"nnrt_cuda.h\"\nstruct hand {\n    float w[12][20];\n    alignas(64) unsigned char arena[4096];\n};\n");
+    text_add(&source, "#include \"nnrt_cuda.h\"\nstruct hand {\n    float w[12][20];\n    alignas(64) unsigned char "
+                      "arena[4096];\n};\n");
     c_print_offsets(&source, h.p, NULL);
     CHECK(c_print_kernel(&source, h.p, &dialect_cuda, h.k));
     text_add(&source, "void run(struct hand *model, cudaStream_t stream) {\n    ");
@@ -508,8 +529,8 @@ static void test_nvcc(void) {
     char file[256], command[1400];
     snprintf(file, sizeof file, "%s/printed-%ld.cu", NNC_BINARY_DIR, (long)getpid());
     CHECK(text_write_file(file, source.data, source.length) == 0);
-    snprintf(command, sizeof command, "nvcc -Werror all-warnings -I%s/runtime -c %s -o %s.o && rm -f %s %s.o", NNC_SOURCE_DIR,
-             file, file, file, file);
+    snprintf(command, sizeof command, "nvcc -Werror all-warnings -I%s/runtime -c %s -o %s.o && rm -f %s %s.o",
+             NNC_SOURCE_DIR, file, file, file, file);
     CHECK(system(command) == 0);
     text_free(&source);
     hand_free(&h);

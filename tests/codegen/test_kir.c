@@ -103,7 +103,8 @@ static void test_folding_is_exact(void) {
                 o = '+';
             folded[i] = op(&h, o, folded[left], other);
             KExpr *raw = ARENA_NEW(h.arena, KExpr);
-            *raw = (KExpr){.kind = KE_INDEX, .type = {KBASE_INDEX, 1}, .index = {o, hi(&h, plain[left]), hi(&h, number)}};
+            *raw =
+                (KExpr){.kind = KE_INDEX, .type = {KBASE_INDEX, 1}, .index = {o, hi(&h, plain[left]), hi(&h, number)}};
             plain[i] = eval_index(raw, values);
             wrong += eval_index(folded[i], values) != plain[i];
             int64_t low, high;
@@ -189,25 +190,24 @@ static void test_text(void) {
     hand_dense(&h, 16, true);
     Text text = {0};
     kprogram_print(&text, h.p);
-    CHECK_TEXT(text.data,
-               "buffer x : f32[B, 7] argument by rows\n"
-               "buffer dense_kernel : f32[7, 32] variable order 1,0 panels of 16 along axis 1\n"
-               "buffer dense_bias : f32[32] variable\n"
-               "buffer dense : f32[B, 32] arena at 0\n"
-               "\n"
-               "function \n"
-               "kernel dense_forward\n"
-               "  # dense: y = relu(x kernel + bias), lines 3 to 4\n"
-               "  parallel m.0 = 0 to B step 4\n"
-               "    serial r.1 = m.0 to min(m.0 + 4, B)\n"
-               "      acc.4 : mutable f32x16 = dense_bias[0]:16\n"
-               "      acc.5 : mutable f32x16 = dense_bias[16]:16\n"
-               "      unroll k.2 = 0 to 7\n"
-               "        a.3 : f32 = x[r.1, k.2]\n"
-               "        acc.4 = add(acc.4, mul(splat(a.3), dense_kernel[0, k.2, 0]:16))\n"
-               "        acc.5 = add(acc.5, mul(splat(a.3), dense_kernel[1, k.2, 0]:16))\n"
-               "      dense[r.1, 0] = max(acc.4, splat(0.0))\n"
-               "      dense[r.1, 16] = max(acc.5, splat(0.0))\n");
+    CHECK_TEXT(text.data, "buffer x : f32[B, 7] argument by rows\n"
+                          "buffer dense_kernel : f32[7, 32] variable order 1,0 panels of 16 along axis 1\n"
+                          "buffer dense_bias : f32[32] variable\n"
+                          "buffer dense : f32[B, 32] arena at 0\n"
+                          "\n"
+                          "function \n"
+                          "kernel dense_forward\n"
+                          "  # dense: y = relu(x kernel + bias), lines 3 to 4\n"
+                          "  parallel m.0 = 0 to B step 4\n"
+                          "    serial r.1 = m.0 to min(m.0 + 4, B)\n"
+                          "      acc.4 : mutable f32x16 = dense_bias[0]:16\n"
+                          "      acc.5 : mutable f32x16 = dense_bias[16]:16\n"
+                          "      unroll k.2 = 0 to 7\n"
+                          "        a.3 : f32 = x[r.1, k.2]\n"
+                          "        acc.4 = add(acc.4, mul(splat(a.3), dense_kernel[0, k.2, 0]:16))\n"
+                          "        acc.5 = add(acc.5, mul(splat(a.3), dense_kernel[1, k.2, 0]:16))\n"
+                          "      dense[r.1, 0] = max(acc.4, splat(0.0))\n"
+                          "      dense[r.1, 16] = max(acc.5, splat(0.0))\n");
     text_free(&text);
     hand_free(&h);
 }

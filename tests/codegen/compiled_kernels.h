@@ -1,0 +1,19 @@
+/* For tests: the kernels of a program as a C file with one function per sequence, compiled to a shared library and
+ * called on the data of kernel_compare.h. A test includes compiled_kernels.c after kernel_compare.c. */
+#ifndef NNC_TESTS_COMPILED_KERNELS_H
+#define NNC_TESTS_COMPILED_KERNELS_H
+#include "tests/codegen/kernel_compare.h"
+
+/* The whole file: struct, offsets, kernels, and `void run_FUNC(void *model, void **arguments, void **results,
+ * const int32_t *rows, int64_t batch, int64_t threads)`. */
+bool compiled_source(Text *, KProgram *);
+typedef struct {
+    KProgram *program;
+    void *handle; /* of the library; NULL: it did not compile */
+} Compiled;
+bool compiled_has(const char *compiler);
+/* `command`: the compiler with its options; `stem`: path of the files that it makes, without an ending. */
+Compiled compiled_build(KProgram *, const char *command, const char *stem);
+void compiled_close(Compiled *);
+KernelValues compiled_run(Arena *, const Compiled *, const KernelExpected *, int threads);
+#endif

@@ -1,0 +1,276 @@
+/* The GPU mapping, proved without a GPU: 200 random models on the kernel-IR interpreter, which runs grid, blocks, threads,
+ * shared memory and barriers and refuses races and divergent barriers, agree with the tensor interpreter, for whole and
+ * partial batches; blocks in any order change no bit. Hand-made contractions and reductions take the forms that small
+ * models do not: tiles, blocks that reduce together, kernels that are split. Some programs are compiled by nvcc. */
+#include "tests/codegen/kernel_compare.c"
+#include "tests/passes/interp_compare.c"
+#include "tests/passes/random_model.c"
+#include "codegen/c_printer.h"
+#include "test.h"
+#include <unistd.h>
+
+enum { MODELS = 200 };
+
+/* ---- kernels against the oracle ---- */
+
+typedef struct {
+    const char *what;
+    uint64_t seed;
+    const Module *oracle;
+    Arena *arena;
+    int class_count;
+} Case;
+
+static void check_func(const Case *c, KProgram *p, const Func *func, int64_t batch) {
+    Text why = {0};
+    KernelExpected e = kernel_expect(c->arena, c->oracle, func, c->seed, batch, c->class_count);
+    KernelValues first = kernel_run(c->arena, p, &e, (KInterpOptions){.threads = 1}, &why);
+    bool right = first.ran && kernel_check(&e, &first, &why);
+    CHECK(right);
+    if (right) {
+        KernelValues reverse = kernel_run(c->arena, p, &e, (KInterpOptions){.threads = 1, .reverse = true}, &why);
+        right = reverse.ran && kernel_same_bits(&e, &first, &reverse, &why);
+        CHECK(right);
+    }
+    if (!right)
+        printf("%s, batch %d, @%s: %s\n", c->what, (int)batch, func->name, why.data ? why.data : "");
+    text_free(&why);
+}
+
+/* What kernels there are: a test of forms that never appear proves nothing. */
+typedef struct {
+    int kernels, tiles, barriers, rows, split;
+} Forms;
+
+static void count_statement(void *context, const KStmt *s) {
+    Forms *forms = context;
+    forms->barriers += s->kind == KS_BARRIER;
+    forms->tiles += s->kind == KS_FOR && s->loop.axis == AXIS_THREAD_Y;
+}
+
+static void count_forms(const KProgram *p, Forms *forms) {
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int i = 0; i < p->sequences[s]->count; i++) {
+            const KKernel *kernel = p->sequences[s]->kernels[i];
+            forms->kernels++;
+            forms->rows += kernel->rows;
+            forms->split += kernel->comment && strstr(kernel->comment, "(part 2)") != NULL;
+            kstmt_visit(kernel->body, &(KVisitor){.statement = count_statement, .context = forms});
+        }
+}
+
+static void check_module(const Module *model, Arena *arena, Diag *diag, const char *what, uint64_t seed, Forms *forms) {
+    Module *oracle = kernel_oracle(arena, diag, model);
+    KProgram *p = oracle ? kernel_program(arena, diag, model, "cuda", true, what) : NULL;
+    CHECK(p != NULL);
+    if (!p)
+        return;
+    count_forms(p, forms);
+    Case c = {what, seed, oracle, arena, RANDOM_MODEL_CLASSES};
+    for (int i = 0; i < oracle->func_count; i++) {
+        check_func(&c, p, oracle->funcs[i], model->batch_max);
+        check_func(&c, p, oracle->funcs[i], 1 + (int64_t)(seed % (uint64_t)(model->batch_max - 1)));
+    }
+}
+
+static void check_random(uint64_t seed, Forms *forms) {
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    char what[32];
+    snprintf(what, sizeof what, "seed %d", (int)seed);
+    check_module(random_model(arena, diag, seed), arena, diag, what, seed, forms);
+    arena_free(arena);
+}
+
+/* ---- forms ---- */
+
+typedef struct {
+    Arena *arena;
+    Diag *diag;
+    Module *module;
+    Builder b;
+    Func *func;
+} Form;
+
+static Form form_new(const char *name, int64_t batch_max) {
+    Form f = {.arena = arena_new()};
+    f.diag = diag_new(f.arena);
+    f.module = module_new(f.arena, f.diag, name, batch_max);
+    f.func = module_func(f.module, "forward");
+    f.b = builder_at_end(f.func);
+    return f;
+}
+
+static const Type *form_type(const Form *f, int rank, const int64_t *extents, bool batch) {
+    Dim dims[MAX_RANK];
+    for (int i = 0; i < rank; i++)
+        dims[i] = i == 0 && batch ? dim_batch(extents[0]) : dim_static(extents[i]);
+    return type_get(f->module, DTYPE_F32, rank, dims);
+}
+
+static Value *form_input(Form *f, int rank, const int64_t *extents) {
+    return func_add_arg(f->func, ARG_INPUT, form_type(f, rank, extents, true), "x");
+}
+
+static Value *form_weights(Form *f, const char *name, int rank, const int64_t *extents) {
+    return build_variable(&f->b, module_variable(f->module, name, form_type(f, rank, extents, false), VARIABLE_TRAINABLE,
+                                                 (Init){INIT_UNIFORM, -1, 1, -1}, (Span){0}));
+}
+
+static Forms form_check(Form *f, Value *result) {
+    Forms forms = {0};
+    func_add_result(f->func, result, "output");
+    check_module(f->module, f->arena, f->diag, f->module->name, 5, &forms);
+    arena_free(f->arena);
+    return forms;
+}
+
+static void test_product_in_tiles(void) {
+    Form f = form_new("product", 40);
+    Value *x = form_input(&f, 2, (int64_t[]){1, 37}), *w = form_weights(&f, "w", 2, (int64_t[]){37, 21});
+    Value *bias = form_weights(&f, "bias", 1, (int64_t[]){21});
+    Value *y = build_map1(&f.b, FN_tanh, build_add(&f.b, build_einsum(&f.b, "bk,kn->bn", x, w), bias));
+    CHECK(form_check(&f, y).tiles == 1);
+}
+
+static void test_batched_product_in_tiles(void) {
+    Form f = form_new("batched", 6);
+    Value *x = form_input(&f, 3, (int64_t[]){1, 18, 9});
+    CHECK(form_check(&f, build_einsum(&f.b, "bik,bjk->bij", x, x)).tiles == 1);
+}
+
+static void test_convolution_in_tiles(void) {
+    Form f = form_new("convolution", 4);
+    Value *x = form_input(&f, 4, (int64_t[]){1, 9, 8, 3}), *w = form_weights(&f, "w", 4, (int64_t[]){3, 3, 3, 6});
+    WindowAttr window = {.spatial = 2, .size = {3, 3}, .stride = {2, 1}, .dilation = {1, 1}, .low = {1, 1}, .high = {1, 1}};
+    CHECK(form_check(&f, build_conv(&f.b, x, w, &window)).tiles == 1);
+}
+
+/* Few results of much: a block for each. */
+static void test_reduction_by_blocks(void) {
+    Form f = form_new("reduction", 5);
+    Value *x = form_input(&f, 2, (int64_t[]){1, 700});
+    int last = 1;
+    CHECK(form_check(&f, build_reduce(&f.b, REDUCE_MAX, x, &last, 1)).barriers >= 8);
+}
+
+static void test_argmax_by_blocks(void) {
+    Form f = form_new("argmax", 5);
+    Value *x = form_input(&f, 2, (int64_t[]){1, 300});
+    /* many equal values: the first one counts */
+    Value *steps = build_cast(&f.b, build_map2(&f.b, FN_gt, x, build_like(&f.b, x, 0.5)), DTYPE_F32);
+    CHECK(form_check(&f, build_cast(&f.b, build_argmax(&f.b, steps, 1), DTYPE_F32)).barriers >= 8);
+}
+
+static Value *softmax_of(Builder *b, Value *x) {
+    int last = x->type->rank - 1;
+    Value *largest = build_reduce_keep(b, REDUCE_MAX, x, &last, 1);
+    Value *exponential = build_map1(b, FN_exp, build_sub(b, x, largest));
+    return build_div(b, exponential, build_reduce_keep(b, REDUCE_SUM, exponential, &last, 1));
+}
+
+static void test_rows_by_blocks(void) {
+    Form f = form_new("softmax", 7);
+    Value *x = form_input(&f, 2, (int64_t[]){1, 300});
+    Forms forms = form_check(&f, softmax_of(&f.b, x));
+    CHECK(forms.rows == 1 && forms.kernels == 1 && forms.barriers > 8);
+}
+
+/* A row that does not fit shared memory. */
+static void test_split_kernels(void) {
+    Form f = form_new("wide_softmax", 3);
+    Value *x = form_input(&f, 2, (int64_t[]){1, 13000});
+    Forms forms = form_check(&f, softmax_of(&f.b, x));
+    CHECK(forms.split == 1 && forms.rows == 0);
+}
+
+/* ---- nvcc ---- */
+
+static void cuda_model(Text *out, KProgram *p) {
+    text_format(out, "#include \"nnrt_cuda.h\"\n#include <stdio.h>\nnamespace model_%s {\nstruct %s {\n", p->info->name,
+                p->info->name);
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i]->space == SPACE_VARIABLE && !p->buffers[i]->alias) {
+            text_add(out, "    ");
+            c_print_member(out, p, &dialect_cuda, p->buffers[i]);
+            text_add(out, ";\n");
+        }
+    text_format(out, "    unsigned char arena[%lld];\n};\n", (long long)p->arena_bytes + 64);
+    c_print_offsets(out, p, NULL);
+}
+
+/* Every kernel is launched by a function, so that nothing is left out. */
+static bool cuda_source(Text *out, KProgram *p) {
+    bool ok = true;
+    cuda_model(out, p);
+    for (int s = 0; s < p->sequence_count; s++) {
+        const KSequence *sequence = p->sequences[s];
+        for (int i = 0; i < sequence->count; i++)
+            ok = c_print_kernel(out, p, &dialect_cuda, sequence->kernels[i]) && ok;
+        text_format(out, "void run_%s(struct %s *model, cudaStream_t stream, const int32_t *rows, int64_t batch",
+                    sequence->func->name, p->info->name);
+        for (int i = 0; i < p->buffer_count; i++) {
+            const KBuffer *b = p->buffers[i];
+            if (b->alias || b->sequence != sequence || (b->space != SPACE_ARGUMENT && b->space != SPACE_RESULT))
+                continue;
+            text_add(out, ", ");
+            c_print_parameter(out, p, &dialect_cuda, b, b->space == SPACE_RESULT);
+        }
+        text_add(out, ") {\n");
+        for (int i = 0; i < sequence->count; i++) {
+            text_add(out, "    ");
+            c_print_launch(out, p, &dialect_cuda, sequence->kernels[i], (CallNames){.model = NULL}, "stream");
+            text_add(out, ";\n");
+        }
+        text_add(out, "}\n");
+    }
+    text_add(out, "}\n");
+    return ok;
+}
+
+/* All models in one file and one call: nvcc is slow. */
+static void test_nvcc(void) {
+    static const uint64_t seeds[] = {3, 17, 44, 124};
+    char folder[] = "/tmp/nnc-cuda-XXXXXX", command[512];
+    if (system("command -v nvcc >/dev/null 2>&1") != 0) {
+        printf("skipped: there is no nvcc, the CUDA programs are not compiled\n");
+        return;
+    }
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    Text source = {0};
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        KProgram *p = kernel_program(arena, diag, random_model(arena, diag, seeds[i]), "cuda", true, "nvcc");
+        CHECK(p && cuda_source(&source, p));
+    }
+    text_add(&source, "int main() { return 0; }\n");
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(command, sizeof command, "%s/models.cu", folder);
+    FILE *file = fopen(command, "w");
+    CHECK(file && fwrite(source.data, 1, source.length, file) == source.length && fclose(file) == 0);
+    snprintf(command, sizeof command,
+             "nvcc -arch=sm_75 -O1 -Werror all-warnings --diag-suppress 177 -I" NNC_SOURCE_DIR "/runtime %s/models.cu -o %s/models",
+             folder, folder);
+    CHECK(system(command) == 0);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CHECK(getenv("NNC_KEEP") || system(command) == 0);
+    text_free(&source);
+    arena_free(arena);
+}
+
+int main(int argc, char **argv) {
+    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2 ? strtoull(argv[2], NULL, 10) : MODELS;
+    Forms forms = {0};
+    for (uint64_t seed = from; seed < to; seed++)
+        check_random(seed, &forms);
+    CHECK(forms.rows > 0 && forms.barriers > 0);
+    test_product_in_tiles();
+    test_batched_product_in_tiles();
+    test_convolution_in_tiles();
+    test_reduction_by_blocks();
+    test_argmax_by_blocks();
+    test_rows_by_blocks();
+    test_split_kernels();
+    test_nvcc();
+    return test_report();
+}

@@ -1,0 +1,55 @@
+# Shared by the shell tests of this folder. Needs in the environment (tests/CMakeLists.txt): NNC, the compiler; NNRT, its
+# runtime library; NNC_ROOT, the source tree; NNC_LIBRARIES, what a program links beside them; NNC_CFLAGS, further flags of
+# the build. Leaves: $work, a folder that is removed at the end, and the functions below.
+set -u
+root=$NNC_ROOT
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+passed=0 failed=0
+XDG_CACHE_HOME=$work/cache
+export XDG_CACHE_HOME
+unset NNC_THREADS OMP_NUM_THREADS
+
+# check WORDS COMMAND...: one check, named by the words, is that the command succeeds.
+check() {
+    what=$1
+    shift
+    if "$@" >"$work/said" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'failed: %s (status %s): %s\n' "$what" "$?" "$*"
+        sed 's/^/    /' "$work/said" | tail -n 20
+    fi
+}
+
+# skip WORDS: says aloud what was not tested.
+skip() { printf 'skipped: %s\n' "$*"; }
+
+# same FILE FILE...: all have the bytes of the first.
+same() {
+    first=$1
+    for other in "$@"; do cmp "$first" "$other" || return 1; done
+}
+
+# holds "AWK CONDITION": arithmetic on fractions, which the shell does not have.
+holds() { awk "BEGIN { exit !($1) }"; }
+
+# build SOURCE PROGRAM [FLAG...]: the emitted C to a program, all warnings are errors.
+build() {
+    source=$1 program=$2
+    shift 2
+    # shellcheck disable=SC2086 # lists of words
+    "${COMPILER:-cc}" -std=c11 -Wall -Wextra -Werror $NNC_CFLAGS "$@" -I"$root/runtime" "$source" "$NNRT" $NNC_LIBRARIES -lm -o "$program"
+}
+
+# The examples have their data beside them; programs run there.
+examples() { for file in "$root"/examples/*.nn; do basename "$file" .nn; done; }
+go_to_examples() { cd "$root/examples" || exit 1; }
+
+report() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+    exit
+}

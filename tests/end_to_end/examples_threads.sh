@@ -1,0 +1,23 @@
+#!/bin/sh
+# 1, 2, 3 and 8 threads, and a program compiled without OpenMP, train the examples to the same bits.
+. "$NNC_ROOT/tests/end_to_end/common.sh"
+go_to_examples
+
+train() { # train PROGRAM THREADS OUTPUT
+    "$1" fit --epochs=1 --verbose=0 --threads="$2" --weights="$3"
+}
+
+same_bits() {
+    "$NNC" "$1.nn" -o "$work/$1.c" && build "$work/$1.c" "$work/$1" -O2 -march=native -fopenmp &&
+        build "$work/$1.c" "$work/$1-serial" -O2 -march=native || return 1
+    train "$work/$1-serial" 1 "$work/serial.safetensors" || return 1
+    for threads in 1 2 3 8; do
+        train "$work/$1" $threads "$work/threads-$threads.safetensors" || return 1
+    done
+    same "$work/serial.safetensors" "$work"/threads-?.safetensors
+}
+
+for name in $(examples); do
+    check "$name has the same bits for any number of threads" same_bits "$name"
+done
+report
