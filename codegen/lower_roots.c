@@ -214,38 +214,89 @@ static KBuffer *argmax_of_windows(LowerRegion *outer, const Op *op) {
     return place;
 }
 
-/* dx[i] = sum over window cells k of g[o] where o * stride + k * dilation - low == i; max: only where k is o's argmax */
+/* Where a cell of the input of a pooling meets its windows. */
+typedef struct {
+    KExpr *window[MAX_RANK]; /* index of the window, clamped */
+    KExpr *guard;            /* whether there is one, NULL: always */
+    KExpr *cell;             /* number of the cell in the window, row-major */
+} WindowOfCell;
+
+static void meets(LowerRegion *r, WindowOfCell *at, const Value *g, int s, KExpr *window) {
+    KProgram *p = r->lower->program;
+    KExpr *extent = kexpr_dim(p, g->type->dims[s + 1]);
+    at->guard = and_also(p, at->guard, kexpr_fn(p, FN_lt, window, extent, NULL));
+    at->window[s + 1] = kexpr_binary(p, 'm', window, kexpr_binary(p, '-', extent, index_of(r, 1)));
+}
+
+static void count_cell(LowerRegion *r, WindowOfCell *at, const WindowAttr *w, int s, KExpr *k) {
+    KProgram *p = r->lower->program;
+    at->cell = kexpr_binary(p, '+', kexpr_binary(p, '*', at->cell, index_of(r, w->size[s])), k);
+}
+
+/* Windows that do not overlap: each cell lies in one window at most. */
+static bool is_disjoint(const WindowAttr *w) {
+    for (int s = 0; s < w->spatial; s++)
+        if (w->stride[s] < w->size[s] || w->dilation[s] != 1)
+            return false;
+    return true;
+}
+
+static void only_window(LowerRegion *r, const Nest *nest, const WindowAttr *w, const Value *g, int s, WindowOfCell *at) {
+    KProgram *p = r->lower->program;
+    KExpr *from = kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])), *stride = index_of(r, w->stride[s]);
+    KExpr *k = kexpr_binary(p, '%', from, stride);
+    meets(r, at, g, s, kexpr_binary(p, '/', from, stride));
+    if (w->stride[s] > w->size[s])
+        at->guard = and_also(p, at->guard, kexpr_fn(p, FN_lt, k, index_of(r, w->size[s]), NULL));
+    count_cell(r, at, w, s, k);
+}
+
+/* The window in which the cell is number k, for the reduce axis k. */
+static void window_with_cell(LowerRegion *r, const Nest *nest, const WindowAttr *w, const Value *g, int s, WindowOfCell *at) {
+    KProgram *p = r->lower->program;
+    KExpr *k = axis(r, nest, nest->axis_count - 1), *stride = index_of(r, w->stride[s]);
+    KExpr *from = kexpr_binary(p, '-', kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])),
+                               kexpr_binary(p, '*', k, index_of(r, w->dilation[s])));
+    KExpr *positive = kexpr_binary(p, 'M', from, index_of(r, 0));
+    at->guard = and_also(p, at->guard, kexpr_fn(p, FN_ge, from, index_of(r, 0), NULL));
+    meets(r, at, g, s, kexpr_binary(p, '/', positive, stride));
+    if (w->stride[s] > 1)
+        at->guard = and_also(p, at->guard, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, stride), index_of(r, 0), NULL));
+    count_cell(r, at, w, s, k);
+}
+
+/* dx[i] = sum over the windows o that hold cell i of g[o]; max: only where i is the first largest cell of o */
 static void root_pool_grad(LowerRegion *r, const Op *op) {
     KProgram *p = r->lower->program;
     static const char *const names[] = {"ky", "kx", "kz"};
     const WindowAttr *w = &op->attr.window;
-    const Value *g = op->inputs[1];
+    const Value *g = op->inputs[1], *result = op->results[0];
     KBuffer *place = w->kind == REDUCE_SUM ? NULL : argmax_of_windows(r, op);
-    Nest *nest = lower_nest(r, op, op->results[0]->type);
-    KExpr *index[MAX_RANK], *guard = NULL, *number = index_of(r, 0);
-    index[0] = axis(r, nest, 0);
-    index[w->spatial + 1] = axis(r, nest, w->spatial + 1);
+    bool disjoint = is_disjoint(w);
+    Nest *nest = lower_nest(r, op, result->type);
+    WindowOfCell at = {.cell = index_of(r, 0)};
+    at.window[0] = axis(r, nest, 0);
+    at.window[w->spatial + 1] = axis(r, nest, w->spatial + 1);
     for (int s = 0; s < w->spatial; s++) {
+        if (disjoint) {
+            only_window(r, nest, w, g, s, &at);
+            continue;
+        }
         lower_add_axis(r, nest, names[s], dim_static(w->size[s]), true);
-        KExpr *k = axis(r, nest, nest->axis_count - 1), *stride = index_of(r, w->stride[s]);
-        KExpr *from = kexpr_binary(p, '-', kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])),
-                                   kexpr_binary(p, '*', k, index_of(r, w->dilation[s])));
-        KExpr *positive = kexpr_binary(p, 'M', from, index_of(r, 0)), *o = kexpr_binary(p, '/', positive, stride);
-        KExpr *extent = kexpr_dim(p, g->type->dims[s + 1]);
-        guard = and_also(p, guard, kexpr_fn(p, FN_ge, from, index_of(r, 0), NULL));
-        guard = and_also(p, guard, kexpr_fn(p, FN_lt, o, extent, NULL));
-        if (w->stride[s] > 1)
-            guard = and_also(p, guard, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, stride), index_of(r, 0), NULL));
-        index[s + 1] = kexpr_binary(p, 'm', o, kexpr_binary(p, '-', extent, index_of(r, 1)));
-        number = kexpr_binary(p, '+', kexpr_binary(p, '*', number, index_of(r, w->size[s])), k);
+        window_with_cell(r, nest, w, g, s, &at);
     }
-    KExpr *expr = lower_expr(r, nest, g, index);
+    KExpr *expr = lower_expr(r, nest, g, at.window), *zero = kexpr_number(p, KBASE_F32, 0);
     if (place) {
-        KExpr *winner = kexpr_load(p, place, index, place->rank);
-        KExpr *mine = kexpr_fn(p, FN_eq, winner, kexpr_cast(p, KBASE_I32, number), NULL);
-        expr = kexpr_fn(p, FN_select, mine, expr, kexpr_number(p, KBASE_F32, 0));
+        KExpr *winner = kexpr_load(p, place, at.window, place->rank);
+        expr = kexpr_fn(p, FN_select, kexpr_fn(p, FN_eq, winner, kexpr_cast(p, KBASE_I32, at.cell), NULL), expr, zero);
     }
-    add_reduction(r, nest, op->results[0], REDUCE_SUM, expr)->guard = guard;
+    if (!disjoint) {
+        add_reduction(r, nest, result, REDUCE_SUM, expr)->guard = at.guard;
+        return;
+    }
+    r->var[result->id] = kvar_new(p, r->kernel, "v", expr->type, false);
+    r->home[result->id] = nest;
+    kstmt_add(nest->epilogue, kstmt_let(p, r->var[result->id], kexpr_fn(p, FN_select, at.guard, expr, zero)));
 }
 
 /* ---- concatenation: a nest per operand, each into its part of the result */
