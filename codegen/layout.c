@@ -1,9 +1,9 @@
 /* Chooses vector axes and memory orders.
  *
- * A nest with axis v on the lanes reads well what is contiguous along v or does not depend on v. The cost of a nest is its
- * points divided by the lanes that v fills, plus a price for every access that v crosses. Orders of the program's own
- * buffers and vector axes are improved in turn until nothing gets cheaper. Contractions that still want another order
- * get a copy in that order (a twin), made once before the first of them. */
+ * A nest with axis v on the lanes reads well what is contiguous along v or does not depend on v. The cost of a nest is
+ * its points divided by the lanes that v fills, plus a price for every access that v crosses. Orders of the program's
+ * own buffers and vector axes are improved in turn until nothing gets cheaper. Contractions that still want another
+ * order get a copy in that order (a twin), made once before the first of them. */
 #include "codegen/layout.h"
 #include <stdlib.h>
 
@@ -67,7 +67,9 @@ static Accesses accesses_of(const Nest *nest) {
 /* ---- prices */
 typedef enum { MOVE_NONE, MOVE_CONTIGUOUS, MOVE_STRIDED, MOVE_IRREGULAR } Move;
 
-static int innermost(const KBuffer *b) { return b->rank ? b->order[b->rank - 1] : -1; }
+static int innermost(const KBuffer *b) {
+    return b->rank ? b->order[b->rank - 1] : -1;
+}
 
 /* How the address moves along an axis; `along`: the buffer axis that moves. */
 static Move move_of(const Access *a, const KVar *var, int *along) {
@@ -89,7 +91,9 @@ static Move move_of(const Access *a, const KVar *var, int *along) {
     return coefficient == 1 && innermost(a->buffer) == *along ? MOVE_CONTIGUOUS : MOVE_STRIDED;
 }
 
-static int64_t size(const KProgram *p, Dim d) { return dim_size(d, p->module->batch_max); }
+static int64_t size(const KProgram *p, Dim d) {
+    return dim_size(d, p->module->batch_max);
+}
 
 static double points(const KProgram *p, const Nest *nest, bool reduced) {
     double n = 1;
@@ -128,8 +132,8 @@ static bool is_made_by(const KKernel *kernel, const KBuffer *b) {
     return false;
 }
 
-/* A load that could read a twin instead, of a contraction or of what the caller passes by sample: the axis that the twin
- * has innermost, or -1. */
+/* A load that could read a twin instead, of a contraction or of what the caller passes by sample: the axis that the
+ * twin has innermost, or -1. */
 static int twin_axis(const Nest *nest, const Access *a, int vector) {
     int along;
     if (vector < 0 || a->buffer->alias || a->buffer->space == SPACE_LOCAL || a->buffer->space == SPACE_RESULT)
@@ -140,7 +144,8 @@ static int twin_axis(const Nest *nest, const Access *a, int vector) {
         return -1;
     int64_t c;
     Move move = move_of(a, nest->axes[vector].var, &along);
-    if (along < 0 || move == MOVE_CONTIGUOUS || !kexpr_coefficient(a->index[along], nest->axes[vector].var, &c) || c != 1)
+    if (along < 0 || move == MOVE_CONTIGUOUS || !kexpr_coefficient(a->index[along], nest->axes[vector].var, &c) ||
+        c != 1)
         return -1;
     for (int i = 0; i < a->buffer->rank; i++)
         if (i != along && kexpr_uses(a->index[i], nest->axes[vector].var))
@@ -248,7 +253,8 @@ static void collect_free_buffers(Layout *l) {
         for (int k = 0; k < p->sequences[s]->count; k++)
             for (int n = 0; n < p->sequences[s]->kernels[k]->local_count; n++)
                 if (p->sequences[s]->kernels[k]->locals[n]->rank == 2)
-                    ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->sequences[s]->kernels[k]->locals[n]);
+                    ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity,
+                               p->sequences[s]->kernels[k]->locals[n]);
                 else if (p->sequences[s]->kernels[k]->locals[n]->rank == 1)
                     set_innermost(p, p->sequences[s]->kernels[k]->locals[n], 0);
 }
@@ -306,7 +312,8 @@ static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
         sequence->kernels[i] = sequence->kernels[i - 1];
     sequence->kernels[at] = kernel;
     twin->kernel = kernel;
-    kernel->comment = arena_format(p->arena, "%s again, contiguous along axis %d for the kernel below", twin->of->name, twin->axis);
+    kernel->comment =
+        arena_format(p->arena, "%s again, contiguous along axis %d for the kernel below", twin->of->name, twin->axis);
     kernel->needs_barrier_before = at > 0;
     sequence->kernels[at + 1]->needs_barrier_before = true;
     kernel->work = (int64_t)elements(p, twin->of) * 2;
@@ -334,7 +341,8 @@ static KBuffer *twin_of(KProgram *p, KSequence *sequence, int *at, Twin *twins, 
             return twins[i].twin;
     if (*count == MAX_TWINS)
         return of; /* read as it lies */
-    KBuffer *twin = kbuffer_new(p, SPACE_ARENA, arena_format(p->arena, "%s_turned", of->name), of->base, of->rank, of->dims);
+    KBuffer *twin =
+        kbuffer_new(p, SPACE_ARENA, arena_format(p->arena, "%s_turned", of->name), of->base, of->rank, of->dims);
     twin->sequence = sequence;
     twin->layer = of->layer;
     set_innermost(p, twin, axis);

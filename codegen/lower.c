@@ -43,7 +43,8 @@ static void lower_arguments(Lower *lower) {
 /* ---- where the results of fusions go */
 static bool region_reads(const Region *region, const Variable *variable) {
     for (const Op *op = region->first; op; op = op->next)
-        if ((op->code == OP_VARIABLE && op->attr.variable == variable) || (op->region && region_reads(op->region, variable)))
+        if ((op->code == OP_VARIABLE && op->attr.variable == variable) ||
+            (op->region && region_reads(op->region, variable)))
             return true;
     return false;
 }
@@ -73,7 +74,8 @@ static bool reads_in_place(const Op *fusion, const Variable *variable) {
         for (int i = 0; i < op->input_count; i++) {
             const Op *from = op->inputs[i]->def;
             if (from && from->code == OP_VARIABLE && from->attr.variable == variable &&
-                ((op->code != OP_MAP && op->code != OP_CAST && op->code != OP_COPY) || op->results[0]->type->rank != variable->type->rank))
+                ((op->code != OP_MAP && op->code != OP_CAST && op->code != OP_COPY) ||
+                 op->results[0]->type->rank != variable->type->rank))
                 return false;
         }
     return true;

@@ -2,7 +2,9 @@
  * arithmetic, pointwise ops become functions of their operands at the same index. */
 #include "codegen/lower.h"
 
-KBase lower_base(Dtype dtype) { return dtype == DTYPE_F32 ? KBASE_F32 : dtype == DTYPE_I32 ? KBASE_I32 : KBASE_BOOL; }
+KBase lower_base(Dtype dtype) {
+    return dtype == DTYPE_F32 ? KBASE_F32 : dtype == DTYPE_I32 ? KBASE_I32 : KBASE_BOOL;
+}
 
 static bool is_here(const Nest *nest, const Value *value, KExpr *const *index) {
     if (value->type->rank != nest->parallel_count)
@@ -13,7 +15,9 @@ static bool is_here(const Nest *nest, const Value *value, KExpr *const *index) {
     return true;
 }
 
-static KExpr *number(LowerRegion *r, double n) { return kexpr_index(r->lower->program, (int64_t)n); }
+static KExpr *number(LowerRegion *r, double n) {
+    return kexpr_index(r->lower->program, (int64_t)n);
+}
 
 static KExpr *linear_index(LowerRegion *r, const Type *type, KExpr *const *index) {
     KProgram *p = r->lower->program;
@@ -69,7 +73,9 @@ static KExpr *expr_slice(LowerRegion *r, Nest *nest, const Op *op, KExpr *const 
     return lower_expr(r, nest, op->inputs[0], inner);
 }
 
-static KExpr *both(KProgram *p, KExpr *a, KExpr *b) { return a ? kexpr_fn(p, FN_and, a, b, NULL) : b; }
+static KExpr *both(KProgram *p, KExpr *a, KExpr *b) {
+    return a ? kexpr_fn(p, FN_and, a, b, NULL) : b;
+}
 
 /* Inside the operand: its value; in the padding: zero. The index is clamped, so that the load is always legal. */
 static KExpr *expr_pad(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *index) {
@@ -90,7 +96,9 @@ static KExpr *expr_pad(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *i
         inside = both(p, inside, kexpr_fn(p, FN_ge, moved, number(r, 0), NULL));
         inside = both(p, inside, kexpr_fn(p, FN_lt, place, extent, NULL));
         if (step > 1)
-            inside = both(p, inside, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, number(r, (double)step)), number(r, 0), NULL));
+            inside =
+                both(p, inside,
+                     kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, number(r, (double)step)), number(r, 0), NULL));
         inner[i] = kexpr_binary(p, 'm', place, kexpr_binary(p, '-', extent, number(r, 1)));
     }
     KExpr *value = lower_expr(r, nest, op->inputs[0], inner);
@@ -127,21 +135,35 @@ static KExpr *expr_op(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *in
     KProgram *p = r->lower->program;
     KBase base = lower_base(op->results[0]->type->dtype);
     switch (op->code) {
-    case OP_CONST: return kexpr_number(p, base, op->attr.constant);
-    case OP_IOTA: return kexpr_cast(p, base, index[op->attr.axis]);
-    case OP_BATCH_SIZE: return kexpr_cast(p, base, kexpr_batch(p));
-    case OP_VARIABLE: return kexpr_load(p, r->lower->variables[op->attr.variable->id], index, op->results[0]->type->rank);
-    case OP_MAP: return expr_map(r, nest, op, index);
-    case OP_CAST: return kexpr_cast(p, base, lower_expr(r, nest, op->inputs[0], index));
+    case OP_CONST:
+        return kexpr_number(p, base, op->attr.constant);
+    case OP_IOTA:
+        return kexpr_cast(p, base, index[op->attr.axis]);
+    case OP_BATCH_SIZE:
+        return kexpr_cast(p, base, kexpr_batch(p));
+    case OP_VARIABLE:
+        return kexpr_load(p, r->lower->variables[op->attr.variable->id], index, op->results[0]->type->rank);
+    case OP_MAP:
+        return expr_map(r, nest, op, index);
+    case OP_CAST:
+        return kexpr_cast(p, base, lower_expr(r, nest, op->inputs[0], index));
     case OP_STOP_GRADIENT:
-    case OP_COPY: return lower_expr(r, nest, op->inputs[0], index);
-    case OP_BROADCAST: return expr_broadcast(r, nest, op, index);
-    case OP_RESHAPE: return expr_reshape(r, nest, op, index);
-    case OP_TRANSPOSE: return expr_transpose(r, nest, op, index);
-    case OP_SLICE: return expr_slice(r, nest, op, index);
-    case OP_PAD: return expr_pad(r, nest, op, index);
-    case OP_GATHER: return expr_gather(r, nest, op, index);
-    case OP_RANDOM: return expr_random(r, nest, op, index);
+    case OP_COPY:
+        return lower_expr(r, nest, op->inputs[0], index);
+    case OP_BROADCAST:
+        return expr_broadcast(r, nest, op, index);
+    case OP_RESHAPE:
+        return expr_reshape(r, nest, op, index);
+    case OP_TRANSPOSE:
+        return expr_transpose(r, nest, op, index);
+    case OP_SLICE:
+        return expr_slice(r, nest, op, index);
+    case OP_PAD:
+        return expr_pad(r, nest, op, index);
+    case OP_GATHER:
+        return expr_gather(r, nest, op, index);
+    case OP_RANDOM:
+        return expr_random(r, nest, op, index);
     default:
         diag_internal(p->diag, op->span, "lowering: %s inside an expression", op_infos[op->code].name);
         r->failed = true;

@@ -1,5 +1,5 @@
-/* One fusion region to nests: reductions and contractions open a nest, pointwise ops join the last nest over their index
- * space, or stay expressions of their readers, or open a nest of their own. */
+/* One fusion region to nests: reductions and contractions open a nest, pointwise ops join the last nest over their
+ * index space, or stay expressions of their readers, or open a nest of their own. */
 #include "codegen/lower.h"
 
 enum { CHEAP = 3 }; /* cost up to which a pointwise value is computed again by each reader */
@@ -149,7 +149,9 @@ static void lower_pointwise(LowerRegion *r, const Op *op) {
         let_in(r, lower_nest(r, op, value->type), value);
 }
 
-static bool is_pointwise(const Op *op) { return op->code == OP_MAP || op->code == OP_COPY; }
+static bool is_pointwise(const Op *op) {
+    return op->code == OP_MAP || op->code == OP_COPY;
+}
 
 /* A variable that another nest of this kernel may still read is written at the very end, from a local copy. */
 static void store_results(LowerRegion *r, KBuffer *const *results) {

@@ -1,19 +1,28 @@
 /* Ops that open a nest of their own: reductions, contractions, windows, concatenation, scatter.
  *
- * An operand of a contraction that is read outside its extent, or between its elements (padding, strides in a gradient),
- * is first copied into a buffer with the zeros in place, by a kernel of its own: the nest then has affine accesses only. */
+ * An operand of a contraction that is read outside its extent, or between its elements (padding, strides in a
+ * gradient), is first copied into a buffer with the zeros in place, by a kernel of its own: the nest then has affine
+ * accesses only. */
 #include "codegen/lower.h"
 #include "ir/contraction.h"
 
 bool lower_is_root(const Op *op) {
     switch (op_infos[op->code].op_class) {
-    case CLASS_REDUCE: case CLASS_CONTRACT: case CLASS_WINDOW: return true;
-    default: return op->code == OP_CONCAT || op->code == OP_SCATTER_ADD;
+    case CLASS_REDUCE:
+    case CLASS_CONTRACT:
+    case CLASS_WINDOW:
+        return true;
+    default:
+        return op->code == OP_CONCAT || op->code == OP_SCATTER_ADD;
     }
 }
 
-static KExpr *axis(LowerRegion *r, const Nest *nest, int i) { return kexpr_var(r->lower->program, nest->axes[i].var); }
-static KExpr *index_of(LowerRegion *r, int64_t n) { return kexpr_index(r->lower->program, n); }
+static KExpr *axis(LowerRegion *r, const Nest *nest, int i) {
+    return kexpr_var(r->lower->program, nest->axes[i].var);
+}
+static KExpr *index_of(LowerRegion *r, int64_t n) {
+    return kexpr_index(r->lower->program, n);
+}
 
 static NestReduction *add_reduction(LowerRegion *r, Nest *nest, const Value *result, ReduceKind kind, KExpr *expr) {
     KProgram *p = r->lower->program;
@@ -87,7 +96,8 @@ static KBuffer *halo(LowerRegion *outer, const Op *op, int input, const Contract
             dims[i] = dim_static(high - low[i] + 1);
         }
     }
-    KBuffer *padded = kbuffer_new(p, SPACE_ARENA, lower_name(lower, op->layer, "padded"), lower_base(value->type->dtype), rank, dims);
+    KBuffer *padded =
+        kbuffer_new(p, SPACE_ARENA, lower_name(lower, op->layer, "padded"), lower_base(value->type->dtype), rank, dims);
     padded->sequence = lower->sequence;
     padded->layer = op->layer;
     LowerRegion inner = *outer;
@@ -109,7 +119,8 @@ static KBuffer *halo(LowerRegion *outer, const Op *op, int input, const Contract
         KExpr *test = kexpr_fn(p, FN_and, kexpr_fn(p, FN_ge, moved, index_of(outer, 0), NULL),
                                kexpr_fn(p, FN_lt, quotient, extent, NULL), NULL);
         if (access[i].divisor > 1)
-            test = kexpr_fn(p, FN_and, test, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, step), index_of(outer, 0), NULL), NULL);
+            test = kexpr_fn(p, FN_and, test,
+                            kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, step), index_of(outer, 0), NULL), NULL);
         inside = inside ? kexpr_fn(p, FN_and, inside, test, NULL) : test;
         place[i] = kexpr_binary(p, 'm', quotient, kexpr_binary(p, '-', extent, index_of(outer, 1)));
         access[i].constant -= low[i];
@@ -117,13 +128,15 @@ static KBuffer *halo(LowerRegion *outer, const Op *op, int input, const Contract
     }
     KExpr *read = lower_expr(&inner, nest, value, place);
     KVar *var = kvar_new(p, inner.kernel, "v", read->type, false);
-    kstmt_add(nest->epilogue, kstmt_let(p, var, kexpr_fn(p, FN_select, inside, read, kexpr_number(p, read->type.base, 0))));
+    kstmt_add(nest->epilogue,
+              kstmt_let(p, var, kexpr_fn(p, FN_select, inside, read, kexpr_number(p, read->type.base, 0))));
     kstmt_add(nest->epilogue, kstmt_store(p, padded, index, rank, kexpr_var(p, var), NULL));
     inner.kernel->work = type_count(space, p->module->batch_max);
     return padded;
 }
 
-static KExpr *operand(LowerRegion *r, Nest *nest, const Op *op, int input, const Contraction *c, KBuffer *padded, const AffineIndex *access, int rank) {
+static KExpr *operand(LowerRegion *r, Nest *nest, const Op *op, int input, const Contraction *c, KBuffer *padded,
+                      const AffineIndex *access, int rank) {
     KExpr *index[MAX_RANK];
     for (int i = 0; i < rank; i++)
         index[i] = affine(r, nest, &access[i], c->axis_count);
@@ -153,14 +166,18 @@ static void root_contract(LowerRegion *r, const Op *op) {
 /* Index of the input cell for output cell o and window cell k along spatial axis s: o * stride + k * dilation - low. */
 static KExpr *window_cell(LowerRegion *r, const WindowAttr *w, int s, KExpr *o, KExpr *k) {
     KProgram *p = r->lower->program;
-    KExpr *cell = kexpr_binary(p, '+', kexpr_binary(p, '*', o, index_of(r, w->stride[s])), kexpr_binary(p, '*', k, index_of(r, w->dilation[s])));
+    KExpr *cell = kexpr_binary(p, '+', kexpr_binary(p, '*', o, index_of(r, w->stride[s])),
+                               kexpr_binary(p, '*', k, index_of(r, w->dilation[s])));
     return kexpr_binary(p, '-', cell, index_of(r, w->low[s]));
 }
 
-static KExpr *and_also(KProgram *p, KExpr *a, KExpr *b) { return a ? kexpr_fn(p, FN_and, a, b, NULL) : b; }
+static KExpr *and_also(KProgram *p, KExpr *a, KExpr *b) {
+    return a ? kexpr_fn(p, FN_and, a, b, NULL) : b;
+}
 
 /* pool of x over its windows; with `argument` the number of the first largest cell of each window */
-static Nest *pool_nest(LowerRegion *r, const Op *op, const Value *x, const Type *out, const WindowAttr *w, KExpr **guard, KExpr **expr) {
+static Nest *pool_nest(LowerRegion *r, const Op *op, const Value *x, const Type *out, const WindowAttr *w,
+                       KExpr **guard, KExpr **expr) {
     KProgram *p = r->lower->program;
     static const char *const names[] = {"ky", "kx", "kz"};
     Nest *nest = lower_nest(r, op, out);
@@ -175,7 +192,8 @@ static Nest *pool_nest(LowerRegion *r, const Op *op, const Value *x, const Type 
             KExpr *extent = kexpr_dim(p, x->type->dims[s + 1]);
             *guard = and_also(p, *guard, kexpr_fn(p, FN_ge, cell, index_of(r, 0), NULL));
             *guard = and_also(p, *guard, kexpr_fn(p, FN_lt, cell, extent, NULL));
-            cell = kexpr_binary(p, 'm', kexpr_binary(p, 'M', cell, index_of(r, 0)), kexpr_binary(p, '-', extent, index_of(r, 1)));
+            cell = kexpr_binary(p, 'm', kexpr_binary(p, 'M', cell, index_of(r, 0)),
+                                kexpr_binary(p, '-', extent, index_of(r, 1)));
         }
         index[s + 1] = cell;
     }
@@ -195,7 +213,8 @@ static KBuffer *argmax_of_windows(LowerRegion *outer, const Op *op) {
     Lower *lower = outer->lower;
     KProgram *p = lower->program;
     const Type *out = op->inputs[1]->type;
-    KBuffer *place = kbuffer_new(p, SPACE_ARENA, lower_name(lower, op->layer, "argmax"), KBASE_I32, out->rank, out->dims);
+    KBuffer *place =
+        kbuffer_new(p, SPACE_ARENA, lower_name(lower, op->layer, "argmax"), KBASE_I32, out->rank, out->dims);
     place->sequence = lower->sequence;
     place->layer = op->layer;
     LowerRegion inner = *outer;
@@ -241,9 +260,11 @@ static bool is_disjoint(const WindowAttr *w) {
     return true;
 }
 
-static void only_window(LowerRegion *r, const Nest *nest, const WindowAttr *w, const Value *g, int s, WindowOfCell *at) {
+static void only_window(LowerRegion *r, const Nest *nest, const WindowAttr *w, const Value *g, int s,
+                        WindowOfCell *at) {
     KProgram *p = r->lower->program;
-    KExpr *from = kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])), *stride = index_of(r, w->stride[s]);
+    KExpr *from = kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])),
+          *stride = index_of(r, w->stride[s]);
     KExpr *k = kexpr_binary(p, '%', from, stride);
     meets(r, at, g, s, kexpr_binary(p, '/', from, stride));
     if (w->stride[s] > w->size[s])
@@ -252,7 +273,8 @@ static void only_window(LowerRegion *r, const Nest *nest, const WindowAttr *w, c
 }
 
 /* The window in which the cell is number k, for the reduce axis k. */
-static void window_with_cell(LowerRegion *r, const Nest *nest, const WindowAttr *w, const Value *g, int s, WindowOfCell *at) {
+static void window_with_cell(LowerRegion *r, const Nest *nest, const WindowAttr *w, const Value *g, int s,
+                             WindowOfCell *at) {
     KProgram *p = r->lower->program;
     KExpr *k = axis(r, nest, nest->axis_count - 1), *stride = index_of(r, w->stride[s]);
     KExpr *from = kexpr_binary(p, '-', kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])),
@@ -261,7 +283,8 @@ static void window_with_cell(LowerRegion *r, const Nest *nest, const WindowAttr 
     at->guard = and_also(p, at->guard, kexpr_fn(p, FN_ge, from, index_of(r, 0), NULL));
     meets(r, at, g, s, kexpr_binary(p, '/', positive, stride));
     if (w->stride[s] > 1)
-        at->guard = and_also(p, at->guard, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, stride), index_of(r, 0), NULL));
+        at->guard =
+            and_also(p, at->guard, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, stride), index_of(r, 0), NULL));
     count_cell(r, at, w, s, k);
 }
 
@@ -305,7 +328,8 @@ static void root_concat(LowerRegion *r, const Op *op) {
     const Value *result = op->results[0];
     KBuffer *buffer = r->wanted[result->id];
     if (!buffer)
-        buffer = kbuffer_local(p, r->kernel, SPACE_LOCAL, "joined", lower_base(result->type->dtype), result->type->rank, result->type->dims);
+        buffer = kbuffer_local(p, r->kernel, SPACE_LOCAL, "joined", lower_base(result->type->dtype), result->type->rank,
+                               result->type->dims);
     int64_t offset = 0;
     for (int i = 0; i < op->input_count; i++) {
         const Value *part = op->inputs[i];

@@ -1,4 +1,5 @@
-/* From nests to statements. map_cpu: register tiles over vectors, loops, one parallel loop. map_gpu: grid and threads. */
+/* From nests to statements. map_cpu: register tiles over vectors, loops, one parallel loop. map_gpu: grid and threads.
+ */
 #ifndef NNC_CODEGEN_MAP_H
 #define NNC_CODEGEN_MAP_H
 #include "codegen/kir.h"
@@ -15,8 +16,8 @@ typedef struct {
 } MapBinding;
 
 typedef struct {
-    MapBinding *items;  /* from: the variable, to: the load */
-    bool *inner;        /* named inside the unrolled loop */
+    MapBinding *items; /* from: the variable, to: the load */
+    bool *inner;       /* named inside the unrolled loop */
     int count, capacity, inner_capacity;
 } MapLoads;
 
@@ -24,18 +25,18 @@ typedef struct {
     KProgram *program;
     KKernel *kernel;
     const Nest *nest;
-    KVar *vector;       /* the axis on the lanes; NULL: scalar code */
+    KVar *vector; /* the axis on the lanes; NULL: scalar code */
     int lanes;
-    KExpr *count;       /* lanes that exist; NULL: all */
-    KExpr *samples;     /* rows of the tile may lie beyond the batch: how many there are; NULL: none does */
-    KExpr *rows_from;   /* kernels over rows: local buffers hold rows from here on; NULL otherwise */
-    MapBinding *bound;  /* axes and variables of the nest: what stands for them here */
+    KExpr *count;      /* lanes that exist; NULL: all */
+    KExpr *samples;    /* rows of the tile may lie beyond the batch: how many there are; NULL: none does */
+    KExpr *rows_from;  /* kernels over rows: local buffers hold rows from here on; NULL otherwise */
+    MapBinding *bound; /* axes and variables of the nest: what stands for them here */
     int bound_count, bound_capacity;
-    KStmt *out;         /* statements go here */
-    KVar *row;          /* variable of the unrolled loop around `out`, NULL: none; what does not use it goes to `outer` */
+    KStmt *out; /* statements go here */
+    KVar *row;  /* variable of the unrolled loop around `out`, NULL: none; what does not use it goes to `outer` */
     KStmt *outer;
-    MapLoads *loads;    /* loads that have a name already */
-    bool failed;        /* cannot be done on lanes */
+    MapLoads *loads; /* loads that have a name already */
+    bool failed;     /* cannot be done on lanes */
 } MapPlace;
 
 void map_bind(MapPlace *, KVar *, KExpr *);

@@ -24,7 +24,9 @@ static bool is_plain(const Nest *nest, KExpr *const *index, int count) {
     return count == nest->parallel_count;
 }
 
-static bool is_own(const KBuffer *b) { return (b->space == SPACE_ARENA || b->space == SPACE_VARIABLE) && !b->block && b->base == KBASE_F32; }
+static bool is_own(const KBuffer *b) {
+    return (b->space == SPACE_ARENA || b->space == SPACE_VARIABLE) && !b->block && b->base == KBASE_F32;
+}
 
 typedef struct {
     KProgram *p;
@@ -44,10 +46,13 @@ static KStmt *turn_block(Turn *t, int64_t rows, int64_t columns) {
     kbuffer_physical_index(t->p, t->to, t->index, to);
     kbuffer_physical_index(t->p, t->from, t->index, from);
     int lanes = t->p->isa.lanes; /* a smaller block at the edge is turned element by element */
-    return kstmt_transpose(t->p, t->to, to, t->from, from, rows, columns, rows == lanes && columns == lanes ? lanes : 1);
+    return kstmt_transpose(t->p, t->to, to, t->from, from, rows, columns,
+                           rows == lanes && columns == lanes ? lanes : 1);
 }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
 /* Blocks of lanes x lanes along both innermost axes; the last ones are smaller. The whole planned batch is turned. */
 static void turn_blocks(Turn *t, AxisKind kind, KStmt *out) {
@@ -76,9 +81,11 @@ bool map_turn(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
     const KStmt *store = nest->reduction_count || m->rows_from ? NULL : only_store(nest->epilogue, &value);
     if (!store || value->kind != KE_LOAD || nest->parallel_count != 2 || m->program->isa.lanes < 4)
         return false;
-    Turn t = {.p = m->program, .kernel = m->kernel, .nest = nest, .from = value->load.buffer, .to = store->store.buffer};
-    if (!is_plain(nest, value->load.index, value->load.index_count) || !is_plain(nest, store->store.index, store->store.index_count) ||
-        !is_own(t.from) || !is_own(t.to) || t.from->rank != 2)
+    Turn t = {
+        .p = m->program, .kernel = m->kernel, .nest = nest, .from = value->load.buffer, .to = store->store.buffer};
+    if (!is_plain(nest, value->load.index, value->load.index_count) ||
+        !is_plain(nest, store->store.index, store->store.index_count) || !is_own(t.from) || !is_own(t.to) ||
+        t.from->rank != 2)
         return false;
     t.from_inner = t.from->order[1];
     t.to_inner = t.to->order[1];

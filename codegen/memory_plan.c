@@ -1,11 +1,15 @@
-/* Places buffers in the arena, the largest first, each at the lowest offset where it meets no neighbour in time. Sequences
- * do not overlap in time, so each starts at offset 0. */
+/* Places buffers in the arena, the largest first, each at the lowest offset where it meets no neighbour in time.
+ * Sequences do not overlap in time, so each starts at offset 0. */
 #include "codegen/memory_plan.h"
 #include <stdlib.h>
 
-static int64_t aligned(int64_t bytes) { return (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT; }
+static int64_t aligned(int64_t bytes) {
+    return (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+}
 
-static KBuffer *owner(KBuffer *b) { return b->alias ? b->alias : b; }
+static KBuffer *owner(KBuffer *b) {
+    return b->alias ? b->alias : b;
+}
 
 int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **lifetimes) {
     int *at = ARENA_ARRAY(p->arena, int, p->buffer_count + 1), count = 0;
@@ -36,7 +40,9 @@ static int larger_first(const void *a, const void *b) {
     return x->buffer->id - y->buffer->id;
 }
 
-static bool meet_in_time(const Lifetime *a, const Lifetime *b) { return a->first <= b->last && b->first <= a->last; }
+static bool meet_in_time(const Lifetime *a, const Lifetime *b) {
+    return a->first <= b->last && b->first <= a->last;
+}
 
 /* The lowest offset at which `wanted` overlaps no placed buffer that lives at the same time. */
 static int64_t lowest_place(const Lifetime *placed, int count, const Lifetime *wanted) {

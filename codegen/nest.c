@@ -18,9 +18,12 @@ static int64_t expr_cost(const KExpr *e) {
         return cost;
     }
     case KE_CAST:
-    case KE_SPLAT: return expr_cost(e->operand);
-    case KE_RANDOM: return 30;
-    default: return 0;
+    case KE_SPLAT:
+        return expr_cost(e->operand);
+    case KE_RANDOM:
+        return 30;
+    default:
+        return 0;
     }
 }
 

@@ -6,7 +6,8 @@
  *       epilogue: lets and stores that use the axes and r0, ..
  *
  * A kernel with several nests runs them one after the other; what they pass on lies in local buffers if `rows` is set:
- * then every nest's axis 0 is the same parallel axis (rows of the batch), and the kernel may be done by blocks of it. */
+ * then every nest's axis 0 is the same parallel axis (rows of the batch), and the kernel may be done by blocks of it.
+ */
 #ifndef NNC_NEST_H
 #define NNC_NEST_H
 #include "codegen/kir.h"
@@ -21,10 +22,10 @@ typedef struct {
 
 typedef struct {
     ReduceKind kind;
-    KExpr *expr;     /* over all axes */
-    KExpr *guard;    /* bool: only where true (padding); NULL: everywhere */
+    KExpr *expr;  /* over all axes */
+    KExpr *guard; /* bool: only where true (padding); NULL: everywhere */
     KVar *result;
-    bool argument;   /* result is the index (i32) of the first extremum along the single reduce axis */
+    bool argument; /* result is the index (i32) of the first extremum along the single reduce axis */
 } NestReduction;
 
 typedef struct Nest {
@@ -32,10 +33,10 @@ typedef struct Nest {
     int axis_count, parallel_count;
     NestReduction reductions[4];
     int reduction_count;
-    KStmt *epilogue; /* block of LET and STORE */
-    int vector_axis; /* axis on the vector lanes, chosen by layout; -1: none */
+    KStmt *epilogue;        /* block of LET and STORE */
+    int vector_axis;        /* axis on the vector lanes, chosen by layout; -1: none */
     struct KKernel *kernel; /* the kernel that it belongs to */
-    Op *op;          /* the op it is named after */
+    Op *op;                 /* the op it is named after */
     const char *layer;
 } Nest;
 

@@ -1,7 +1,7 @@
 /* Expressions of a nest at one place of a tile: axes replaced by loop variables and offsets, the vector axis by lanes.
  *
- * What does not depend on the vector axis stays scalar. Loads are given names, one for equal loads, so that a tile reads
- * each operand once. Where something cannot be done on lanes (an index that is not affine), `failed` is set. */
+ * What does not depend on the vector axis stays scalar. Loads are given names, one for equal loads, so that a tile
+ * reads each operand once. Where something cannot be done on lanes (an index that is not affine), `failed` is set. */
 #include "codegen/map.h"
 
 void map_bind(MapPlace *place, KVar *from, KExpr *to) {
@@ -36,7 +36,9 @@ KExpr *map_index(MapPlace *place, const KExpr *e) {
     }
 }
 
-static bool on_lanes(const MapPlace *place, const KExpr *e) { return place->vector && kexpr_uses(e, place->vector); }
+static bool on_lanes(const MapPlace *place, const KExpr *e) {
+    return place->vector && kexpr_uses(e, place->vector);
+}
 
 /* An index expression as an i32 vector: its value at lane 0 plus the coefficient times the lane number. */
 static KExpr *index_lanes(MapPlace *place, const KExpr *e) {
@@ -50,7 +52,8 @@ static KExpr *index_lanes(MapPlace *place, const KExpr *e) {
     *lanes = (KExpr){.kind = KE_LANES, .type = {KBASE_I32, place->lanes}};
     KExpr *first = kexpr_cast(p, KBASE_I32, map_index(place, e));
     if (coefficient != 1)
-        lanes = kexpr_fn(p, FN_mul, lanes, kexpr_splat(p, kexpr_number(p, KBASE_I32, (double)coefficient), place->lanes), NULL);
+        lanes = kexpr_fn(p, FN_mul, lanes,
+                         kexpr_splat(p, kexpr_number(p, KBASE_I32, (double)coefficient), place->lanes), NULL);
     return kexpr_fn(p, FN_add, lanes, kexpr_splat(p, first, place->lanes), NULL);
 }
 
@@ -125,7 +128,8 @@ static int64_t memory_stride(const MapPlace *place, const KBuffer *buffer, int a
     return 0;
 }
 
-/* Memory of the program's own whose innermost axis is the padded batch: lanes beyond the batch may be read and written. */
+/* Memory of the program's own whose innermost axis is the padded batch: lanes beyond the batch may be read and written.
+ */
 static bool lanes_are_padded(const KBuffer *buffer, int axis) {
     return (buffer->space == SPACE_ARENA || buffer->space == SPACE_LOCAL) && buffer->pad > 1 &&
            buffer->order[buffer->rank - 1] == axis;
@@ -186,15 +190,21 @@ KExpr *map_value(MapPlace *place, const KExpr *e) {
         KExpr *to = bound_to(place, e->var);
         return to ? to : (KExpr *)e;
     }
-    case KE_LOAD: return map_load(place, e);
-    case KE_FN: return map_fn(place, e);
+    case KE_LOAD:
+        return map_load(place, e);
+    case KE_FN:
+        return map_fn(place, e);
     case KE_CAST:
         if (e->operand->type.base != KBASE_INDEX)
             return kexpr_cast(p, e->type.base, map_value(place, e->operand));
-        return kexpr_cast(p, e->type.base, on_lanes(place, e) ? index_lanes(place, e->operand) : map_index(place, e->operand));
-    case KE_RANDOM: return map_random(place, e);
-    case KE_INDEX: return map_index(place, e);
-    default: return (KExpr *)e;
+        return kexpr_cast(p, e->type.base,
+                          on_lanes(place, e) ? index_lanes(place, e->operand) : map_index(place, e->operand));
+    case KE_RANDOM:
+        return map_random(place, e);
+    case KE_INDEX:
+        return map_index(place, e);
+    default:
+        return (KExpr *)e;
     }
 }
 
@@ -209,7 +219,8 @@ void map_store(MapPlace *place, const KStmt *store) {
     if (moves) {
         int64_t coefficient = 0;
         int axis = moving_axis(place, store->store.index, store->store.index_count, &coefficient);
-        if (axis < 0 || coefficient * memory_stride(place, buffer, axis) != 1 || buffer->order[buffer->rank - 1] != axis) {
+        if (axis < 0 || coefficient * memory_stride(place, buffer, axis) != 1 ||
+            buffer->order[buffer->rank - 1] != axis) {
             /* rows of a result buffer lie one after the other when it has no other axis */
             bool rows_of_scalars = axis == 0 && buffer->rank == 1 && coefficient == 1 && !buffer->indirect;
             if (!rows_of_scalars) {

@@ -17,7 +17,11 @@ static bool is_plain(const Value *value) {
     if (has_memory(value))
         return true;
     switch (value->def->code) {
-    case OP_BROADCAST: case OP_TRANSPOSE: case OP_SLICE: case OP_RESHAPE: case OP_STOP_GRADIENT:
+    case OP_BROADCAST:
+    case OP_TRANSPOSE:
+    case OP_SLICE:
+    case OP_RESHAPE:
+    case OP_STOP_GRADIENT:
         return is_plain(value->def->inputs[0]);
     default:
         return false;
@@ -26,10 +30,13 @@ static bool is_plain(const Value *value) {
 
 static bool wants_plain(const Op *op, int input) {
     OpClass c = op_infos[op->code].op_class;
-    return c == CLASS_CONTRACT || c == CLASS_WINDOW || op->code == OP_SCATTER_ADD || (op->code == OP_GATHER && input == 0);
+    return c == CLASS_CONTRACT || c == CLASS_WINDOW || op->code == OP_SCATTER_ADD ||
+           (op->code == OP_GATHER && input == 0);
 }
 
-static bool wants_memory(const Op *op) { return op->code == OP_RESHAPE && !fuse_is_unit_reshape(op); }
+static bool wants_memory(const Op *op) {
+    return op->code == OP_RESHAPE && !fuse_is_unit_reshape(op);
+}
 
 static Value *copy_before(Func *func, Op *place, Value *value) {
     Builder b = place ? builder_before(func, place) : builder_at_end(func);
@@ -88,7 +95,7 @@ typedef struct {
     Rewrite *r;
     int group;
     Region *region;
-    Value **inside;      /* by old Value.id: the value in this region */
+    Value **inside; /* by old Value.id: the value in this region */
     Value **inputs;
     int input_count, input_capacity;
 } GroupRewrite;

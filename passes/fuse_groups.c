@@ -1,12 +1,11 @@
 /* Decides which ops share a kernel.
  *
  * Every op that computes starts as its own group; then readers are merged with what they read, in program order:
- *   same space   pointwise ops join the group whose single nest runs over the same index space (bias, activation and mask
- *                behind a contraction, an optimizer behind a weight gradient)
- *   prologue     a pointwise group read by one reduction only is computed inside it
- *   rows         ops that keep the rows of the batch apart share a kernel over rows (softmax with its loss and gradient)
- *   small        what is too little for threads shares a kernel, to save barriers
- * A merge must not close a cycle through a third group. */
+ *   same space   pointwise ops join the group whose single nest runs over the same index space (bias, activation and
+ * mask behind a contraction, an optimizer behind a weight gradient) prologue     a pointwise group read by one
+ * reduction only is computed inside it rows         ops that keep the rows of the batch apart share a kernel over rows
+ * (softmax with its loss and gradient) small        what is too little for threads shares a kernel, to save barriers A
+ * merge must not close a cycle through a third group. */
 #include "passes/fuse_groups.h"
 #include <string.h>
 
@@ -29,7 +28,9 @@ bool fuse_is_unit_reshape(const Op *op) {
     }
 }
 
-static bool is_comparison(const Op *op) { return op->code == OP_MAP && op->results[0]->type->dtype == DTYPE_BOOL; }
+static bool is_comparison(const Op *op) {
+    return op->code == OP_MAP && op->results[0]->type->dtype == DTYPE_BOOL;
+}
 
 /* A number that follows from constants and the size of the batch: cheaper to compute again than to pass on. */
 static bool is_uniform(const Op *op) {
@@ -45,9 +46,18 @@ static bool is_uniform(const Op *op) {
 
 bool fuse_is_inline(const Op *op) {
     switch (op->code) {
-    case OP_CONST: case OP_IOTA: case OP_VARIABLE: case OP_BATCH_SIZE: case OP_RANDOM:
-    case OP_BROADCAST: case OP_TRANSPOSE: case OP_SLICE: case OP_PAD: case OP_CAST:
-    case OP_STOP_GRADIENT: case OP_GATHER:
+    case OP_CONST:
+    case OP_IOTA:
+    case OP_VARIABLE:
+    case OP_BATCH_SIZE:
+    case OP_RANDOM:
+    case OP_BROADCAST:
+    case OP_TRANSPOSE:
+    case OP_SLICE:
+    case OP_PAD:
+    case OP_CAST:
+    case OP_STOP_GRADIENT:
+    case OP_GATHER:
         return true;
     case OP_RESHAPE:
         return fuse_is_unit_reshape(op);
@@ -57,9 +67,15 @@ bool fuse_is_inline(const Op *op) {
 }
 
 /* Reshapes that change the memory form and assigns stay outside. */
-static bool is_outside(const Op *op) { return op->code == OP_ASSIGN || op->code == OP_RESHAPE || op->code == OP_FUSION; }
-static bool is_map(const Op *op) { return op->code == OP_MAP || op->code == OP_COPY; }
-static bool is_contraction(const Op *op) { return op_infos[op->code].op_class == CLASS_CONTRACT; }
+static bool is_outside(const Op *op) {
+    return op->code == OP_ASSIGN || op->code == OP_RESHAPE || op->code == OP_FUSION;
+}
+static bool is_map(const Op *op) {
+    return op->code == OP_MAP || op->code == OP_COPY;
+}
+static bool is_contraction(const Op *op) {
+    return op_infos[op->code].op_class == CLASS_CONTRACT;
+}
 
 static int64_t op_work(const FuseGroups *g, const Op *op) {
     int64_t most = 1, batch = g->func->module->batch_max;
@@ -76,7 +92,9 @@ static int64_t op_work(const FuseGroups *g, const Op *op) {
 }
 
 /* ---- rows */
-static bool has_batch_rows(const Type *type) { return type->rank > 0 && type->dims[0].batch; }
+static bool has_batch_rows(const Type *type) {
+    return type->rank > 0 && type->dims[0].batch;
+}
 
 static bool einsum_keeps_rows(const Op *op) {
     const EinsumAttr *e = &op->attr.einsum;

@@ -6,11 +6,11 @@
 typedef struct {
     Func *func;
     Arena *arena;
-    Op **ops;     /* ops of the body in order */
+    Op **ops; /* ops of the body in order */
     int count;
-    int *index;   /* by Value.id: op that makes it, -1 for arguments */
-    int *group;   /* by op: representative op of its group, -1 for ops outside groups */
-    int *uses;    /* by Value.id */
+    int *index; /* by Value.id: op that makes it, -1 for arguments */
+    int *group; /* by op: representative op of its group, -1 for ops outside groups */
+    int *uses;  /* by Value.id */
     /* Groups that must come before: successors[i] lists ops that read op i, through inline ops. */
     int **readers, *reader_count, *reader_capacity;
 } FuseGroups;

@@ -8,10 +8,10 @@
 typedef struct {
     Op **ops;
     int count;
-    int *made_by;       /* by Value.id: op, -1 */
-    char *before;       /* count * count: before[i * count + j]: i must come before j */
-    int *waiting;       /* by op: how many must still come before */
-    int *readers_left;  /* by Value.id: reading ops not placed yet */
+    int *made_by;      /* by Value.id: op, -1 */
+    char *before;      /* count * count: before[i * count + j]: i must come before j */
+    int *waiting;      /* by op: how many must still come before */
+    int *readers_left; /* by Value.id: reading ops not placed yet */
     int64_t batch;
     char *done;
 } Schedule;
@@ -100,7 +100,7 @@ static bool schedule_func(Func *func, Arena *arena) {
     s.ops = ARENA_ARRAY(arena, Op *, s.count + 1);
     s.made_by = ARENA_ARRAY(arena, int, func->value_count + 1);
     s.readers_left = func_count_uses(func, arena);
-    s.before = ARENA_ARRAY(arena, char, (size_t)s.count * (size_t)s.count + 1);
+    s.before = ARENA_ARRAY(arena, char, (size_t)s.count *(size_t)s.count + 1);
     s.waiting = ARENA_ARRAY(arena, int, s.count + 1);
     s.done = ARENA_ARRAY(arena, char, s.count + 1);
     for (int i = 0; i < func->value_count; i++)

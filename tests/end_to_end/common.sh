@@ -15,12 +15,14 @@ unset NNC_THREADS OMP_NUM_THREADS
 check() {
     what=$1
     shift
-    if "$@" >"$work/said" 2>&1; then
+    "$@" >"$work/said" 2>&1
+    status=$?
+    if [ $status -eq 0 ]; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        printf 'failed: %s (status %s): %s\n' "$what" "$?" "$*"
-        sed 's/^/    /' "$work/said" | tail -n 20
+        printf 'failed: %s (status %s): %s\n' "$what" $status "$*"
+        tail -n 20 "$work/said" | sed 's/^/    /'
     fi
 }
 

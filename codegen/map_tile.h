@@ -1,0 +1,31 @@
+/* A tile while it is chosen (codegen/map_tile.c) and written (codegen/map_tile_body.c). */
+#ifndef NNC_CODEGEN_MAP_TILE_H
+#define NNC_CODEGEN_MAP_TILE_H
+#include "codegen/map.h"
+
+enum { MAX_TILE = 32, MAX_VECTORS = 4, MAX_REDUCTIONS = 4, PREFERRED = 20 }; /* accumulators of a tile */
+typedef enum { LOOP_AXIS, LOOP_PANELS, LOOP_ROWS } LoopKind;
+
+typedef struct {
+    const MapNest *m;
+    const Nest *nest;
+    KProgram *p;
+    int vector, lanes; /* axis on the lanes or -1 */
+    int row, rows;     /* row axis or -1, rows of a tile */
+    int row2, rows2;   /* a second row axis, taken whole */
+    int vectors;       /* of a full tile */
+    LoopKind order[NEST_MAX_AXES + 2];
+    int order_axis[NEST_MAX_AXES + 2], order_count;
+    bool parallel;
+    /* the tile being written */
+    KExpr *base[NEST_MAX_AXES];
+    int tile_rows, tile_vectors;
+    KExpr *tile_count; /* lanes of its last vector; NULL: all */
+    KExpr *lanes_left; /* samples on the lanes: how many are left from the tile's first on; NULL: other axes */
+    bool failed;
+} Tiles;
+
+/* Writes the tile at t->base: accumulators, the loops that reduce, the epilogue. Sets t->failed if it cannot be done.
+ */
+void map_tile_body(Tiles *, KStmt *out);
+#endif

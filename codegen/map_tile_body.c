@@ -1,0 +1,311 @@
+/* The statements of one register tile: accumulators, the reduction over them in an unrolled loop of rows, the epilogue.
+ * What does not depend on the row is loaded outside that loop; nothing invariant lives across the reduction. */
+#include "codegen/map_tile.h"
+#include <math.h>
+
+static double identity(ReduceKind kind) {
+    return kind == REDUCE_SUM ? 0 : kind == REDUCE_MAX ? -(double)INFINITY : (double)INFINITY;
+}
+
+/* An accumulator per row: a variable for one row, a register array for several. */
+typedef struct {
+    KVar *var;
+    KBuffer *rows;
+    KType type;
+} Accumulator;
+
+typedef struct {
+    Accumulator sum[MAX_REDUCTIONS][MAX_VECTORS], place[MAX_REDUCTIONS][MAX_VECTORS];
+    KVar *row; /* of the unrolled loop being written */
+    MapLoads loads;
+} Accumulators;
+
+static int all_rows(const Tiles *t) {
+    return t->tile_rows * t->rows2;
+}
+
+/* The unrolled loop over the rows of the tile; with one row there is none. */
+static KStmt *open_rows(Tiles *t, Accumulators *a, KStmt *out) {
+    if (all_rows(t) == 1) {
+        a->row = NULL;
+        return out;
+    }
+    a->row = kvar_new(t->p, t->m->kernel, "r", (KType){KBASE_INDEX, 1}, false);
+    a->row->limit = all_rows(t);
+    return kstmt_block(t->p);
+}
+
+static void close_rows(Tiles *t, Accumulators *a, KStmt *out, KStmt *body) {
+    KProgram *p = t->p;
+    if (a->row && body->block.first)
+        kstmt_add(out, kstmt_for(p, a->row, AXIS_UNROLL, kexpr_index(p, 0), kexpr_index(p, all_rows(t)), 1, body));
+    map_forget(&a->loads, false);
+}
+
+static KExpr *accumulated(Tiles *t, const Accumulators *a, const Accumulator *of) {
+    if (of->var)
+        return kexpr_var(t->p, of->var);
+    KExpr *index[] = {kexpr_var(t->p, a->row), kexpr_index(t->p, 0)};
+    KExpr *load = kexpr_load(t->p, of->rows, index, of->type.lanes > 1 ? 2 : 1);
+    load->type = of->type;
+    return load;
+}
+
+static KStmt *set_accumulated(Tiles *t, const Accumulators *a, const Accumulator *of, KExpr *value) {
+    if (value->type.lanes < of->type.lanes)
+        value = kexpr_splat(t->p, value, of->type.lanes);
+    if (of->var)
+        return kstmt_set(t->p, of->var, value);
+    KExpr *index[] = {kexpr_var(t->p, a->row), kexpr_index(t->p, 0)};
+    return kstmt_store(t->p, of->rows, index, of->type.lanes > 1 ? 2 : 1, value, NULL);
+}
+
+/* Where the base of an axis moves to in this row and vector of the tile. */
+static KExpr *at_offset(const Tiles *t, const Accumulators *a, int axis, int vector) {
+    KProgram *p = t->p;
+    KExpr *offset = kexpr_index(p, 0);
+    if (axis == t->vector && !t->nest->axes[axis].reduce)
+        offset = kexpr_index(p, (int64_t)vector * t->lanes);
+    else if (a->row && (axis == t->row || axis == t->row2)) {
+        KExpr *rows2 = kexpr_index(p, t->rows2);
+        offset = kexpr_binary(p, axis == t->row ? '/' : '%', kexpr_var(p, a->row), rows2);
+    }
+    return kexpr_binary(p, '+', t->base[axis], offset);
+}
+
+/* The place of one vector of the tile, in the row of the loop being written; reduce axes are bound by the caller. */
+static MapPlace place_at(const Tiles *t, Accumulators *a, int vector, KStmt *outer, KStmt *out) {
+    KProgram *p = t->p;
+    MapPlace place = {.program = p, .kernel = t->m->kernel, .nest = t->nest, .lanes = t->lanes, .out = out};
+    place.outer = outer;
+    place.row = a->row;
+    place.loads = &a->loads;
+    place.rows_from = t->m->rows_from;
+    if (a->row && t->row >= 0 && t->nest->axes[t->row].extent.batch)
+        place.samples = kexpr_dim(p, t->nest->axes[t->row].extent);
+    if (t->vector >= 0)
+        place.vector = t->nest->axes[t->vector].var;
+    if (t->lanes_left) { /* samples that are left from the first lane of the tile on */
+        KExpr *left = kexpr_binary(p, '-', t->lanes_left, kexpr_index(p, (int64_t)vector * t->lanes));
+        if (vector)
+            left = kexpr_binary(p, 'M', left, kexpr_index(p, 0));
+        place.count = kexpr_binary(p, 'm', left, kexpr_index(p, t->lanes));
+    } else if (vector == t->tile_vectors - 1)
+        place.count = t->tile_count;
+    for (int i = 0; i < t->nest->axis_count; i++)
+        if (t->base[i])
+            map_bind(&place, t->nest->axes[i].var, at_offset(t, a, i, vector));
+    return place;
+}
+
+static Accumulator declare(Tiles *t, const char *name, KBase base, int lanes, bool zeroed, KStmt *out) {
+    Accumulator of = {.type = {base, lanes}};
+    if (all_rows(t) == 1) {
+        of.var = kvar_new(t->p, t->m->kernel, name, of.type, true);
+        return of;
+    }
+    Dim rows = dim_static(all_rows(t));
+    of.rows = kbuffer_local(t->p, t->m->kernel, SPACE_LOCAL, name, base, 1, &rows);
+    of.rows->lanes = lanes > 1 ? lanes : 0;
+    of.rows->zeroed = zeroed;
+    kstmt_add(out, kstmt_alloc(t->p, of.rows));
+    return of;
+}
+
+static void start_at(Tiles *t, const Accumulators *a, const Accumulator *of, double number, KStmt *out) {
+    if (of->rows && of->rows->zeroed)
+        return;
+    KExpr *start = kexpr_number(t->p, of->type.base, number);
+    if (of->type.lanes > 1)
+        start = kexpr_splat(t->p, start, of->type.lanes);
+    kstmt_add(out, of->var ? kstmt_let(t->p, of->var, start) : set_accumulated(t, a, of, start));
+}
+
+static void declare_accumulators(Tiles *t, Accumulators *a, KStmt *out) {
+    bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
+    int lanes = t->vector >= 0 ? t->lanes : 1;
+    for (int r = 0; r < t->nest->reduction_count; r++) {
+        const NestReduction *reduction = &t->nest->reductions[r];
+        KBase base = reduction->argument ? KBASE_F32 : reduction->result->type.base;
+        t->failed = t->failed || (reduction->argument && across);
+        for (int v = 0; v < t->tile_vectors; v++) {
+            const char *name = reduction->argument ? "best" : reduction->result->name;
+            a->sum[r][v] = declare(t, name, base, lanes, identity(reduction->kind) == 0, out);
+            if (reduction->argument)
+                a->place[r][v] = declare(t, reduction->result->name, KBASE_I32, lanes, true, out);
+        }
+    }
+    KStmt *body = open_rows(t, a, out);
+    for (int r = 0; r < t->nest->reduction_count; r++)
+        for (int v = 0; v < t->tile_vectors; v++) {
+            start_at(t, a, &a->sum[r][v], identity(t->nest->reductions[r].kind), body);
+            if (t->nest->reductions[r].argument)
+                start_at(t, a, &a->place[r][v], 0, body);
+        }
+    close_rows(t, a, out, body);
+}
+
+/* Number of this cell among the reduced ones, row-major. */
+static KExpr *reduced_place(Tiles *t, MapPlace *place) {
+    KProgram *p = t->p;
+    KExpr *linear = kexpr_index(p, 0);
+    for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++) {
+        linear = kexpr_binary(p, '*', linear, kexpr_dim(p, t->nest->axes[i].extent));
+        linear = kexpr_binary(p, '+', linear, map_index(place, kexpr_var(p, t->nest->axes[i].var)));
+    }
+    return kexpr_cast(p, KBASE_I32, linear);
+}
+
+static KExpr *as_lanes(KProgram *p, KExpr *e, int lanes) {
+    return e->type.lanes < lanes ? kexpr_splat(p, e, lanes) : e;
+}
+
+static void accumulate_place(Tiles *t, Accumulators *a, int r, int v, MapPlace *place, KExpr *value, KExpr *guard) {
+    KProgram *p = t->p;
+    int lanes = t->vector >= 0 ? t->lanes : 1;
+    KExpr *best = accumulated(t, a, &a->sum[r][v]), *better = kexpr_fn(p, FN_gt, value, best, NULL);
+    if (guard)
+        better = kexpr_fn(p, FN_and, guard, better, NULL);
+    better = as_lanes(p, better, lanes);
+    KVar *test = kvar_new(p, t->m->kernel, "better", better->type, false);
+    kstmt_add(place->out, kstmt_let(p, test, better));
+    KExpr *number = as_lanes(p, reduced_place(t, place), lanes), *is_better = kexpr_var(p, test);
+    KExpr *old = accumulated(t, a, &a->place[r][v]);
+    kstmt_add(place->out, set_accumulated(t, a, &a->place[r][v], kexpr_fn(p, FN_select, is_better, number, old)));
+    value = kexpr_fn(p, FN_select, is_better, as_lanes(p, value, lanes), best);
+    kstmt_add(place->out, set_accumulated(t, a, &a->sum[r][v], value));
+}
+
+static void accumulate(Tiles *t, Accumulators *a, int r, int v, MapPlace *place, KExpr *mask) {
+    KProgram *p = t->p;
+    const NestReduction *reduction = &t->nest->reductions[r];
+    KExpr *value = map_value(place, reduction->expr);
+    KExpr *guard = reduction->guard ? map_value(place, reduction->guard) : NULL;
+    if (mask)
+        guard = guard ? kexpr_fn(p, FN_and, mask, guard, NULL) : mask;
+    if (reduction->argument) {
+        accumulate_place(t, a, r, v, place, value, guard);
+        return;
+    }
+    if (guard)
+        value = kexpr_fn(p, FN_select, guard, value, kexpr_number(p, value->type.base, identity(reduction->kind)));
+    ScalarFn fn = reduction->kind == REDUCE_SUM ? FN_add : reduction->kind == REDUCE_MAX ? FN_max : FN_min;
+    value = kexpr_fn(p, fn, value, accumulated(t, a, &a->sum[r][v]), NULL);
+    kstmt_add(place->out, set_accumulated(t, a, &a->sum[r][v], value));
+}
+
+/* Lanes that exist, as a mask; NULL: all. */
+static KExpr *lane_mask(const Tiles *t, KExpr *count) {
+    KProgram *p = t->p;
+    if (!count)
+        return NULL;
+    return kexpr_fn(p, FN_lt, kexpr_lanes(p, t->lanes), kexpr_splat(p, kexpr_cast(p, KBASE_I32, count), t->lanes),
+                    NULL);
+}
+
+static void reduce_body(Tiles *t, Accumulators *a, KExpr *const *reduce_index, KExpr *count, KStmt *out) {
+    map_forget(&a->loads, true);
+    KStmt *body = open_rows(t, a, out);
+    for (int v = 0; v < t->tile_vectors; v++) {
+        MapPlace place = place_at(t, a, v, out, body);
+        for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++)
+            map_bind(&place, t->nest->axes[i].var, reduce_index[i]);
+        if (count)
+            place.count = count;
+        for (int r = 0; r < t->nest->reduction_count; r++)
+            accumulate(t, a, r, v, &place, lane_mask(t, count));
+        t->failed = t->failed || place.failed;
+    }
+    close_rows(t, a, out, body);
+    map_forget(&a->loads, true);
+}
+
+/* Lanes along a reduced axis: whole vectors, then the rest. */
+static void reduce_across(Tiles *t, Accumulators *a, KExpr **index, KStmt *out) {
+    KProgram *p = t->p;
+    const NestAxis *axis = &t->nest->axes[t->vector];
+    KExpr *end = kexpr_dim(p, axis->extent), *lanes = kexpr_index(p, t->lanes);
+    KExpr *whole = kexpr_binary(p, '*', kexpr_binary(p, '/', end, lanes), lanes);
+    int64_t whole_value = 0, end_value = 0;
+    bool constant = kexpr_constant(whole, &whole_value) && kexpr_constant(end, &end_value);
+    if (!constant || whole_value > 0) {
+        KVar *var = kvar_new(p, t->m->kernel, axis->var->name, axis->var->type, false);
+        KStmt *body = kstmt_block(p);
+        index[t->vector] = kexpr_var(p, var);
+        reduce_body(t, a, index, NULL, body);
+        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), whole, t->lanes, body));
+    }
+    if (constant && whole_value == end_value)
+        return;
+    KExpr *rest = kexpr_binary(p, '-', end, whole);
+    KStmt *body = kstmt_block(p);
+    index[t->vector] = whole;
+    reduce_body(t, a, index, rest, body);
+    kstmt_add(out, constant ? body : kstmt_if(p, kexpr_fn(p, FN_gt, rest, kexpr_index(p, 0), NULL), body, NULL));
+}
+
+static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
+    KProgram *p = t->p;
+    if (axis == t->vector)
+        axis++;
+    if (axis >= t->nest->axis_count) {
+        if (t->vector >= 0 && t->nest->axes[t->vector].reduce)
+            reduce_across(t, a, index, out);
+        else
+            reduce_body(t, a, index, NULL, out);
+        return;
+    }
+    if (dim_equal(t->nest->axes[axis].extent, dim_static(1))) {
+        index[axis] = kexpr_index(p, 0);
+        reduce_loops(t, a, axis + 1, index, out);
+        return;
+    }
+    KVar *var = kvar_new(p, t->m->kernel, t->nest->axes[axis].var->name, (KType){KBASE_INDEX, 1}, false);
+    KStmt *body = kstmt_block(p);
+    index[axis] = kexpr_var(p, var);
+    reduce_loops(t, a, axis + 1, index, body);
+    kstmt_add(out,
+              kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), kexpr_dim(p, t->nest->axes[axis].extent), 1, body));
+}
+
+/* The results of the reductions for one vector, then the epilogue. */
+static void finish_vector(Tiles *t, Accumulators *a, int v, KStmt *outer, KStmt *body) {
+    KProgram *p = t->p;
+    bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
+    MapPlace place = place_at(t, a, v, outer, body);
+    if (across) {
+        place.vector = NULL;
+        place.count = NULL;
+    }
+    for (int r = 0; r < t->nest->reduction_count; r++) {
+        const NestReduction *reduction = &t->nest->reductions[r];
+        KExpr *value = accumulated(t, a, reduction->argument ? &a->place[r][v] : &a->sum[r][v]);
+        if (across || (value->kind == KE_LOAD && map_count_uses(t->nest->epilogue, reduction->result) > 1)) {
+            KType type = {value->type.base, across ? 1 : value->type.lanes};
+            KVar *whole = kvar_new(p, t->m->kernel, reduction->result->name, type, false);
+            kstmt_add(body, kstmt_let(p, whole, across ? kexpr_across(p, reduction->kind, value) : value));
+            value = kexpr_var(p, whole);
+        }
+        map_bind(&place, reduction->result, value);
+    }
+    map_epilogue(&place, t->nest->epilogue);
+    t->failed = t->failed || place.failed;
+}
+
+static void finish(Tiles *t, Accumulators *a, KStmt *out) {
+    map_forget(&a->loads, true);
+    KStmt *body = open_rows(t, a, out);
+    for (int v = 0; v < t->tile_vectors; v++)
+        finish_vector(t, a, v, out, body);
+    close_rows(t, a, out, body);
+}
+
+void map_tile_body(Tiles *t, KStmt *out) {
+    Accumulators *a = ARENA_NEW(t->p->arena, Accumulators);
+    KExpr *index[NEST_MAX_AXES] = {NULL};
+    if (t->nest->reduction_count) {
+        declare_accumulators(t, a, out);
+        reduce_loops(t, a, t->nest->parallel_count, index, out);
+    }
+    finish(t, a, out);
+}
