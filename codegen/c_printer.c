@@ -257,6 +257,22 @@ static bool is_last_printed(const CPrinter *p, const KStmt *s) {
     return true;
 }
 
+typedef struct {
+    const KVar *var;
+    bool found;
+} VarFinder;
+
+static void find_var(void *context, const KExpr *e) {
+    VarFinder *finder = context;
+    finder->found |= e->kind == KE_VAR && e->var == finder->var;
+}
+
+static bool is_used(const CPrinter *p, const KVar *var, const KStmt *body) {
+    VarFinder finder = {var, false};
+    kstmt_visit(body, &(KVisitor){NULL, find_var, &finder, p->live});
+    return finder.found;
+}
+
 /* A loop over blocks or threads: its variable is this thread's place. */
 static void print_device_axis(CPrinter *p, const KStmt *s) {
     bool guard = needs_guard(p, s), braces = !guard && !is_last_printed(p, s);
@@ -268,8 +284,11 @@ static void print_device_axis(CPrinter *p, const KStmt *s) {
         c_line(p, "{");
         p->depth++;
     }
-    const char *name = declare(p, s->loop.var);
-    line_format(p, "%s %s = %s;", p->dialect->value_types[KBASE_INDEX], name, value.data);
+    const char *name = "";
+    if (guard || is_used(p, s->loop.var, s->loop.body)) {
+        name = declare(p, s->loop.var);
+        line_format(p, "%s %s = %s;", p->dialect->value_types[KBASE_INDEX], name, value.data);
+    }
     if (guard) {
         Text head = {0};
         text_format(&head, "if (%s < %s)", name, to.data);
@@ -420,7 +439,7 @@ static void print_transpose(CPrinter *p, const KStmt *s) {
     for (int i = 0; i < 2; i++) {
         int64_t extent = i ? s->transpose.columns : s->transpose.rows;
         var[i] = ARENA_NEW(program->arena, KVar);
-        *var[i] = (KVar){p->kernel->var_count + i, i ? "j" : "i", {KBASE_INDEX, 1}, false, extent};
+        *var[i] = (KVar){.id = p->kernel->var_count + i, .name = i ? "j" : "i", .type = {KBASE_INDEX, 1}, .limit = extent};
         place[i] = extent == lanes ? zero : kexpr_var(program, var[i]);
     }
     KExpr **to = moved(p, s->transpose.to_index, s->transpose.to_count, place[1], place[0]);

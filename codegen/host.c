@@ -172,7 +172,9 @@ static void find_step(Host *h, HostStep *step, KSequence *sequence) {
 }
 
 bool host_begin(Host *h, KProgram *p, const HostOptions *options) {
-    *h = (Host){.program = p, .info = p->info, .dialect = &dialect_c, .options = options, .name = p->info->name};
+    const HostTarget *target = options->target ? options->target : &host_c;
+    *h = (Host){.program = p, .info = p->info, .target = target, .dialect = target->dialect, .options = options};
+    h->name = p->info->name;
     char *upper = arena_strdup(p->arena, h->name);
     for (char *c = upper; *c; c++)
         *c = (char)toupper((unsigned char)*c);
@@ -194,8 +196,8 @@ bool host_begin(Host *h, KProgram *p, const HostOptions *options) {
 static void first_comment(const Host *h, Text *out) {
     const Program *info = h->info;
     const char *stem = h->options->output_stem;
-    text_format(out, "/* The model %s of %s, compiled to C by %s. Do not edit: change %s and compile it again.\n *\n",
-                h->name, h->options->source_file, h->options->compiler, h->options->source_file);
+    text_format(out, "/* The model %s of %s, compiled to %s by %s. Do not edit: change %s and compile it again.\n *\n",
+                h->name, h->options->source_file, h->target->language, h->options->compiler, h->options->source_file);
     int64_t parameters = 0;
     for (int i = 0; i < info->layer_count; i++) {
         const char *shape = info->layers[i].output ? type_text(h->program->arena, info->layers[i].output) : "";
@@ -209,24 +211,41 @@ static void first_comment(const Host *h, Text *out) {
     const char *space = *march ? " " : "";
     const char *libraries = h->options->runtime ? "-lm" : "-lnnrt -lz -lm";
     if (h->options->library)
-        text_format(out, " * Compile:  cc -O3 %s%s-c %s.c\n", march, space, stem);
+        text_format(out, " * Compile:  %s %s%s-c %s%s", h->target->compile, march, space, stem, h->target->extension);
     else
-        text_format(out, " * Compile:  cc -O3 %s%s%s.c %s -o %s\n", march, space, stem, libraries, stem);
-    text_add(out, " * With -fopenmp it uses several threads; the results are the same to the bit. */\n");
+        text_format(out, " * Compile:  %s %s%s%s%s %s -o %s", h->target->compile, march, space, stem, h->target->extension,
+                    libraries, stem);
+    text_format(out, "%s%s */\n", h->target->threads ? "\n * " : "", h->target->threads ? h->target->threads : "");
 }
 
 static void includes(Host *h, Text *out, const Text *header) {
+    if (h->options->runtime)
+        text_add(out, "#ifndef _POSIX_C_SOURCE\n#define _POSIX_C_SOURCE 200809L\n#endif\n");
     if (h->options->header_name)
         text_format(out, "#include \"%s\"\n", h->options->header_name);
     else
         text_add(out, header->data);
+    if (h->program->isa.lanes > 1)
+        text_format(out, "#define NNRT_MATH_WIDTH %d /* lanes of a vector */\n", h->program->isa.lanes);
     if (h->options->runtime)
         text_add(out, h->options->runtime);
     else
-        text_format(out, "#include \"nnrt.h\"\n#include \"nnrt_kernel.h\"\n%s",
-                    host_has_fitted(h) ? "#include \"nnrt_dataset.h\"\n" : "");
-    text_add(out, "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n#ifdef _OPENMP\n#include <omp.h>\n#endif\n\n");
+        text_format(out, "%s%s", h->target->includes,
+                    host_has_fitted(h) ? "#include \"nnrt_adapt.h\"\n" : "");
+    text_add(out, h->target->system_includes);
 }
+
+const HostTarget host_c = {
+    .language = "C",
+    .extension = ".c",
+    .dialect = &dialect_c,
+    .compile = "cc -O3",
+    .threads = "With -fopenmp it uses several threads; the results are the same to the bit.",
+    .includes = "#include \"nnrt.h\"\n#include \"nnrt_kernel.h\"\n",
+    .system_includes = "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n#ifdef _OPENMP\n#include <omp.h>\n#endif\n\n",
+    .bundles = true,
+    .steps = host_steps_c,
+};
 
 static const char *const step_titles[HOST_STEPS] = {
     "Preprocessing of raw rows.",
@@ -265,11 +284,15 @@ bool host_emit(Text *source, Text *header, KProgram *p, const HostOptions *optio
     Host host, *h = &host;
     if (!host_begin(h, p, options))
         return false;
+    if (options->runtime && !h->target->bundles) {
+        diag_error(p->diag, (Span){0}, "--bundle is not built for %s: the runtime is C", h->target->language);
+        return false;
+    }
     host_header(h, header);
     first_comment(h, source);
     includes(h, source, header);
     kernels(h, source);
-    host_steps(h, source);
+    h->target->steps(h, source);
     host_table(h, source);
     host_api(h, source);
     main_function(h, source);

@@ -3,7 +3,12 @@
 #define NNC_CODEGEN_HOST_H
 #include "codegen/kir.h"
 
+/* What differs between the languages of emitted files: one row each (host.c, host_cuda.c). */
+typedef struct HostTarget HostTarget;
+extern const HostTarget host_c, host_cuda;
+
 typedef struct {
+    const HostTarget *target;  /* NULL: C */
     const char *compiler;      /* "nnc 0.1.0" */
     const char *source_file;   /* name of the .nn file, without folders */
     const char *output_stem;   /* "digits" of digits.c, for the compile line of the first comment */

@@ -18,7 +18,7 @@ static void print_basics(const Host *h, Text *out) {
     host_text(h, out, " {\n"
                       "    if (n < 0)\n"
                       "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"$n_predict: n is negative\");\n"
-                      "    return $n_predict_rows(model, (const void *)x, n, (void *)output, model->threads);\n}\n\n");
+                      "    return $n_predict_rows(model, (const float *)x, n, (float *)output, model->threads);\n}\n\n");
 }
 
 /* Row numbers 0, 1, .. of a batch that lies as it is used. */
@@ -56,11 +56,11 @@ static void print_choose(const Host *h, Text *out) {
     host_line(out, 0, "%s, const int32_t *order, int64_t at, int64_t count) {", head.data);
     text_free(&head);
     text_format(out, "    if (!order)\n"
-                     "        %s_preprocess(model, (const void *)(x + at), count, model->prepared);\n"
+                     "        %s_preprocess(model, (const float *)(x + at), count, model->prepared);\n"
                      "    for (int64_t i = 0; i < count; i++) {\n"
                      "        int64_t row = order ? order[at + i] : at + i;\n"
                      "        if (order)\n"
-                     "            %s_preprocess(model, (const void *)(x + row), 1, model->prepared + i * %lld);\n"
+                     "            %s_preprocess(model, (const float *)(x + row), 1, model->prepared + i * %lld);\n"
                      "        memcpy(model->chosen_y + i * %lld, y + row, sizeof *y);\n",
                 h->name, h->name, (long long)host_sample_size(h->info->input),
                 (long long)host_sample_size(h->info->target));
@@ -90,17 +90,17 @@ static void print_run(const Host *h, Text *out) {
                               : "        count = order ? n : nnrt_min_index(n - at, $N_BATCH);\n");
     if (prepare)
         text_format(out, "%sorder, at, count);\n", weights ? "w, " : "");
-    const char *samples[2][2] = {{".x = (const void *)(order ? x : x + at),\n"
-                                  "                            .y = order ? y : y + at,\n"
-                                  "                            .rows = order ? order : $n_in_order,\n",
+    const char *samples[2][2] = {{".x = (const float *)(order ? x : x + at),\n"
+                                  "                            .y = order ? y : y + at,\n",
                                   "                            .w = order ? w : w + at,\n"},
                                  {".x = model->prepared,\n"
-                                  "                            .y = model->chosen_y,\n"
-                                  "                            .rows = $n_in_order,\n",
+                                  "                            .y = model->chosen_y,\n",
                                   "                            .w = model->chosen_w,\n"}};
     host_text(h, out, "        nnrt_steps batch = {");
     host_text(h, out, samples[prepare][0]);
     text_add(out, weights ? samples[prepare][1] : "");
+    host_text(h, out, prepare ? "                            .rows = $n_in_order,\n"
+                              : "                            .rows = order ? order : $n_in_order,\n");
     host_text(h, out, "                            .samples = count,\n"
                       "                            .batch_size = $N_BATCH,\n"
                       "                            .threads = model->threads,\n"
@@ -156,9 +156,8 @@ static void print_adapt(const Host *h, Text *out) {
     host_text(h, out, " {\n"
                       "    if (n < 1)\n"
                       "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"$n_adapt: there are no rows\");\n");
-    text_format(out, "    nnrt_dataset raw = {.table = {.rows = n, .columns = %lld, .x = (float *)x, .x_stride = %lld}, .rows = n};\n",
-                size, size);
-    host_text(h, out, "    return nnrt_dataset_fit_preprocessing(&raw, &$n_program, model, n);\n}\n\n");
+    text_format(out, "    nnrt_raw_rows raw = {(const float *)x, n, %lld, %lld};\n", size, size);
+    host_text(h, out, "    return nnrt_adapt(&$n_program, model, &raw);\n}\n\n");
 }
 
 void host_api(Host *h, Text *out) {

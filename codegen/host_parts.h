@@ -18,12 +18,24 @@ typedef enum { HOST_PREPROCESS, HOST_FORWARD, HOST_TRAIN, HOST_EVALUATE, HOST_ST
 typedef struct {
     KProgram *program;
     const Program *info;
+    const HostTarget *target;
     const Dialect *dialect;
     const HostOptions *options;
     const char *name, *upper; /* digits, DIGITS */
     HostStep steps[HOST_STEPS];
     bool failed;
 } Host;
+
+struct HostTarget {
+    const char *language, *extension;
+    const Dialect *dialect;
+    const char *compile;         /* compiler and flags, for the first comment */
+    const char *threads;         /* a line about threads there; NULL: none */
+    const char *includes;        /* of the runtime */
+    const char *system_includes;
+    bool bundles;                /* the runtime can stand in the file */
+    void (*steps)(Host *, Text *); /* the functions of the runtime's table */
+};
 
 /* false with an error in diag. */
 bool host_begin(Host *, KProgram *, const HostOptions *);
@@ -54,7 +66,8 @@ void host_prototype_adapt(const Host *, Text *);
 void host_prototype(const Host *, Text *, const char *verb, const char *rest);
 
 void host_header(Host *, Text *);
-void host_steps(Host *, Text *);
+void host_steps_c(Host *, Text *);
+void host_steps_cuda(Host *, Text *);
 void host_api(Host *, Text *);
 void host_table(Host *, Text *);
 #endif

@@ -305,7 +305,7 @@ static void print_predict(Host *h, Text *out) {
                       "    return NNRT_OK;\n}\n\n");
 }
 
-void host_steps(Host *h, Text *out) {
+void host_steps_c(Host *h, Text *out) {
     text_add(out, "/* ---- Steps as sequences of kernels. */\n\n");
     for (int i = 0; i < HOST_STEPS; i++)
         if (h->steps[i].sequence && (i < HOST_TRAIN || host_has_training(h)))

@@ -2,12 +2,15 @@
 #include "codegen/isa.h"
 #include <string.h>
 
+/* name, f32 lanes, vector registers, cheap masks, elements of a row from which it is cut in panels, advice to the compiler */
 static const KIsa isas[] = {
-    {"generic", 4, 16, false, ""},
-    {"x86-64-v3", 8, 16, false, "-march=x86-64-v3"},
-    {"x86-64-v4", 16, 32, true, "-march=x86-64-v4"},
-    {"neon", 4, 32, false, ""},
+    {"generic", 4, 16, false, 256, ""},
+    {"x86-64-v3", 8, 16, false, 256, "-march=x86-64-v3"},
+    {"x86-64-v4", 16, 32, true, 256, "-march=x86-64-v4"},
+    {"neon", 4, 32, false, 256, ""},
 };
+
+const KIsa isa_cuda = {.name = "cuda", .lanes = 1, .registers = 255, .c_flags = ""};
 
 const char *const isa_names[] = {"native", "generic", "x86-64-v3", "x86-64-v4", "neon"};
 const int isa_count = 5;

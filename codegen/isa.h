@@ -5,6 +5,8 @@
 
 /* native, generic, x86-64-v3, x86-64-v4, neon; false: unknown name. native looks at this machine. */
 bool isa_find(const char *name, KIsa *);
+/* A GPU: each thread is one lane. */
+extern const KIsa isa_cuda;
 /* The names, for messages. */
 extern const char *const isa_names[];
 extern const int isa_count;

@@ -75,6 +75,10 @@ int kbuffer_physical(const KBuffer *b, int64_t batch_max, int64_t extent[MAX_RAN
     return count;
 }
 
+int kbuffer_innermost(const KBuffer *b) {
+    return b->rank == 0 ? -1 : b->block > 0 ? b->block_axis : b->order[b->rank - 1];
+}
+
 int64_t kbuffer_elements(const KBuffer *b, int64_t batch_max) {
     int64_t extent[MAX_RANK + 1], elements = 1;
     int count = kbuffer_physical(b, batch_max, extent);

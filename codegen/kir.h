@@ -57,6 +57,7 @@ typedef struct KBuffer {
  * batch_max. */
 int kbuffer_axes(const KBuffer *);
 int kbuffer_physical(const KBuffer *, int64_t batch_max, int64_t extent[MAX_RANK + 1]);
+int kbuffer_innermost(const KBuffer *); /* logical axis along which neighbours lie side by side; -1: a scalar */
 int64_t kbuffer_elements(const KBuffer *, int64_t batch_max); /* of memory, padding included */
 void kbuffer_strides(const KBuffer *, int64_t batch_max, int64_t stride[MAX_RANK + 1]); /* per physical axis, in elements */
 int64_t kbase_bytes(KBase); /* in memory; a bool is one byte */
@@ -68,6 +69,7 @@ typedef struct KVar {
     KType type;
     bool is_mutable;   /* changed by KS_SET */
     int64_t limit;     /* index variables: if > 0, 0 <= value < limit; folding uses it, the interpreter checks it */
+    int64_t multiple;  /* index variables: if > 0, the value is a multiple of it; folding uses it */
 } KVar;
 
 typedef enum {
@@ -168,6 +170,7 @@ typedef struct {
     int lanes;              /* f32 per vector register: 1 for none */
     int registers;          /* vector registers */
     bool masks;             /* cheap partial loads and stores */
+    int panel_from;         /* rows of so many elements and more are cut in panels */
     const char *c_flags;    /* advice for the C compiler: -march=x86-64-v4 */
 } KIsa;
 

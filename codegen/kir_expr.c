@@ -239,6 +239,12 @@ static KExpr *fold_product(KProgram *p, KExpr *a, KExpr *b) {
     return index_new(p, '*', a, b);
 }
 
+/* A variable that steps by multiples of the divisor. */
+static bool is_multiple(const KExpr *term, int64_t coefficient, int64_t divisor) {
+    return term->kind == KE_VAR && term->var->multiple > 0 && coefficient > 0 &&
+           term->var->multiple * coefficient % divisor == 0;
+}
+
 /* a = divisor * quotient + rest, where rest holds the terms that do not divide. False if nothing is gained. */
 static bool split_by(KProgram *p, KExpr *a, int64_t divisor, KExpr **quotient, KExpr **rest) {
     Sum all = {.count = 0}, whole = {.count = 0}, part = {.count = 0};
@@ -247,7 +253,9 @@ static bool split_by(KProgram *p, KExpr *a, int64_t divisor, KExpr **quotient, K
         return false;
     for (int i = 0; i < all.count; i++) {
         bool divides = all.coefficient[i] % divisor == 0;
-        if (all.coefficient[i] != 0)
+        if (all.coefficient[i] != 0 && !divides && is_multiple(all.term[i], all.coefficient[i], divisor))
+            sum_term(&whole, index_new(p, '/', sum_scaled(p, all.term[i], all.coefficient[i]), kexpr_index(p, divisor)), 1);
+        else if (all.coefficient[i] != 0)
             sum_term(divides ? &whole : &part, all.term[i], all.coefficient[i] / (divides ? divisor : 1));
     }
     part.constant = (all.constant % divisor + divisor) % divisor;

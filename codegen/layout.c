@@ -67,10 +67,6 @@ static Accesses accesses_of(const Nest *nest) {
 /* ---- prices */
 typedef enum { MOVE_NONE, MOVE_CONTIGUOUS, MOVE_STRIDED, MOVE_IRREGULAR } Move;
 
-static int innermost(const KBuffer *b) {
-    return b->rank ? b->order[b->rank - 1] : -1;
-}
-
 /* How the address moves along an axis; `along`: the buffer axis that moves. */
 static Move move_of(const Access *a, const KVar *var, int *along) {
     *along = -1;
@@ -88,7 +84,7 @@ static Move move_of(const Access *a, const KVar *var, int *along) {
         return MOVE_NONE;
     if (a->buffer->indirect && *along == 0)
         return MOVE_IRREGULAR;
-    return coefficient == 1 && innermost(a->buffer) == *along ? MOVE_CONTIGUOUS : MOVE_STRIDED;
+    return coefficient == 1 && kbuffer_innermost(a->buffer) == *along ? MOVE_CONTIGUOUS : MOVE_STRIDED;
 }
 
 static int64_t size(const KProgram *p, Dim d) {
@@ -280,7 +276,7 @@ static bool improve_orders(Layout *l) {
     bool changed = false;
     for (int i = 0; i < l->free_count; i++) {
         KBuffer *b = l->free_buffers[i];
-        int now = innermost(b), best = now;
+        int now = kbuffer_innermost(b), best = now;
         double least = cost_around(l, b);
         for (int axis = 0; axis < b->rank; axis++) {
             if (axis == now)
@@ -296,6 +292,22 @@ static bool improve_orders(Layout *l) {
         changed = changed || best != now;
     }
     return changed;
+}
+
+/* ---- panels */
+/* Long rows (KIsa.panel_from) are cut in panels of two vectors: what a tile reads is then one stream, and never rows a
+ * multiple of 4 KB apart. */
+static void make_panels(const KProgram *p, KBuffer *b) {
+    int inner = kbuffer_innermost(b), panel = 2 * p->isa.lanes;
+    bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
+    if (!own || b->rank != 2 || b->base != KBASE_F32 || b->dims[inner].batch || b->dims[inner].n < p->isa.panel_from ||
+        b->dims[inner].n % panel || is_aliased(p, b))
+        return;
+    b->order[0] = (int8_t)inner;
+    b->order[1] = (int8_t)(1 - inner);
+    b->block_axis = (int8_t)inner;
+    b->block = panel;
+    b->pad = 1;
 }
 
 /* ---- twins */
@@ -327,7 +339,7 @@ static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
     }
     nest->axis_count = nest->parallel_count = twin->of->rank;
     nest->epilogue = kstmt_block(p);
-    nest->vector_axis = innermost(twin->of); /* lanes along what is read; map_cpu turns blocks in registers */
+    nest->vector_axis = kbuffer_innermost(twin->of); /* lanes along what is read; map_cpu turns blocks in registers */
     KExpr *load = kexpr_load(p, twin->of, index, twin->of->rank);
     KVar *value = kvar_new(p, kernel, "v", load->type, false);
     kstmt_add(nest->epilogue, kstmt_let(p, value, load));
@@ -346,6 +358,7 @@ static KBuffer *twin_of(KProgram *p, KSequence *sequence, int *at, Twin *twins, 
     twin->sequence = sequence;
     twin->layer = of->layer;
     set_innermost(p, twin, axis);
+    make_panels(p, twin);
     twins[*count] = (Twin){of, twin, axis, NULL};
     twin_kernel(p, sequence, *at, &twins[(*count)++]);
     (*at)++;
@@ -446,6 +459,8 @@ void layout_program(KProgram *p) {
         ;
     for (int i = 0; i < l.count; i++)
         l.nests[i]->vector_axis = best_vector(p, l.nests[i], &l.accesses[i], &cost);
+    for (int i = 0; i < p->buffer_count; i++)
+        make_panels(p, p->buffers[i]);
     make_twins(p);
 }
 

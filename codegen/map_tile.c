@@ -179,6 +179,7 @@ static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
 static void loop_batch_panels(Tiles *t, int level, int axis, KStmt *out) {
     KProgram *p = t->p;
     KVar *var = loop_var(t, axis);
+    var->multiple = (int64_t)t->vectors * t->lanes;
     KStmt *body = kstmt_block(p);
     t->base[axis] = kexpr_var(p, var);
     t->tile_vectors = t->vectors;
@@ -207,6 +208,7 @@ static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
         return;
     }
     KVar *var = loop_var(t, axis);
+    var->multiple = panel;
     KStmt *body = kstmt_block(p);
     t->base[axis] = kexpr_var(p, var);
     t->tile_vectors = t->vectors;
@@ -247,6 +249,7 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
     if (batch && rows_beyond(t, axis) > *t->m->slack)
         *t->m->slack = rows_beyond(t, axis);
     KVar *var = loop_var(t, axis);
+    var->multiple = t->m->rows_from && axis == 0 ? 0 : t->rows;
     KStmt *body = kstmt_block(p), *tail = kstmt_block(p);
     t->base[axis] = kexpr_var(p, var);
     emit_loops(t, level + 1, body);

@@ -230,6 +230,7 @@ static void reduce_across(Tiles *t, Accumulators *a, KExpr **index, KStmt *out) 
     bool constant = kexpr_constant(whole, &whole_value) && kexpr_constant(end, &end_value);
     if (!constant || whole_value > 0) {
         KVar *var = kvar_new(p, t->m->kernel, axis->var->name, axis->var->type, false);
+        var->multiple = t->lanes;
         KStmt *body = kstmt_block(p);
         index[t->vector] = kexpr_var(p, var);
         reduce_body(t, a, index, NULL, body);
@@ -244,8 +245,52 @@ static void reduce_across(Tiles *t, Accumulators *a, KExpr **index, KStmt *out) 
     kstmt_add(out, constant ? body : kstmt_if(p, kexpr_fn(p, FN_gt, rest, kexpr_index(p, 0), NULL), body, NULL));
 }
 
-static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
+/* Panels that an operand is cut in along a reduce axis: the elements of one, or 0. */
+static int64_t panel_along(const KExpr *e, const NestAxis *axis) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    int64_t coefficient;
+    if (e->kind == KE_LOAD) {
+        const KBuffer *b = e->load.buffer;
+        bool cut = b->block > 0 && kexpr_coefficient(e->load.index[b->block_axis], axis->var, &coefficient) && coefficient == 1;
+        return cut && !axis->extent.batch && axis->extent.n % b->block == 0 ? b->block : 0;
+    }
+    int count = kexpr_operands(e, operands);
+    for (int i = 0; i < count; i++) {
+        int64_t panel = panel_along(operands[i], axis);
+        if (panel)
+            return panel;
+    }
+    return 0;
+}
+
+static void reduce_loops(Tiles *, Accumulators *, int axis, KExpr **index, KStmt *out);
+
+/* One loop; over panels and the places in them, if an operand is cut in panels along the axis. */
+static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
     KProgram *p = t->p;
+    const NestAxis *nest_axis = &t->nest->axes[axis];
+    int64_t panel = panel_along(t->nest->reductions[0].expr, nest_axis);
+    KVar *var = kvar_new(p, t->m->kernel, nest_axis->var->name, (KType){KBASE_INDEX, 1}, false), *outer = NULL;
+    KStmt *body = kstmt_block(p);
+    KExpr *from = kexpr_index(p, 0), *to = kexpr_dim(p, nest_axis->extent);
+    index[axis] = kexpr_var(p, var);
+    if (panel) {
+        var->limit = panel;
+        outer = kvar_new(p, t->m->kernel, nest_axis->var->name, (KType){KBASE_INDEX, 1}, false);
+        outer->multiple = panel;
+        index[axis] = kexpr_binary(p, '+', kexpr_var(p, outer), kexpr_var(p, var));
+    }
+    reduce_loops(t, a, axis + 1, index, body);
+    KStmt *loop = kstmt_for(p, var, AXIS_SERIAL, from, panel ? kexpr_index(p, panel) : to, 1, body);
+    if (panel) {
+        KStmt *panels = kstmt_block(p);
+        kstmt_add(panels, loop);
+        loop = kstmt_for(p, outer, AXIS_SERIAL, from, to, panel, panels);
+    }
+    kstmt_add(out, loop);
+}
+
+static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
     if (axis == t->vector)
         axis++;
     if (axis >= t->nest->axis_count) {
@@ -256,16 +301,10 @@ static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KSt
         return;
     }
     if (dim_equal(t->nest->axes[axis].extent, dim_static(1))) {
-        index[axis] = kexpr_index(p, 0);
+        index[axis] = kexpr_index(t->p, 0);
         reduce_loops(t, a, axis + 1, index, out);
-        return;
-    }
-    KVar *var = kvar_new(p, t->m->kernel, t->nest->axes[axis].var->name, (KType){KBASE_INDEX, 1}, false);
-    KStmt *body = kstmt_block(p);
-    index[axis] = kexpr_var(p, var);
-    reduce_loops(t, a, axis + 1, index, body);
-    kstmt_add(out,
-              kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), kexpr_dim(p, t->nest->axes[axis].extent), 1, body));
+    } else
+        reduce_loop(t, a, axis, index, out);
 }
 
 /* The results of the reductions for one vector, then the epilogue. */

@@ -25,7 +25,7 @@ static bool is_plain(const Nest *nest, KExpr *const *index, int count) {
 }
 
 static bool is_own(const KBuffer *b) {
-    return (b->space == SPACE_ARENA || b->space == SPACE_VARIABLE) && !b->block && b->base == KBASE_F32;
+    return (b->space == SPACE_ARENA || b->space == SPACE_VARIABLE) && b->base == KBASE_F32;
 }
 
 typedef struct {
@@ -60,6 +60,7 @@ static void turn_blocks(Turn *t, AxisKind kind, KStmt *out) {
     int64_t lanes = p->isa.lanes, batch = p->module->batch_max;
     int64_t rows = dim_size(t->from->dims[t->to_inner], batch), columns = dim_size(t->from->dims[t->from_inner], batch);
     KVar *column = axis_var(t, t->from_inner);
+    column->multiple = lanes;
     KStmt *body = kstmt_block(p);
     int64_t whole = columns / lanes * lanes;
     for (int64_t row = 0; row < rows; row += lanes) {
@@ -87,8 +88,8 @@ bool map_turn(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
         !is_plain(nest, store->store.index, store->store.index_count) || !is_own(t.from) || !is_own(t.to) ||
         t.from->rank != 2)
         return false;
-    t.from_inner = t.from->order[1];
-    t.to_inner = t.to->order[1];
+    t.from_inner = kbuffer_innermost(t.from);
+    t.to_inner = kbuffer_innermost(t.to);
     int64_t columns = dim_size(t.from->dims[t.from_inner], m->program->module->batch_max);
     if (t.from_inner == t.to_inner)
         return false;

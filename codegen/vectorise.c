@@ -113,26 +113,25 @@ static int moving_axis(const MapPlace *place, KExpr *const *index, int count, in
     return axis;
 }
 
-/* Elements of memory between neighbours along a logical axis; 0: not constant (rows of the data set). */
+/* Elements of memory between neighbours along a logical axis; 0: not constant (rows of the data set). In a panel they lie
+ * side by side; vectors start at multiples of their length, so none reaches over the end of one. */
 static int64_t memory_stride(const MapPlace *place, const KBuffer *buffer, int axis) {
-    int64_t extent[MAX_RANK + 1];
-    int n = kbuffer_physical(buffer, place->program->module->batch_max, extent);
-    if (buffer->block || (buffer->indirect && axis == 0) || (buffer->space == SPACE_ARGUMENT && axis == 0))
+    int64_t batch_max = place->program->module->batch_max, extent[MAX_RANK + 1], stride[MAX_RANK + 1];
+    if (buffer->space == SPACE_ARGUMENT && axis == 0)
         return 0;
-    int64_t stride = 1;
-    for (int i = n - 1; i >= 0; i--) {
+    if (axis == kbuffer_innermost(buffer))
+        return buffer->block % place->lanes == 0 ? 1 : 0;
+    kbuffer_physical(buffer, batch_max, extent);
+    kbuffer_strides(buffer, batch_max, stride);
+    for (int i = 0; i < buffer->rank; i++)
         if (buffer->order[i] == axis)
-            return stride;
-        stride *= extent[i];
-    }
+            return stride[i];
     return 0;
 }
 
-/* Memory of the program's own whose innermost axis is the padded batch: lanes beyond the batch may be read and written.
- */
+/* Memory of the program's own whose innermost axis is the padded batch: lanes beyond the batch may be read and written. */
 static bool lanes_are_padded(const KBuffer *buffer, int axis) {
-    return (buffer->space == SPACE_ARENA || buffer->space == SPACE_LOCAL) && buffer->pad > 1 &&
-           buffer->order[buffer->rank - 1] == axis;
+    return (buffer->space == SPACE_ARENA || buffer->space == SPACE_LOCAL) && buffer->pad > 1 && kbuffer_innermost(buffer) == axis;
 }
 
 static KExpr *map_load(MapPlace *place, const KExpr *e) {
@@ -152,7 +151,7 @@ static KExpr *map_load(MapPlace *place, const KExpr *e) {
         load->type.lanes = place->lanes;
         if (place->count && !lanes_are_padded(buffer, axis))
             load->load.count = place->count;
-        if (stride != 1 || buffer->order[buffer->rank - 1] != axis)
+        if (stride != 1 || kbuffer_innermost(buffer) != axis)
             load->load.stride = kexpr_index(p, stride);
     }
     return named_load(place, load);
@@ -220,7 +219,7 @@ void map_store(MapPlace *place, const KStmt *store) {
         int64_t coefficient = 0;
         int axis = moving_axis(place, store->store.index, store->store.index_count, &coefficient);
         if (axis < 0 || coefficient * memory_stride(place, buffer, axis) != 1 ||
-            buffer->order[buffer->rank - 1] != axis) {
+            kbuffer_innermost(buffer) != axis) {
             /* rows of a result buffer lie one after the other when it has no other axis */
             bool rows_of_scalars = axis == 0 && buffer->rank == 1 && coefficient == 1 && !buffer->indirect;
             if (!rows_of_scalars) {

@@ -1,6 +1,7 @@
 /* The driver: command line, pipeline, and what nnc prints. Knows every room; holds no algorithm. */
 #ifndef NNC_DRIVER_H
 #define NNC_DRIVER_H
+#include "codegen/host.h"
 #include "codegen/kir.h"
 #include "frontend/frontend.h"
 #include "passes/pass.h"
@@ -64,9 +65,10 @@ void pipeline_free(Pipeline *);
 /* One row per --target (targets.c). */
 typedef struct {
     const char *name, *extension;
-    void (*layout)(KProgram *);                               /* NULL: this target is not built yet */
+    const KIsa *isa;                                          /* NULL: the one of --cpu */
+    void (*layout)(KProgram *);
     bool (*map)(KProgram *);
-    const char *not_built;
+    const HostTarget *host;
 } Target;
 extern const Target targets[];
 extern const int target_count;

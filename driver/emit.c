@@ -50,7 +50,8 @@ static const char *header_path(const Pipeline *p, const char *output) {
 static HostOptions host_options(const Pipeline *p, const char *output) {
     const Options *o = p->options;
     const char *stem = is_standard_output(output) ? p->program->name : base_name(output);
-    return (HostOptions){.compiler = NNC_COMPILER,
+    return (HostOptions){.target = target_find(o->target)->host,
+                         .compiler = NNC_COMPILER,
                          .source_file = p->source.name,
                          .output_stem = arena_format(p->arena, "%.*s", stem_length(stem), stem),
                          .header_name = is_standard_output(output) || o->bundle ? NULL : base_name(header_path(p, output)),

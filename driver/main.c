@@ -10,10 +10,11 @@ static bool has_color(int file) {
 }
 
 /* Errors, warnings and their notes to stderr. An internal error says so and has a status of its own. */
-static Status report(Diag *diag, Status status, bool usage) {
+static Status report(Diag *diag, Status status) {
     Text text = {0};
     diag_print(diag, &text, has_color(STDERR_FILENO));
-    if (text.length && usage)
+    bool without_file = text.length && (strncmp(text.data, "error: ", 7) == 0 || strncmp(text.data, "\033[1;", 4) == 0);
+    if (without_file)
         fputs("nnc: ", stderr);
     if (text.length)
         fputs(text.data, stderr);
@@ -50,7 +51,7 @@ int main(int argc, char **argv) {
     Text text = {0};
     Status status = STATUS_OK;
     if (!options_parse(&options, arena, diag, argc, argv)) {
-        status = report(diag, STATUS_USAGE, true);
+        status = report(diag, STATUS_USAGE);
     } else if (options.help) {
         options_help(&text);
         status = print_text(&text);
@@ -59,7 +60,7 @@ int main(int argc, char **argv) {
         status = print_text(&text);
     } else {
         status = run_command(&options, diag);
-        status = report(diag, status, false);
+        status = report(diag, status);
     }
     arena_free(arena);
     return (int)status;

@@ -78,12 +78,9 @@ static bool make_kernels(Pipeline *p) {
     const Target *target = target_find(p->options->target);
     KIsa isa;
     double start = milliseconds();
-    if (!target->layout) {
-        diag_error(p->diag, (Span){0}, "%s", target->not_built);
-        p->status = STATUS_USAGE;
-        return false;
-    }
-    if (!isa_find(p->options->cpu, &isa)) {
+    if (target->isa)
+        isa = *target->isa;
+    else if (!isa_find(p->options->cpu, &isa)) {
         diag_internal(p->diag, (Span){0}, "no instruction set %s", p->options->cpu);
         return false;
     }

@@ -1,12 +1,14 @@
 /* The targets of the compiler. */
 #include <string.h>
+#include "codegen/host.h"
+#include "codegen/isa.h"
 #include "codegen/layout.h"
 #include "codegen/map.h"
 #include "driver/driver.h"
 
 const Target targets[] = {
-    {"c", ".c", layout_program, map_cpu, NULL},
-    {"cuda", ".cu", NULL, NULL, "--target=cuda is not built yet"},
+    {"c", ".c", NULL, layout_program, map_cpu, &host_c},
+    {"cuda", ".cu", &isa_cuda, layout_scalar, map_gpu, &host_cuda},
 };
 const int target_count = sizeof targets / sizeof *targets;
 

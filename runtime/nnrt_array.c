@@ -143,7 +143,7 @@ static int check_targets(const nnrt_array *x, const nnrt_array *target, const nn
 
 int nnrt_array_to_table(const nnrt_array *x, const nnrt_array *target, const nnrt_data_source *source,
                         const nnrt_table_request *request, nnrt_table *table) {
-    int64_t first, rows;
+    int64_t first = 0, rows = 0;
     int code = nnrt_table_choose_rows(source, x->file, x->dims[0], &first, &rows);
     if (!code && request->need_weight)
         code = nnrt_error(NNRT_ERROR_UNSUPPORTED, "%s: sample weights are read from CSV files only", x->file);

@@ -7,13 +7,13 @@
 #define NNRT_DEVICE static __device__ __forceinline__
 
 /* Of addresses and loops. */
-NNRT_DEVICE int64_t nnrt_max_index(int64_t a, int64_t b) {
+NNRT_FUNCTION int64_t nnrt_max_index(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
-NNRT_DEVICE int64_t nnrt_min_index(int64_t a, int64_t b) {
+NNRT_FUNCTION int64_t nnrt_min_index(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
-NNRT_DEVICE int64_t nnrt_abs_index(int64_t a) {
+NNRT_FUNCTION int64_t nnrt_abs_index(int64_t a) {
     return a < 0 ? -a : a;
 }
 

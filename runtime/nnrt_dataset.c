@@ -1,10 +1,8 @@
-/* Reading, fitting of preprocessing, preprocessing and weighing of a data set; see nnrt_dataset.h. */
+/* Reading, preprocessing and weighing of a data set; see nnrt_dataset.h. */
 #include "nnrt_dataset.h"
+#include "nnrt_adapt.h"
 #include "nnrt_error.h"
-#include "nnrt_storage.h"
 
-#include <float.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,84 +74,11 @@ void nnrt_dataset_free(nnrt_dataset *dataset) {
     dataset->rows = 0;
 }
 
-/* Statistics of `groups` columns, in double. Raw column c belongs to group c % groups (the last axis of the input). */
-typedef struct {
-    double *mean, *variance, *minimum, *maximum;
-} DatasetStatistics;
-
-static void statistics_first_pass(const nnrt_table *table, int64_t rows, int64_t groups, DatasetStatistics *all) {
-    for (int64_t g = 0; g < groups; g++) {
-        all->mean[g] = all->variance[g] = 0;
-        all->minimum[g] = DBL_MAX;
-        all->maximum[g] = -DBL_MAX;
-    }
-    for (int64_t row = 0; row < rows; row++)
-        for (int64_t first = 0; first < table->columns; first += groups)
-            for (int64_t g = 0; g < groups; g++) {
-                double value = table->x[row * table->x_stride + first + g];
-                all->mean[g] += value;
-                all->minimum[g] = value < all->minimum[g] ? value : all->minimum[g];
-                all->maximum[g] = value > all->maximum[g] ? value : all->maximum[g];
-            }
-}
-
-/* Population variance around the mean, in a second pass: no cancellation. */
-static void statistics_of(const nnrt_table *table, int64_t rows, int64_t groups, DatasetStatistics *all) {
-    double count = (double)rows * (double)(table->columns / groups);
-    statistics_first_pass(table, rows, groups, all);
-    for (int64_t g = 0; g < groups; g++)
-        all->mean[g] /= count;
-    for (int64_t row = 0; row < rows; row++)
-        for (int64_t first = 0; first < table->columns; first += groups)
-            for (int64_t g = 0; g < groups; g++) {
-                double away = table->x[row * table->x_stride + first + g] - all->mean[g];
-                all->variance[g] += away * away;
-            }
-    for (int64_t g = 0; g < groups; g++)
-        all->variance[g] /= count;
-}
-
-static const double *statistics_pick(const DatasetStatistics *all, nnrt_fit_kind kind) {
-    const double *by_kind[] = {
-        [NNRT_FIT_MEAN] = all->mean,
-        [NNRT_FIT_VARIANCE] = all->variance,
-        [NNRT_FIT_MINIMUM] = all->minimum,
-        [NNRT_FIT_MAXIMUM] = all->maximum,
-    };
-    return by_kind[kind];
-}
-
-static int dataset_fit_variable(const nnrt_table *table, const nnrt_variable *variable, int64_t rows, void *model) {
-    int64_t groups = nnrt_variable_elements(variable);
-    if (groups < 1 || table->columns % groups != 0)
-        return nnrt_error(NNRT_ERROR_DATA, "%s has %lld values, which do not fit %lld columns", variable->name,
-                          (long long)groups, (long long)table->columns);
-    double *memory = malloc(4 * (size_t)groups * sizeof(double));
-    float *values = malloc((size_t)groups * sizeof(float));
-    if (memory && values) {
-        DatasetStatistics all = {memory, memory + groups, memory + 2 * groups, memory + 3 * groups};
-        statistics_of(table, rows, groups, &all);
-        for (int64_t g = 0; g < groups; g++)
-            values[g] = (float)statistics_pick(&all, variable->fit)[g];
-        nnrt_storage_scatter(variable, values, (char *)model + variable->offset);
-    }
-    int code = memory && values ? NNRT_OK : nnrt_error(NNRT_ERROR_MEMORY, "no memory to fit %s", variable->name);
-    free(memory);
-    free(values);
-    return code;
-}
-
 int nnrt_dataset_fit_preprocessing(const nnrt_dataset *dataset, const nnrt_program *program, void *model,
                                    int64_t rows) {
-    for (int i = 0; i < program->variable_count; i++) {
-        const nnrt_variable *variable = &program->variables[i];
-        if (variable->role != NNRT_PREPROCESS || variable->fit == NNRT_FIT_NONE)
-            continue;
-        int code = dataset_fit_variable(&dataset->table, variable, rows, model);
-        if (code != NNRT_OK)
-            return code;
-    }
-    return NNRT_OK;
+    const nnrt_table *table = &dataset->table;
+    nnrt_raw_rows raw = {table->x, rows, table->columns, table->x_stride};
+    return nnrt_adapt(program, model, &raw);
 }
 
 int nnrt_dataset_prepare(nnrt_dataset *dataset, const nnrt_program *program, void *model) {

@@ -164,7 +164,7 @@ static int fit_interrupted(FitRun *fit) {
  * message stays. */
 static int fit_failed(FitRun *fit, int code) {
     char text[1800];
-    snprintf(text, sizeof text, "%s", nnrt_error_text());
+    snprintf(text, sizeof text, "%.*s", (int)sizeof text - 1, nnrt_error_text());
     if (fit->changed && !fit->broken && fit_save(fit) == NNRT_OK)
         return nnrt_error(code, "%s (the state before this is saved in %s)", text, fit->trainer->options.weights);
     return nnrt_error(code, "%s", text);

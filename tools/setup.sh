@@ -7,7 +7,7 @@
 # newer bison and flex on a Mac.
 set -u
 
-setup_say() { printf '%s\n' "$*"; }
+setup_say() { printf '%s\n' "$@"; } # one line for each argument
 setup_has() { command -v "$1" >/dev/null 2>&1; }
 
 # setup_at_least FOUND WANTED: compares dotted versions, two numbers deep.
@@ -87,8 +87,7 @@ setup_install() {
         sudo DEBIAN_FRONTEND=noninteractive sh -c "$2"
         return
     fi
-    setup_say "This user may not install packages here. Run this as root, then try again:" "" >&2
-    setup_say "    $2" >&2
+    setup_say "This user may not install packages here. Run this as root, then try again:" "" "    $2" >&2
     return 1
 }
 
@@ -115,9 +114,9 @@ setup_all() {
     [ -z "$missing" ] && return 0
     manager=$(setup_manager)
     if [ -z "$manager" ]; then
-        setup_say "Missing: $missing(and no apt, dnf, pacman or brew to install them with)." \
-            "Please install: a C compiler, CMake 3.22 or newer, Ninja or Make, flex, bison 3.6 or newer," \
-            "and the headers of zlib. Then try again." >&2
+        setup_say "Missing: ${missing}and no apt, dnf, pacman or brew to install it with." \
+            "Please install a C compiler, CMake 3.22 or newer, Ninja or Make, flex, bison 3.6 or" \
+            "newer, and the headers of zlib. Then try again." >&2
         return 1
     fi
     packages=
@@ -125,8 +124,7 @@ setup_all() {
         packages="$packages${packages:+ }$(setup_packages "$manager" "$thing")"
     done
     command=$(setup_command "$manager" "$packages")
-    setup_say "Missing: $missing"
-    setup_say "Installing with ${manager%-get}: $packages"
+    setup_say "Missing: $missing" "Packages of ${manager%-get} to install: $packages"
     [ "${1:-}" = --check ] && return 1
     setup_install "$manager" "$command" || return 1
     setup_path
@@ -143,7 +141,7 @@ setup_build() {
     root=$1 log=$2
     shift 2
     cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-    if ! [ -f "$root/build/CMakeCache.txt" ]; then
+    if ! [ -f "$root/build/build.ninja" ] && ! [ -f "$root/build/Makefile" ]; then
         generator=
         setup_has ninja && generator="-G Ninja"
         # shellcheck disable=SC2086 # the generator is two words or none

@@ -20,15 +20,21 @@ static Value *sgd(OptimizerContext *ctx, Variable *weight, Value *value, Value *
     return build_add(b, value, velocity);
 }
 
+/* 1 - decay^step. The difference would lose half of the digits of float: decay is near 1. */
+static Value *share_of_new(OptimizerContext *ctx, double decay) {
+    Builder *b = ctx->builder;
+    if (decay == 0)
+        return build_number(b, 1);
+    return build_map1(b, FN_neg, build_map1(b, FN_expm1, build_scale(b, ctx->step, log(decay))));
+}
+
 /* Epsilon stands outside the root and is not corrected for the bias (the "epsilon hat" form of the paper). */
 static Value *adam(OptimizerContext *ctx, Variable *weight, Value *value, Value *gradient) {
     Builder *b = ctx->builder;
     const Args *args = ctx->args;
     double beta_1 = arg_float(args, "beta_1"), beta_2 = arg_float(args, "beta_2");
-    Value *one = build_number(b, 1);
-    Value *rest_1 = build_sub(b, one, build_map2(b, FN_pow, build_number(b, beta_1), ctx->step));
-    Value *rest_2 = build_sub(b, one, build_map2(b, FN_pow, build_number(b, beta_2), ctx->step));
-    Value *alpha = build_div(b, build_mul(b, ctx->learning_rate, build_map1(b, FN_sqrt, rest_2)), rest_1);
+    Value *root_2 = build_map1(b, FN_sqrt, share_of_new(ctx, beta_2));
+    Value *alpha = build_div(b, build_mul(b, ctx->learning_rate, root_2), share_of_new(ctx, beta_1));
     Value *m = running_mean(b, optimizer_slot(ctx, weight, "momentum", 0), gradient, beta_1);
     Value *v = running_mean(b, optimizer_slot(ctx, weight, "velocity", 0), build_square(b, gradient), beta_2);
     optimizer_set(ctx, weight, "momentum", m);

@@ -38,14 +38,17 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
                          const char *what) {
     Module *optimised = module_clone(arena, module);
     bool cuda = strcmp(target, "cuda") == 0;
-    KIsa isa = {.name = "cuda", .lanes = 1};
+    KIsa isa = isa_cuda;
     Program *info = ARENA_NEW(arena, Program);
     if (!kernel_passes(optimised, diag, pass_pipeline, pass_pipeline_count, what))
         return NULL;
-    if (!cuda && !isa_find(target, &isa)) {
+    bool panels = strcmp(target, "panels") == 0; /* vectors of 4, rows of 8 and more in panels */
+    if (!cuda && !isa_find(panels ? "generic" : target, &isa)) {
         printf("%s: no instruction set %s\n", what, target);
         return NULL;
     }
+    if (panels)
+        isa.panel_from = 8;
     info->module = optimised;
     info->name = optimised->name;
     KProgram *p = lower_program(arena, diag, info, isa);
@@ -109,7 +112,7 @@ static int64_t kernel_longest_chain(Arena *arena, const Func *func, int64_t batc
     return longest;
 }
 
-/* The samples of the batch, gathered from the data set; forward reads its rows as they lie. */
+/* The samples of the batch, gathered from the data set; forward and preprocess read their rows as they lie. */
 static Tensor kernel_batch_of(Interp *interp, const KernelExpected *e, const Tensor *all, const Type *type) {
     Tensor tensor = interp_tensor(interp, type);
     if (type->rank == 0 || !type->dims[0].batch) {
@@ -117,7 +120,7 @@ static Tensor kernel_batch_of(Interp *interp, const KernelExpected *e, const Ten
         return tensor;
     }
     int64_t size = tensor.count / e->batch;
-    bool direct = strcmp(e->func->name, "forward") == 0;
+    bool direct = strcmp(e->func->name, "forward") == 0 || strcmp(e->func->name, "preprocess") == 0;
     for (int64_t i = 0; i < e->batch; i++)
         memcpy(tensor.data + i * size, all->data + (direct ? i : e->rows[i]) * size, sizeof(double) * (size_t)size);
     return tensor;

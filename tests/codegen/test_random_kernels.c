@@ -7,7 +7,7 @@
 #include "test.h"
 
 enum { MODELS = 200 };
-static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4"};
+static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4", "panels"};
 
 typedef struct {
     uint64_t seed;

@@ -1,0 +1,238 @@
+/* Host code of a CUDA program: the same functions of the runtime's table as in C, with kernels launched on one stream.
+ *
+ * A call brings the model's variables and its samples to the device, works off all batches there, and brings the
+ * variables back: for training that is once per epoch. The results of a step are fetched when it has run, so that the
+ * trainer may show them, and may stop after it. Nothing stays on the device between calls: there is no hidden state. */
+#include "codegen/host_parts.h"
+
+static bool is_scalar(const KBuffer *b) {
+    return b->rank == 0;
+}
+
+static bool measures(HostStepKind kind) {
+    return kind == HOST_TRAIN || kind == HOST_EVALUATE;
+}
+
+static const char *const step_functions[HOST_STEPS] = {"preprocess_step", "forward_step", "train_step", "evaluate_step"};
+static const char *const step_comments[HOST_STEPS] = {
+    "Raw rows to rows as the model reads them.",
+    "The model's output for a batch of rows.",
+    "One training step over the samples rows[0 .. batch).",
+    "Loss and metrics of the samples rows[0 .. batch).",
+};
+
+/* ---- one step: launches */
+
+static void step_parameters(Host *h, Text *out, const HostStep *step) {
+    const Func *func = step->sequence->func;
+    for (int i = 0; i < func->body.arg_count; i++)
+        if (step->arguments[i]) {
+            c_print_parameter(out, h->program, h->dialect, step->arguments[i], false);
+            text_add(out, ", ");
+        }
+    for (int i = 0; i < func->body.yield_count; i++)
+        if (!is_scalar(step->results[i])) {
+            c_print_parameter(out, h->program, h->dialect, step->results[i], true);
+            text_add(out, ", ");
+        }
+}
+
+static void print_step(Host *h, Text *out, HostStepKind kind) {
+    const HostStep *step = &h->steps[kind];
+    Text signature = {0};
+    text_format(&signature, "static void %s_%s(%s *model, ", h->name, step_functions[kind], h->name);
+    step_parameters(h, &signature, step);
+    text_format(&signature, "%sint64_t batch, %scudaStream_t stream) {", measures(kind) ? "const int32_t *rows, " : "",
+                measures(kind) ? "float *results, " : "");
+    text_format(out, "/* %s All is on the device. */\n", step_comments[kind]);
+    host_line(out, 0, "%s", signature.data);
+    for (int i = 0; i < step->sequence->func->body.yield_count; i++)
+        if (is_scalar(step->results[i]) && step->results[i]->argument == i)
+            host_line(out, 1, "float *%s = results + %d;", step->results[i]->name, i);
+    for (int k = 0; k < step->sequence->count; k++) {
+        Text call = {0};
+        c_print_launch(&call, h->program, h->dialect, step->sequence->kernels[k], (CallNames){.model = NULL}, "stream");
+        host_line(out, 1, "%s;", call.data);
+        text_free(&call);
+    }
+    text_add(out, "}\n\n");
+    text_free(&signature);
+}
+
+static void print_step_call(Host *h, Text *out, HostStepKind kind, int depth) {
+    const HostStep *step = &h->steps[kind];
+    const Func *func = step->sequence->func;
+    Text call = {0};
+    text_format(&call, "%s_%s(model, ", h->name, step_functions[kind]);
+    for (int i = 0; i < func->body.arg_count; i++)
+        if (step->arguments[i])
+            text_format(&call, "%s, ", step->arguments[i]->name);
+    for (int i = 0; i < func->body.yield_count; i++)
+        if (!is_scalar(step->results[i]))
+            text_format(&call, "%s, ", step->results[i]->name);
+    text_format(&call, "%sbatch, %sdevice.stream);", measures(kind) ? "rows + at, " : "", measures(kind) ? "results, " : "");
+    host_line(out, depth, "%s", call.data);
+    text_free(&call);
+}
+
+/* ---- memory */
+
+/* "const float (*x)[64] = (const float (*)[64])VALUE;" */
+static void declare(Host *h, Text *out, int depth, const KBuffer *b, bool written, const char *value) {
+    Text declaration = {0};
+    c_print_parameter(&declaration, h->program, h->dialect, b, written);
+    host_line(out, depth, "%s = (decltype(%s))%s;", declaration.data, b->name, value);
+    text_free(&declaration);
+}
+
+static int64_t sample_bytes(const KBuffer *b) {
+    int64_t elements = 1;
+    for (int i = 1; i < b->rank; i++)
+        elements *= b->dims[i].n;
+    return (b->row_stride > 0 ? b->row_stride : elements) * kbase_bytes(b->base);
+}
+
+/* Everything but the arena, which holds nothing between two steps. */
+static const char *model_bytes(const Host *h) {
+    const char *format = h->program->arena_bytes > 0 ? "offsetof(%s, arena)" : "sizeof(%s)";
+    return arena_format(h->program->arena, format, h->name);
+}
+
+static void print_begin(const Host *h, Text *out) {
+    text_format(out, "    nnrt_device device = nnrt_device_begin();\n"
+                     "    %s *model = (%s *)nnrt_device_alloc(&device, sizeof(%s));\n"
+                     "    nnrt_device_send(&device, model, host_model, %s);\n",
+                h->name, h->name, h->name, model_bytes(h));
+}
+
+/* ---- training and evaluation */
+
+static void print_samples(Host *h, Text *out, const HostStep *step) {
+    static const char *const members[] = {[ARG_INPUT] = "x", [ARG_TARGET] = "y", [ARG_SAMPLE_WEIGHT] = "w"};
+    for (int i = 0; i < step->sequence->func->body.arg_count; i++) {
+        const KBuffer *b = step->arguments[i];
+        ArgKind kind = step->sequence->func->arg_kinds[i];
+        if (b && kind == ARG_SEED)
+            host_line(out, 1, "int32_t %s = (int32_t)(uint32_t)(steps->seed ^ steps->seed >> 32);", b->name);
+        else if (b)
+            declare(h, out, 1, b, false,
+                    arena_format(h->program->arena, "nnrt_device_copy(&device, steps->%s, (size_t)row_count * %lld)",
+                                 members[kind], (long long)sample_bytes(b)));
+    }
+}
+
+static void print_totals(Text *out, const HostStep *step, int count) {
+    for (int i = 0; i < count; i++)
+        if (step->results[i]->argument != i)
+            host_line(out, 2, "sums[%d] = sums[%d];", i, step->results[i]->argument);
+    text_format(out, "        for (int i = 0; i < %d && device.error == cudaSuccess; i++)\n"
+                     "            steps->totals[i] += sums[i];\n"
+                     "        done++;\n"
+                     "        if (steps->after_step && device.error == cudaSuccess)\n"
+                     "            stop = steps->after_step(steps->context, done);\n"
+                     "    }\n", count);
+}
+
+static void print_measuring(Host *h, Text *out, HostStepKind kind) {
+    const HostStep *step = &h->steps[kind];
+    int count = step->sequence->func->body.yield_count;
+    text_format(out, "static int %s_%s_steps(void *host_model, const nnrt_steps *steps) {\n", h->name,
+                kind == HOST_TRAIN ? "train" : "evaluate");
+    print_begin(h, out);
+    text_add(out, "    int64_t row_count = nnrt_device_rows(steps->rows, steps->samples);\n");
+    print_samples(h, out, step);
+    text_format(out, "    const int32_t *rows = (const int32_t *)nnrt_device_copy(&device, steps->rows, (size_t)steps->samples * 4);\n"
+                     "    float *results = (float *)nnrt_device_alloc(&device, %d * sizeof(float)), sums[%d] = {0};\n", count, count);
+    host_text(h, out, "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $N_BATCH), done = 0;\n"
+                      "    int stop = 0;\n"
+                      "    for (int64_t at = 0; at < steps->samples && !stop && device.error == cudaSuccess; at += size) {\n"
+                      "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n");
+    print_step_call(h, out, kind, 2);
+    text_add(out, "        nnrt_device_fetch(&device, sums, results, sizeof sums);\n");
+    print_totals(out, step, count);
+    if (kind == HOST_TRAIN)
+        text_format(out, "    nnrt_device_fetch(&device, host_model, model, %s);\n", model_bytes(h));
+    text_add(out, "    int code = nnrt_device_end(&device);\n"
+                  "    return code != NNRT_OK ? code : stop;\n}\n\n");
+}
+
+/* ---- rows that go through a function: preprocessing and prediction */
+
+static void print_rows_begin(Host *h, Text *out, const HostStep *step, const char *source, int64_t size) {
+    if (step->arguments[0])
+        declare(h, out, 1, step->arguments[0], false,
+                arena_format(h->program->arena, "nnrt_device_alloc(&device, %lld)",
+                             (long long)(size * 4 * h->program->module->batch_max)));
+    host_text(h, out, "    for (int64_t at = 0; at < samples && device.error == cudaSuccess; at += $N_BATCH) {\n"
+                      "        int64_t batch = nnrt_min_index(samples - at, $N_BATCH);\n");
+    if (step->arguments[0])
+        host_line(out, 2, "nnrt_device_send(&device, (void *)%s, %s + at * %lld, (size_t)batch * %lld);", step->arguments[0]->name,
+                  source, (long long)size, (long long)size * 4);
+}
+
+static void print_rows_end(Text *out, const char *result, const char *target, int64_t size) {
+    text_format(out, "        nnrt_device_fetch(&device, %s + at * %lld, %s, (size_t)batch * %lld);\n"
+                     "    }\n"
+                     "    return nnrt_device_end(&device);\n}\n\n",
+                target, (long long)size, result, (long long)size * 4);
+}
+
+static void declare_result(Host *h, Text *out, const KBuffer *b, int64_t size) {
+    declare(h, out, 1, b, true,
+            arena_format(h->program->arena, "nnrt_device_alloc(&device, %lld)",
+                         (long long)(size * 4 * h->program->module->batch_max)));
+}
+
+static void print_preprocess(Host *h, Text *out) {
+    const HostStep *step = &h->steps[HOST_PREPROCESS];
+    int64_t size = host_sample_size(h->info->input);
+    host_text(h, out, "static int $n_preprocess(void *host_model, const float *raw_rows, int64_t samples, float *prepared) {\n");
+    print_begin(h, out);
+    declare_result(h, out, step->results[0], size);
+    print_rows_begin(h, out, step, "raw_rows", host_sample_size(h->info->raw_input));
+    print_step_call(h, out, HOST_PREPROCESS, 2);
+    print_rows_end(out, step->results[0]->name, "prepared", size);
+}
+
+static void print_predict(Host *h, Text *out) {
+    const HostStep *step = &h->steps[HOST_FORWARD], *prepare = &h->steps[HOST_PREPROCESS];
+    const HostStep *first = host_has_preprocess(h) ? prepare : step;
+    int64_t size = host_sample_size(h->info->output);
+    host_text(h, out, "static int $n_predict_rows(void *host_model, const float *raw_rows, int64_t samples, float *predicted, int) {\n");
+    print_begin(h, out);
+    declare_result(h, out, step->results[0], size);
+    if (first == prepare) {
+        declare_result(h, out, prepare->results[0], host_sample_size(h->info->input));
+        if (step->arguments[0])
+            declare(h, out, 1, step->arguments[0], false, prepare->results[0]->name);
+    }
+    print_rows_begin(h, out, first, "raw_rows", host_sample_size(h->info->raw_input));
+    if (first == prepare)
+        print_step_call(h, out, HOST_PREPROCESS, 2);
+    print_step_call(h, out, HOST_FORWARD, 2);
+    print_rows_end(out, step->results[0]->name, "predicted", size);
+}
+
+void host_steps_cuda(Host *h, Text *out) {
+    text_add(out, "/* ---- Steps as launches of kernels. */\n\n");
+    for (int i = 0; i < HOST_STEPS; i++)
+        if (h->steps[i].sequence && (i < HOST_TRAIN || host_has_training(h)))
+            print_step(h, out, i);
+    if (host_has_training(h)) {
+        print_measuring(h, out, HOST_TRAIN);
+        print_measuring(h, out, HOST_EVALUATE);
+    }
+    if (host_has_preprocess(h))
+        print_preprocess(h, out);
+    print_predict(h, out);
+}
+
+const HostTarget host_cuda = {
+    .language = "CUDA",
+    .extension = ".cu",
+    .dialect = &dialect_cuda,
+    .compile = "nvcc -O3 -std=c++20",
+    .includes = "#include \"nnrt_program.h\"\n#include \"nnrt_cuda.h\"\n#include \"nnrt_cuda_host.h\"\n",
+    .system_includes = "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n\n",
+    .steps = host_steps_cuda,
+};

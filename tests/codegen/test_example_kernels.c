@@ -1,0 +1,82 @@
+/* The examples through the whole compiler to kernels, for CPU and GPU, on the kernel-IR interpreter: results and
+ * variables agree with the tensor interpreter for a whole and a partial batch; threads and the order of blocks change no
+ * bit. Batches are small: interpreters are slow. */
+#include "tests/codegen/kernel_compare.c"
+#include "tests/passes/interp_compare.c"
+#include "frontend/frontend.h"
+#include "test.h"
+
+typedef struct {
+    const char *file;
+    int64_t batch;
+} Example;
+
+static const Example examples[] = {
+    {"digits.nn", 5},   {"digits-cnn.nn", 1}, {"keras-intro.nn", 9},
+    {"diabetes.nn", 9}, {"breast-cancer.nn", 9}, {"autoencoder.nn", 3},
+};
+static const char *const targets[] = {"x86-64-v4", "x86-64-v3", "cuda"};
+
+static Program *read_example(Arena *arena, Diag *diag, SourceFile *source, const Example *example) {
+    size_t length = 0;
+    const char *path = arena_format(arena, "%s/examples/%s", NNC_SOURCE_DIR, example->file);
+    char *text = text_read_file(path, &length);
+    if (!text)
+        return NULL;
+    *source = (SourceFile){.name = example->file, .text = arena_copy(arena, text, length + 1), .length = length};
+    free(text);
+    Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
+    Program *program = ast && !diag_errors(diag) ? frontend_program(arena, diag, ast, &(FrontendOptions){NULL, 0, NULL}) : NULL;
+    if (!program || diag_errors(diag)) {
+        kernel_report(diag, example->file);
+        return NULL;
+    }
+    program->module->batch_max = example->batch;
+    return program;
+}
+
+static void check_func(Arena *arena, KProgram *p, const KernelExpected *e, const char *file, const char *target) {
+    static const KInterpOptions orders[] = {{.threads = 1}, {.threads = 3, .reverse = true}};
+    KernelValues values[2];
+    Text why = {0};
+    bool right = true;
+    for (int i = 0; i < 2 && right; i++) {
+        values[i] = kernel_run(arena, p, e, orders[i], &why);
+        right = values[i].ran && kernel_check(e, &values[i], &why);
+    }
+    right = right && kernel_same_bits(e, &values[0], &values[1], &why);
+    CHECK(right);
+    if (!right)
+        printf("%s, %s, batch %d, @%s: %s\n", file, target, (int)e->batch, e->func->name, why.data ? why.data : "");
+    text_free(&why);
+}
+
+static void check_example(const Example *example) {
+    enum { TARGETS = sizeof targets / sizeof *targets };
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    SourceFile source;
+    Program *program = read_example(arena, diag, &source, example);
+    CHECK(program != NULL);
+    Module *oracle = program ? kernel_oracle(arena, diag, program->module) : NULL;
+    KProgram *p[TARGETS] = {NULL};
+    for (int t = 0; t < TARGETS && oracle; t++) {
+        p[t] = kernel_program(arena, diag, program->module, targets[t], true, example->file);
+        CHECK(p[t] != NULL);
+    }
+    for (int i = 0; oracle && i < oracle->func_count; i++)
+        for (int64_t batch = example->batch; batch > 0; batch = batch == example->batch ? batch / 2 : 0) {
+            KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[i], 3, batch, (int)program->class_count);
+            for (int t = 0; t < TARGETS; t++)
+                if (p[t])
+                    check_func(arena, p[t], &e, example->file, targets[t]);
+        }
+    arena_free(arena);
+}
+
+int main(int argc, char **argv) {
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
+        if (argc < 2 || strcmp(argv[1], examples[i].file) == 0)
+            check_example(&examples[i]);
+    return test_report();
+}
