@@ -171,6 +171,43 @@ static void find_step(Host *h, HostStep *step, KSequence *sequence) {
         }
 }
 
+static bool is_among(const char *name, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A word of C or C++, or a name that the headers of an emitted file declare. Names of parameters are no harm. */
+static bool is_taken(const char *name) {
+    static const char *const parameters[] = {"batch", "first", "last", "model", "rows"};
+    static const char *const declared[] = {
+        "abs",    "acos",  "asin",   "atan",   "atof", "atoi",   "bcmp",  "bcopy",  "bzero",  "cbrt",   "ceil",
+        "clock",  "cos",   "cosh",   "div",    "drem", "erf",    "erfc",  "exit",   "exp",    "expm1",  "fabs",
+        "ffs",    "floor", "fma",    "fmax",   "fmin", "fmod",   "free",  "frexp",  "gamma",  "hypot",  "index",
+        "j0",     "j1",    "jn",     "labs",   "ldiv", "lgamma", "log",   "logb",   "malloc", "memchr", "memcpy",
+        "memset", "modf",  "nan",    "pow",    "rand", "random", "read",  "remove", "rename", "rindex", "rint",
+        "round",  "scalb", "select", "signal", "sin",  "sinh",   "sleep", "sqrt",   "strdup", "strlen", "system",
+        "tan",    "tanh",  "time",   "trunc",  "wait", "write",  "y0",    "y1",     "yn"};
+    if (is_among(name, parameters, sizeof parameters / sizeof *parameters))
+        return false;
+    return kname_is_reserved(name) || is_among(name, declared, sizeof declared / sizeof *declared);
+}
+
+/* Metrics may have any name; two of them may become the same identifier. */
+const char *host_metric(const Host *h, int metric) {
+    Arena *arena = h->program->arena;
+    char *name = arena_format(arena, "%s", h->info->metrics[metric].name);
+    for (char *c = name; *c; c++)
+        *c = isalnum((unsigned char)*c) ? *c : '_';
+    if (!isalpha((unsigned char)name[0]) || kname_is_reserved(name))
+        name = arena_format(arena, "metric_%s", name);
+    for (int i = 0; i < metric; i++)
+        if (strcmp(host_metric(h, i), name) == 0)
+            return arena_format(arena, "%s_%d", name, metric);
+    return name;
+}
+
 bool host_begin(Host *h, KProgram *p, const HostOptions *options) {
     const HostTarget *target = options->target ? options->target : &host_c;
     *h = (Host){.program = p, .info = p->info, .target = target, .dialect = target->dialect, .options = options};
@@ -179,7 +216,7 @@ bool host_begin(Host *h, KProgram *p, const HostOptions *options) {
     for (char *c = upper; *c; c++)
         *c = (char)toupper((unsigned char)*c);
     h->upper = upper;
-    if (kname_is_reserved(h->name) && strcmp(h->name, "model") != 0) {
+    if (is_taken(h->name)) {
         diag_error(p->diag, (Span){0}, "a model called `%s` cannot become C: the word is taken", h->name);
         diag_help(p->diag, "give the model another name");
         return false;
@@ -201,8 +238,8 @@ static void first_comment(const Host *h, Text *out) {
     int64_t parameters = 0;
     for (int i = 0; i < info->layer_count; i++) {
         const char *shape = info->layers[i].output ? type_text(h->program->arena, info->layers[i].output) : "";
-        text_format(out, " *   %-24s %-24s %-20s %8lld parameters\n", info->layers[i].name, info->layers[i].type,
-                    shape, (long long)info->layers[i].parameters);
+        text_format(out, " *   %-24s %-24s %-20s %8lld parameters\n", info->layers[i].name, info->layers[i].type, shape,
+                    (long long)info->layers[i].parameters);
         parameters += info->layers[i].parameters;
     }
     text_format(out, " *   %lld parameters, batches of at most %lld samples, %lld bytes for intermediate values\n *\n",
@@ -213,8 +250,8 @@ static void first_comment(const Host *h, Text *out) {
     if (h->options->library)
         text_format(out, " * Compile:  %s %s%s-c %s%s", h->target->compile, march, space, stem, h->target->extension);
     else
-        text_format(out, " * Compile:  %s %s%s%s%s %s -o %s", h->target->compile, march, space, stem, h->target->extension,
-                    libraries, stem);
+        text_format(out, " * Compile:  %s %s%s%s%s %s -o %s", h->target->compile, march, space, stem,
+                    h->target->extension, libraries, stem);
     text_format(out, "%s%s */\n", h->target->threads ? "\n * " : "", h->target->threads ? h->target->threads : "");
 }
 
@@ -230,8 +267,7 @@ static void includes(Host *h, Text *out, const Text *header) {
     if (h->options->runtime)
         text_add(out, h->options->runtime);
     else
-        text_format(out, "%s%s", h->target->includes,
-                    host_has_fitted(h) ? "#include \"nnrt_adapt.h\"\n" : "");
+        text_format(out, "%s%s", h->target->includes, host_has_fitted(h) ? "#include \"nnrt_adapt.h\"\n" : "");
     text_add(out, h->target->system_includes);
 }
 
@@ -242,7 +278,8 @@ const HostTarget host_c = {
     .compile = "cc -O3",
     .threads = "With -fopenmp it uses several threads; the results are the same to the bit.",
     .includes = "#include \"nnrt.h\"\n#include \"nnrt_kernel.h\"\n",
-    .system_includes = "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n#ifdef _OPENMP\n#include <omp.h>\n#endif\n\n",
+    .system_includes =
+        "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n#ifdef _OPENMP\n#include <omp.h>\n#endif\n\n",
     .bundles = true,
     .steps = host_steps_c,
 };

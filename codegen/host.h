@@ -8,17 +8,17 @@ typedef struct HostTarget HostTarget;
 extern const HostTarget host_c, host_cuda;
 
 typedef struct {
-    const HostTarget *target;  /* NULL: C */
-    const char *compiler;      /* "nnc 0.1.0" */
-    const char *source_file;   /* name of the .nn file, without folders */
-    const char *output_stem;   /* "digits" of digits.c, for the compile line of the first comment */
-    const char *header_name;   /* "digits.h", included by the source; NULL: its contents stand in the source */
-    const char *runtime;       /* text that stands in for the runtime's headers and library (--bundle); NULL: included */
-    bool library;              /* --lib: no main() */
+    const HostTarget *target; /* NULL: C */
+    const char *compiler;     /* "nnc 0.1.0" */
+    const char *source_file;  /* name of the .nn file, without folders */
+    const char *output_stem;  /* "digits" of digits.c, for the compile line of the first comment */
+    const char *header_name;  /* "digits.h", included by the source; NULL: its contents stand in the source */
+    const char *runtime;      /* text that stands in for the runtime's headers and library (--bundle); NULL: included */
+    bool library;             /* --lib: no main() */
 } HostOptions;
 
-/* Appends the C source and its header. The program is mapped and has a memory plan. false with an error in the program's
- * diag. */
+/* Appends the C source and its header. The program is mapped and has a memory plan. false with an error in the
+ * program's diag. */
 bool host_emit(Text *source, Text *header, KProgram *, const HostOptions *);
 
 /* The public header alone. */

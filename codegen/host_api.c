@@ -3,28 +3,31 @@
 #include "codegen/host_parts.h"
 
 static void print_basics(const Host *h, Text *out) {
-    host_text(h, out, "/* ---- The functions of the header. */\n\n"
-                      "const char *$n_error(void) {\n    return nnrt_error_text();\n}\n\n"
-                      "int $n_init($n *model, uint64_t seed) {\n"
-                      "    nnrt_model_init(&$n_program, model, seed);\n"
-                      "    model->seed = seed;\n"
-                      "    model->threads = 1;\n"
-                      "    return NNRT_OK;\n}\n\n"
-                      "int $n_load($n *model, const char *path) {\n"
-                      "    return nnrt_model_load(&$n_program, model, path);\n}\n\n"
-                      "int $n_save(const $n *model, const char *path) {\n"
-                      "    return nnrt_model_save(&$n_program, model, path);\n}\n\n");
+    host_text(h, out,
+              "/* ---- The functions of the header. */\n\n"
+              "const char *$n_error(void) {\n    return nnrt_error_text();\n}\n\n"
+              "int $n_init($n *model, uint64_t seed) {\n"
+              "    nnrt_model_init(&$n_program, model, seed);\n"
+              "    model->seed = seed;\n"
+              "    model->threads = 1;\n"
+              "    return NNRT_OK;\n}\n\n"
+              "int $n_load($n *model, const char *path) {\n"
+              "    return nnrt_model_load(&$n_program, model, path);\n}\n\n"
+              "int $n_save(const $n *model, const char *path) {\n"
+              "    return nnrt_model_save(&$n_program, model, path);\n}\n\n");
     host_prototype_predict(h, out);
-    host_text(h, out, " {\n"
-                      "    if (n < 0)\n"
-                      "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"$n_predict: n is negative\");\n"
-                      "    return $n_predict_rows(model, (const float *)x, n, (float *)output, model->threads);\n}\n\n");
+    host_text(h, out,
+              " {\n"
+              "    if (n < 0)\n"
+              "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"$n_predict: n is negative\");\n"
+              "    return $n_predict_rows(model, (const float *)x, n, (float *)output, model->threads);\n}\n\n");
 }
 
 /* Row numbers 0, 1, .. of a batch that lies as it is used. */
 static void print_identity(const Host *h, Text *out) {
     Text line = {0};
-    host_text(h, out, "/* Samples in the order in which they lie. */\nstatic const int32_t $n_in_order[$N_BATCH] = {\n");
+    host_text(h, out,
+              "/* Samples in the order in which they lie. */\nstatic const int32_t $n_in_order[$N_BATCH] = {\n");
     for (int64_t i = 0; i < h->program->module->batch_max; i++) {
         text_format(&line, "%s%lld,", i % 16 ? " " : "", (long long)i);
         if (i % 16 == 15 || i + 1 == h->program->module->batch_max) {
@@ -37,11 +40,12 @@ static void print_identity(const Host *h, Text *out) {
 }
 
 static void print_means(const Host *h, Text *out) {
-    host_text(h, out, "static void $n_means(const double *totals, $n_metrics *metrics) {\n"
-                      "    if (!metrics)\n        return;\n");
+    host_text(h, out,
+              "static void $n_means(const double *totals, $n_metrics *metrics) {\n"
+              "    if (!metrics)\n        return;\n");
     for (int i = 0; i < h->info->metric_count; i++) {
         bool root = h->info->metrics[i].root_mean;
-        host_line(out, 1, "metrics->%s = totals[%d] != 0 ? %stotals[%d] / totals[%d]%s : 0;", h->info->metrics[i].name,
+        host_line(out, 1, "metrics->%s = totals[%d] != 0 ? %stotals[%d] / totals[%d]%s : 0;", host_metric(h, i),
                   2 * i + 1, root ? "sqrt(" : "", 2 * i, 2 * i + 1, root ? ")" : "");
     }
     text_add(out, "}\n\n");
@@ -55,13 +59,14 @@ static void print_choose(const Host *h, Text *out) {
     text_add(out, "/* Prepares `count` samples of a batch: order[at], .. or, without order, those from `at` on. */\n");
     host_line(out, 0, "%s, const int32_t *order, int64_t at, int64_t count) {", head.data);
     text_free(&head);
-    text_format(out, "    if (!order)\n"
-                     "        %s_preprocess(model, (const float *)(x + at), count, model->prepared);\n"
-                     "    for (int64_t i = 0; i < count; i++) {\n"
-                     "        int64_t row = order ? order[at + i] : at + i;\n"
-                     "        if (order)\n"
-                     "            %s_preprocess(model, (const float *)(x + row), 1, model->prepared + i * %lld);\n"
-                     "        memcpy(model->chosen_y + i * %lld, y + row, sizeof *y);\n",
+    text_format(out,
+                "    if (!order)\n"
+                "        %s_preprocess(model, (const float *)(x + at), count, model->prepared);\n"
+                "    for (int64_t i = 0; i < count; i++) {\n"
+                "        int64_t row = order ? order[at + i] : at + i;\n"
+                "        if (order)\n"
+                "            %s_preprocess(model, (const float *)(x + row), 1, model->prepared + i * %lld);\n"
+                "        memcpy(model->chosen_y + i * %lld, y + row, sizeof *y);\n",
                 h->name, h->name, (long long)host_sample_size(h->info->input),
                 (long long)host_sample_size(h->info->target));
     if (h->info->has_sample_weight)
@@ -72,22 +77,28 @@ static void print_choose(const Host *h, Text *out) {
 static void print_run(const Host *h, Text *out) {
     bool prepare = host_has_preprocess(h), weights = h->info->has_sample_weight;
     Text head = {0};
-    text_format(&head, "static int %s_run(%s *model, int (*steps)(void *model, const nnrt_steps *steps), ", h->name, h->name);
+    text_format(&head, "static int %s_run(%s *model, int (*steps)(void *model, const nnrt_steps *steps), ", h->name,
+                h->name);
     host_samples(h, &head);
     text_add(out, "/* Works off n samples, batch by batch: in `order`, or as they lie. */\n");
     host_line(out, 0, "%s, int64_t n, const int32_t *order, double *totals) {", head.data);
     text_free(&head);
-    text_format(out, "    int code = NNRT_OK;\n"
-                     "    if (n < 0)\n"
-                     "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: the number of samples is negative\");\n", h->name);
+    text_format(out,
+                "    int code = NNRT_OK;\n"
+                "    if (n < 0)\n"
+                "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: the number of samples is negative\");\n",
+                h->name);
     if (weights)
-        text_format(out, "    if (!w)\n"
-                         "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: w is missing: one weight for each sample\");\n",
-                    h->name);
+        text_format(
+            out,
+            "    if (!w)\n"
+            "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: w is missing: one weight for each sample\");\n",
+            h->name);
     text_add(out, "    for (int64_t at = 0, count; at < n && code == NNRT_OK; at += count) {\n");
-    host_text(h, out, prepare ? "        count = nnrt_min_index(n - at, $N_BATCH);\n"
-                                "        $n_choose(model, x, y, "
-                              : "        count = order ? n : nnrt_min_index(n - at, $N_BATCH);\n");
+    host_text(h, out,
+              prepare ? "        count = nnrt_min_index(n - at, $N_BATCH);\n"
+                        "        $n_choose(model, x, y, "
+                      : "        count = order ? n : nnrt_min_index(n - at, $N_BATCH);\n");
     if (prepare)
         text_format(out, "%sorder, at, count);\n", weights ? "w, " : "");
     const char *samples[2][2] = {{".x = (const float *)(order ? x : x + at),\n"
@@ -99,25 +110,28 @@ static void print_run(const Host *h, Text *out) {
     host_text(h, out, "        nnrt_steps batch = {");
     host_text(h, out, samples[prepare][0]);
     text_add(out, weights ? samples[prepare][1] : "");
-    host_text(h, out, prepare ? "                            .rows = $n_in_order,\n"
-                              : "                            .rows = order ? order : $n_in_order,\n");
-    host_text(h, out, "                            .samples = count,\n"
-                      "                            .batch_size = $N_BATCH,\n"
-                      "                            .threads = model->threads,\n"
-                      "                            .seed = model->seed,\n"
-                      "                            .totals = totals};\n"
-                      "        code = steps(model, &batch);\n"
-                      "    }\n"
-                      "    return code;\n}\n\n");
+    host_text(h, out,
+              prepare ? "                            .rows = $n_in_order,\n"
+                      : "                            .rows = order ? order : $n_in_order,\n");
+    host_text(h, out,
+              "                            .samples = count,\n"
+              "                            .batch_size = $N_BATCH,\n"
+              "                            .threads = model->threads,\n"
+              "                            .seed = model->seed,\n"
+              "                            .totals = totals};\n"
+              "        code = steps(model, &batch);\n"
+              "    }\n"
+              "    return code;\n}\n\n");
 }
 
 static void print_measured(const Host *h, Text *out, const char *verb, const char *steps) {
     host_prototype(h, out, verb, ", int64_t n, $n_metrics *metrics) {");
-    text_format(out, "    double totals[%d] = {0};\n"
-                     "    int code = %s_run(model, %s_%s, x, y, %sn, NULL, totals);\n"
-                     "    if (code == NNRT_OK)\n"
-                     "        %s_means(totals, metrics);\n"
-                     "    return code;\n}\n\n",
+    text_format(out,
+                "    double totals[%d] = {0};\n"
+                "    int code = %s_run(model, %s_%s, x, y, %sn, NULL, totals);\n"
+                "    if (code == NNRT_OK)\n"
+                "        %s_means(totals, metrics);\n"
+                "    return code;\n}\n\n",
                 2 * h->info->metric_count, h->name, h->name, steps, h->info->has_sample_weight ? "w, " : "", h->name);
 }
 
@@ -134,28 +148,32 @@ static const char *iteration_member(const Host *h) {
 static void print_fit(const Host *h, Text *out) {
     host_prototype(h, out, "fit", ", int64_t n, int epochs, int32_t *order, $n_metrics *metrics) {");
     text_format(out, "    double totals[%d] = {0};\n", 2 * h->info->metric_count);
-    host_text(h, out, "    int code = NNRT_OK;\n"
-                      "    int64_t steps = n / $N_BATCH + (n % $N_BATCH != 0);\n"
-                      "    if (order && n > INT32_MAX)\n"
-                      "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"$n_fit: more than 2^31 - 1 samples cannot be shuffled\");\n"
-                      "    for (int epoch = 0; epoch < epochs && code == NNRT_OK; epoch++) {\n"
-                      "        memset(totals, 0, sizeof totals);\n"
-                      "        if (order && steps > 0)\n");
-    text_format(out, "            nnrt_permutation(model->seed, model->%s / steps, order, n);\n"
-                     "        code = %s_run(model, %s_train_steps, x, y, %sn, order, totals);\n"
-                     "    }\n"
-                     "    if (code == NNRT_OK)\n"
-                     "        %s_means(totals, metrics);\n"
-                     "    return code;\n}\n\n",
+    host_text(
+        h, out,
+        "    int code = NNRT_OK;\n"
+        "    int64_t steps = n / $N_BATCH + (n % $N_BATCH != 0);\n"
+        "    if (order && n > INT32_MAX)\n"
+        "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"$n_fit: more than 2^31 - 1 samples cannot be shuffled\");\n"
+        "    for (int epoch = 0; epoch < epochs && code == NNRT_OK; epoch++) {\n"
+        "        memset(totals, 0, sizeof totals);\n"
+        "        if (order && steps > 0)\n");
+    text_format(out,
+                "            nnrt_permutation(model->seed, model->%s / steps, order, n);\n"
+                "        code = %s_run(model, %s_train_steps, x, y, %sn, order, totals);\n"
+                "    }\n"
+                "    if (code == NNRT_OK)\n"
+                "        %s_means(totals, metrics);\n"
+                "    return code;\n}\n\n",
                 iteration_member(h), h->name, h->name, h->info->has_sample_weight ? "w, " : "", h->name);
 }
 
 static void print_adapt(const Host *h, Text *out) {
     long long size = (long long)host_sample_size(h->info->raw_input);
     host_prototype_adapt(h, out);
-    host_text(h, out, " {\n"
-                      "    if (n < 1)\n"
-                      "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"$n_adapt: there are no rows\");\n");
+    host_text(h, out,
+              " {\n"
+              "    if (n < 1)\n"
+              "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"$n_adapt: there are no rows\");\n");
     text_format(out, "    nnrt_raw_rows raw = {(const float *)x, n, %lld, %lld};\n", size, size);
     host_text(h, out, "    return nnrt_adapt(&$n_program, model, &raw);\n}\n\n");
 }

@@ -2,7 +2,9 @@
 #include "codegen/host_parts.h"
 #include <string.h>
 
-enum { ALIGNED_ELEMENTS = 16 }; /* arrays from here on begin on a cache line */
+/* Arrays that a vector could hold begin on a cache line. gcc 12 reads smaller ones, where they are not aligned, with
+ * instructions that want them so. */
+enum { ALIGNED_ELEMENTS = 4 };
 
 static const char *shape_text(const Host *h, const Type *type) {
     Text text = {0};
@@ -16,7 +18,8 @@ static const char *shape_text(const Host *h, const Type *type) {
 }
 
 static void member(const Host *h, Text *out, const KBuffer *b) {
-    const char *align = kbuffer_elements(b, 1) >= ALIGNED_ELEMENTS ? arena_format(h->program->arena, "%s_ALIGNED ", h->upper) : "";
+    const char *align =
+        kbuffer_elements(b, 1) >= ALIGNED_ELEMENTS ? arena_format(h->program->arena, "%s_ALIGNED ", h->upper) : "";
     text_format(out, "    %s", align);
     c_print_member(out, h->program, h->dialect, b);
     text_format(out, "; /* %s", b->variable->name);
@@ -29,14 +32,18 @@ static void member(const Host *h, Text *out, const KBuffer *b) {
 
 static void model_struct(const Host *h, Text *out) {
     KProgram *p = h->program;
-    host_text(h, out, "/* The whole state: weights, optimizer, scratch memory. Its owner is the caller; it holds no pointers and may\n"
-                      " * be copied. Needs alignment 64 (a variable has it; from the heap: aligned_alloc). */\n"
-                      "typedef struct $n {\n");
+    host_text(h, out,
+              "/* The whole state: weights, optimizer, scratch memory. Its owner is the caller; it holds no pointers "
+              "and may\n"
+              " * be copied. Needs alignment 64 (a variable has it; from the heap: aligned_alloc). */\n"
+              "typedef struct $n {\n");
     for (int i = 0; i < p->buffer_count; i++)
         if (p->buffers[i]->space == SPACE_VARIABLE && !p->buffers[i]->alias)
             member(h, out, p->buffers[i]);
-    host_text(h, out, "    uint64_t seed;   /* of random numbers in training, set by $n_init */\n"
-                      "    int32_t threads; /* used if compiled with -fopenmp; 1 after $n_init, same results for any number */\n");
+    host_text(
+        h, out,
+        "    uint64_t seed;   /* of random numbers in training, set by $n_init */\n"
+        "    int32_t threads; /* used if compiled with -fopenmp; 1 after $n_init, same results for any number */\n");
     if (host_has_preprocess(h)) {
         text_format(out, "    %s_ALIGNED float prepared[%s_BATCH * %lld]; /* scratch: rows after preprocessing */\n",
                     h->upper, h->upper, (long long)host_sample_size(h->info->input));
@@ -56,7 +63,7 @@ static void model_struct(const Host *h, Text *out) {
 static void metrics_struct(const Host *h, Text *out) {
     host_text(h, out, "/* Means over the samples of one call. */\ntypedef struct $n_metrics {\n");
     for (int i = 0; i < h->info->metric_count; i++)
-        text_format(out, "    double %s;%s\n", h->info->metrics[i].name,
+        text_format(out, "    double %s;%s\n", host_metric(h, i),
                     i == 0 ? " /* with regularisation, averaged over batches */" : "");
     host_text(h, out, "} $n_metrics;\n\n");
 }
@@ -100,33 +107,41 @@ static void training_functions(const Host *h, Text *out) {
         text_format(&y, "class of each sample, 0 to %lld", (long long)info->class_count - 1);
     else
         text_format(&y, "targets, %s", shape_text(h, info->target));
-    text_format(out, "/* Training: one step for every %s_BATCH samples, the last step with those that are left.\n"
-                     " *   x: %s%s   y: %s%s\n", h->upper, shape_text(h, info->raw_input),
-                host_has_preprocess(h) ? ", raw rows" : "", y.data,
+    text_format(out,
+                "/* Training: one step for every %s_BATCH samples, the last step with those that are left.\n"
+                " *   x: %s%s   y: %s%s\n",
+                h->upper, shape_text(h, info->raw_input), host_has_preprocess(h) ? ", raw rows" : "", y.data,
                 info->has_sample_weight ? "   w: weight of each sample" : "");
-    text_add(out, " * `metrics` (may be NULL) gets the means over these n samples, before each step changed the weights. */\n");
+    text_add(
+        out,
+        " * `metrics` (may be NULL) gets the means over these n samples, before each step changed the weights. */\n");
     host_prototype(h, out, "train_batch", ", int64_t n, $n_metrics *metrics);");
     text_add(out, "\n/* Loss and metrics of n samples; changes no weights. */\n");
     host_prototype(h, out, "evaluate", ", int64_t n, $n_metrics *metrics);");
-    text_add(out, "\n/* Whole epochs over n samples; `metrics` (may be NULL) gets the means of the last epoch. With `order`, memory\n"
-                  " * for n numbers, the samples are shuffled for each epoch, as the trainer does; NULL: they are taken as they lie. */\n");
+    text_add(out, "\n/* Whole epochs over n samples; `metrics` (may be NULL) gets the means of the last epoch. With "
+                  "`order`, memory\n"
+                  " * for n numbers, the samples are shuffled for each epoch, as the trainer does; NULL: they are "
+                  "taken as they lie. */\n");
     host_prototype(h, out, "fit", ", int64_t n, int epochs, int32_t *order, $n_metrics *metrics);");
     text_add(out, "\n");
     text_free(&y);
 }
 
 static void functions(const Host *h, Text *out) {
-    host_text(h, out, "/* Functions return 0, or an error code; $n_error then says in words what is wrong (one message per thread).\n"
-                      " *   1 a file cannot be opened, read or written      2 it is not a .safetensors file, or cut off\n"
-                      " *   3 its contents do not fit this model            4 no memory (only load and save ask for some)\n"
-                      " *   5 an argument is wrong\n"
-                      " * Any n is right. Different structs may be used by different threads at the same time. */\n"
-                      "const char *$n_error(void);\n\n"
-                      "/* Fresh weights. Same seed, same weights, on every machine. */\n"
-                      "int $n_init($n *model, uint64_t seed);\n\n"
-                      "/* Weights and optimizer state from and to a .safetensors file. On an error nothing has changed; saving writes\n"
-                      " * a new file, then renames it. */\n"
-                      "int $n_load($n *model, const char *path);\nint $n_save(const $n *model, const char *path);\n\n");
+    host_text(
+        h, out,
+        "/* Functions return 0, or an error code; $n_error then says in words what is wrong (one message per thread).\n"
+        " *   1 a file cannot be opened, read or written      2 it is not a .safetensors file, or cut off\n"
+        " *   3 its contents do not fit this model            4 no memory (only load and save ask for some)\n"
+        " *   5 an argument is wrong\n"
+        " * Any n is right. Different structs may be used by different threads at the same time. */\n"
+        "const char *$n_error(void);\n\n"
+        "/* Fresh weights. Same seed, same weights, on every machine. */\n"
+        "int $n_init($n *model, uint64_t seed);\n\n"
+        "/* Weights and optimizer state from and to a .safetensors file. On an error nothing has changed; saving "
+        "writes\n"
+        " * a new file, then renames it. */\n"
+        "int $n_load($n *model, const char *path);\nint $n_save(const $n *model, const char *path);\n\n");
     text_format(out, "/* Prediction for n samples. x: %s%s   output: %s */\n", shape_text(h, h->info->raw_input),
                 host_has_preprocess(h) ? ", raw rows" : "", shape_text(h, h->info->output));
     host_prototype_predict(h, out);
@@ -144,10 +159,11 @@ void host_header(Host *h, Text *out) {
     host_text(h, out, "/* The model $n");
     text_format(out, " of %s, by %s. Its functions are in the C file of the same name. */\n", h->options->source_file,
                 h->options->compiler);
-    host_text(h, out, "#ifndef $N_H\n#define $N_H\n#include <stdint.h>\n\n"
-                      "#ifdef __cplusplus\n#define $N_ALIGNED alignas(64)\nextern \"C\" {\n"
-                      "#else\n#define $N_ALIGNED _Alignas(64)\n#endif\n\n"
-                      "#define $N_BATCH $b /* samples of a training step; memory is planned for so many */\n");
+    host_text(h, out,
+              "#ifndef $N_H\n#define $N_H\n#include <stdint.h>\n\n"
+              "#ifdef __cplusplus\n#define $N_ALIGNED alignas(64)\nextern \"C\" {\n"
+              "#else\n#define $N_ALIGNED _Alignas(64)\n#endif\n\n"
+              "#define $N_BATCH $b /* samples of a training step; memory is planned for so many */\n");
     text_format(out, "#define %s_ARENA_BYTES %lld\n\n", h->upper, (long long)h->program->arena_bytes);
     model_struct(h, out);
     if (host_has_training(h))

@@ -8,9 +8,9 @@
 
 /* One function of the module as host code sees it. */
 typedef struct {
-    KSequence *sequence;   /* NULL: the module has no such function */
-    KBuffer **arguments;   /* by index of the function's argument; NULL: no kernel reads it */
-    KBuffer **results;     /* by index of the result */
+    KSequence *sequence; /* NULL: the module has no such function */
+    KBuffer **arguments; /* by index of the function's argument; NULL: no kernel reads it */
+    KBuffer **results;   /* by index of the result */
 } HostStep;
 
 typedef enum { HOST_PREPROCESS, HOST_FORWARD, HOST_TRAIN, HOST_EVALUATE, HOST_STEPS } HostStepKind;
@@ -29,11 +29,11 @@ typedef struct {
 struct HostTarget {
     const char *language, *extension;
     const Dialect *dialect;
-    const char *compile;         /* compiler and flags, for the first comment */
-    const char *threads;         /* a line about threads there; NULL: none */
-    const char *includes;        /* of the runtime */
+    const char *compile;  /* compiler and flags, for the first comment */
+    const char *threads;  /* a line about threads there; NULL: none */
+    const char *includes; /* of the runtime */
     const char *system_includes;
-    bool bundles;                /* the runtime can stand in the file */
+    bool bundles;                  /* the runtime can stand in the file */
     void (*steps)(Host *, Text *); /* the functions of the runtime's table */
 };
 
@@ -54,6 +54,9 @@ bool host_is_used(const Host *, const HostStep *, const KBuffer *);
 int64_t host_sample_size(const Type *);
 /* "const float (*x)[28][28]": a pointer to samples, for the public functions. */
 void host_pointer(Text *, const Type *, bool constant, const char *name);
+
+/* The metric as a member of the struct of metrics. */
+const char *host_metric(const Host *, int metric);
 
 bool host_has_training(const Host *);
 bool host_has_preprocess(const Host *);

@@ -94,7 +94,8 @@ static const char *const step_comments[HOST_STEPS] = {
     "One training step over the samples rows[0 .. batch), by one of `threads` threads.",
     "Loss and metrics of the samples rows[0 .. batch), by one of `threads` threads.",
 };
-static const char *const step_functions[HOST_STEPS] = {"preprocess_step", "forward_step", "train_step", "evaluate_step"};
+static const char *const step_functions[HOST_STEPS] = {"preprocess_step", "forward_step", "train_step",
+                                                       "evaluate_step"};
 
 static void print_step(Host *h, Text *out, HostStepKind kind) {
     const HostStep *step = &h->steps[kind];
@@ -132,13 +133,15 @@ static void print_job(Host *h, Text *out) {
     int results = 0;
     if (host_has_training(h))
         results = h->steps[HOST_TRAIN].sequence->func->body.yield_count;
-    host_text(h, out, "/* What the threads of one call share. */\n"
-                      "typedef struct Job {\n"
-                      "    $n *model;\n"
-                      "    nnrt_barrier *barrier;\n");
+    host_text(h, out,
+              "/* What the threads of one call share. */\n"
+              "typedef struct Job {\n"
+              "    $n *model;\n"
+              "    nnrt_barrier *barrier;\n");
     if (results)
-        text_format(out, "    const nnrt_steps *steps;\n"
-                         "    float results[2][%d]; /* of the steps in turn: one is added up while the next begins */\n",
+        text_format(out,
+                    "    const nnrt_steps *steps;\n"
+                    "    float results[2][%d]; /* of the steps in turn: one is added up while the next begins */\n",
                     results);
     text_add(out, "    const float *raw; /* prediction */\n"
                   "    float *output;\n"
@@ -209,33 +212,40 @@ static void print_measuring_loop(Host *h, Text *out, HostStepKind kind) {
     const HostStep *step = &h->steps[kind];
     const Func *func = step->sequence->func;
     const char *verb = kind == HOST_TRAIN ? "train" : "evaluate";
-    text_format(out, "static void %s_%s_thread(Job *job, int thread, int threads) {\n"
-                     "    const nnrt_steps *steps = job->steps;\n", h->name, verb);
+    text_format(out,
+                "static void %s_%s_thread(Job *job, int thread, int threads) {\n"
+                "    const nnrt_steps *steps = job->steps;\n",
+                h->name, verb);
     for (int i = 0; i < func->body.arg_count; i++)
         if (step->arguments[i])
             declare_argument(h, out, step, i);
-    host_text(h, out, "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $N_BATCH), done = 0;\n"
-                      "    for (int64_t at = 0; at < steps->samples && !job->stop; at += size) {\n"
-                      "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n"
-                      "        const int32_t *rows = steps->rows + at;\n"
-                      "        float *results = job->results[done++ & 1];\n");
+    host_text(h, out,
+              "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $N_BATCH), done = 0;\n"
+              "    for (int64_t at = 0; at < steps->samples && !job->stop; at += size) {\n"
+              "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n"
+              "        const int32_t *rows = steps->rows + at;\n"
+              "        float *results = job->results[done++ & 1];\n");
     print_both_calls(h, out, kind);
-    text_format(out, "        nnrt_barrier_wait(job->barrier, thread, threads);\n"
-                     "        if (thread == 0)\n"
-                     "            for (int i = 0; i < %d; i++)\n"
-                     "                steps->totals[i] += results[i];\n"
-                     "        if (steps->after_step) {\n"
-                     "            if (thread == 0)\n"
-                     "                job->stop = steps->after_step(steps->context, done);\n"
-                     "            nnrt_barrier_wait(job->barrier, thread, threads);\n"
-                     "        }\n"
-                     "    }\n"
-                     "}\n\n", func->body.yield_count);
-    text_format(out, "static int %s_%s_steps(void *model, const nnrt_steps *steps) {\n"
-                     "    Job job = {.model = model, .steps = steps};\n"
-                     "    run_job(%s_%s_thread, &job, steps->threads);\n"
-                     "    return job.stop;\n"
-                     "}\n\n", h->name, verb, h->name, verb);
+    text_format(out,
+                "        nnrt_barrier_wait(job->barrier, thread, threads);\n"
+                "        if (thread == 0)\n"
+                "            for (int i = 0; i < %d; i++)\n"
+                "                steps->totals[i] += results[i];\n"
+                "        if (steps->after_step) {\n"
+                "            if (thread == 0)\n"
+                "                job->stop = steps->after_step(steps->context, done);\n"
+                "            nnrt_barrier_wait(job->barrier, thread, threads);\n"
+                "        }\n"
+                "    }\n"
+                "}\n\n",
+                func->body.yield_count);
+    text_format(out,
+                "static int %s_%s_steps(void *model, const nnrt_steps *steps) {\n"
+                "    Job job = {.model = model, .steps = steps};\n"
+                "    run_job(%s_%s_thread, &job, steps->threads);\n"
+                "    return job.stop;\n"
+                "}\n\n",
+                h->name, verb, h->name, verb);
 }
 
 /* ---- preprocessing and prediction */
@@ -250,12 +260,13 @@ static void declare_rows(Host *h, Text *out, KBuffer *b, bool written, const cha
 static void print_preprocess(Host *h, Text *out) {
     const HostStep *step = &h->steps[HOST_PREPROCESS];
     Arena *arena = h->program->arena;
-    host_text(h, out, "static int $n_preprocess(void *model, const float *raw_rows, int64_t samples, float *prepared) {\n"
-                      "    nnrt_barrier barrier;\n"
-                      "    Job alone = {.model = model, .barrier = &barrier}, *job = &alone;\n"
-                      "    int thread = 0, threads = 1;\n"
-                      "    for (int64_t at = 0; at < samples; at += $N_BATCH) {\n"
-                      "        int64_t batch = nnrt_min_index(samples - at, $N_BATCH);\n");
+    host_text(h, out,
+              "static int $n_preprocess(void *model, const float *raw_rows, int64_t samples, float *prepared) {\n"
+              "    nnrt_barrier barrier;\n"
+              "    Job alone = {.model = model, .barrier = &barrier}, *job = &alone;\n"
+              "    int thread = 0, threads = 1;\n"
+              "    for (int64_t at = 0; at < samples; at += $N_BATCH) {\n"
+              "        int64_t batch = nnrt_min_index(samples - at, $N_BATCH);\n");
     if (step->arguments[0])
         declare_rows(h, out, step->arguments[0], false,
                      arena_format(arena, "raw_rows + at * %lld", (long long)host_sample_size(h->info->raw_input)));
@@ -270,9 +281,9 @@ static void print_prepare_batch(Host *h, Text *out) {
     text_add(out, "        {\n");
     Text block = {0};
     if (step->arguments[0])
-        declare_rows(h, &block, step->arguments[0], false,
-                     arena_format(h->program->arena, "job->raw + at * %lld",
-                                  (long long)host_sample_size(h->info->raw_input)));
+        declare_rows(
+            h, &block, step->arguments[0], false,
+            arena_format(h->program->arena, "job->raw + at * %lld", (long long)host_sample_size(h->info->raw_input)));
     declare_rows(h, &block, step->results[0], true, "job->model->prepared");
     print_step_call(h, &block, HOST_PREPROCESS, 2, "batch");
     host_line(&block, 2, "nnrt_barrier_wait(job->barrier, thread, threads);");
@@ -285,24 +296,27 @@ static void print_prepare_batch(Host *h, Text *out) {
 static void print_predict(Host *h, Text *out) {
     const HostStep *step = &h->steps[HOST_FORWARD];
     Arena *arena = h->program->arena;
-    host_text(h, out, "static void $n_predict_thread(Job *job, int thread, int threads) {\n"
-                      "    for (int64_t at = 0; at < job->samples; at += $N_BATCH) {\n"
-                      "        int64_t batch = nnrt_min_index(job->samples - at, $N_BATCH);\n");
+    host_text(h, out,
+              "static void $n_predict_thread(Job *job, int thread, int threads) {\n"
+              "    for (int64_t at = 0; at < job->samples; at += $N_BATCH) {\n"
+              "        int64_t batch = nnrt_min_index(job->samples - at, $N_BATCH);\n");
     if (host_has_preprocess(h))
         print_prepare_batch(h, out);
     if (step->arguments[0])
         declare_rows(h, out, step->arguments[0], false,
-                     host_has_preprocess(h) ? "job->model->prepared"
-                                            : arena_format(arena, "job->raw + at * %lld",
-                                                           (long long)host_sample_size(h->info->input)));
+                     host_has_preprocess(h)
+                         ? "job->model->prepared"
+                         : arena_format(arena, "job->raw + at * %lld", (long long)host_sample_size(h->info->input)));
     declare_rows(h, out, step->results[0], true,
                  arena_format(arena, "job->output + at * %lld", (long long)host_sample_size(h->info->output)));
     print_both_calls(h, out, HOST_FORWARD);
     text_add(out, "        nnrt_barrier_wait(job->barrier, thread, threads);\n    }\n}\n\n");
-    host_text(h, out, "static int $n_predict_rows(void *model, const float *raw, int64_t samples, float *output, int threads) {\n"
-                      "    Job job = {.model = model, .raw = raw, .output = output, .samples = samples};\n"
-                      "    run_job($n_predict_thread, &job, threads);\n"
-                      "    return NNRT_OK;\n}\n\n");
+    host_text(
+        h, out,
+        "static int $n_predict_rows(void *model, const float *raw, int64_t samples, float *output, int threads) {\n"
+        "    Job job = {.model = model, .raw = raw, .output = output, .samples = samples};\n"
+        "    run_job($n_predict_thread, &job, threads);\n"
+        "    return NNRT_OK;\n}\n\n");
 }
 
 void host_steps_c(Host *h, Text *out) {

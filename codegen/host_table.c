@@ -7,12 +7,10 @@ static const char *const roles[] = {[VARIABLE_TRAINABLE] = "NNRT_TRAINABLE",
                                     [VARIABLE_NON_TRAINABLE] = "NNRT_NON_TRAINABLE",
                                     [VARIABLE_OPTIMIZER] = "NNRT_OPTIMIZER",
                                     [VARIABLE_PREPROCESS] = "NNRT_PREPROCESS"};
-static const char *const inits[] = {[INIT_CONSTANT] = "NNRT_INIT_CONSTANT",
-                                    [INIT_UNIFORM] = "NNRT_INIT_UNIFORM",
-                                    [INIT_NORMAL] = "NNRT_INIT_NORMAL",
-                                    [INIT_TRUNCATED_NORMAL] = "NNRT_INIT_TRUNCATED_NORMAL",
-                                    [INIT_ORTHOGONAL] = "NNRT_INIT_ORTHOGONAL",
-                                    [INIT_IDENTITY] = "NNRT_INIT_IDENTITY"};
+static const char *const inits[] = {
+    [INIT_CONSTANT] = "NNRT_INIT_CONSTANT",     [INIT_UNIFORM] = "NNRT_INIT_UNIFORM",
+    [INIT_NORMAL] = "NNRT_INIT_NORMAL",         [INIT_TRUNCATED_NORMAL] = "NNRT_INIT_TRUNCATED_NORMAL",
+    [INIT_ORTHOGONAL] = "NNRT_INIT_ORTHOGONAL", [INIT_IDENTITY] = "NNRT_INIT_IDENTITY"};
 static const char *const fits[] = {[FIT_NONE] = "NNRT_FIT_NONE",
                                    [FIT_MEAN] = "NNRT_FIT_MEAN",
                                    [FIT_VARIANCE] = "NNRT_FIT_VARIANCE",
@@ -107,8 +105,9 @@ static void variables(const Host *h, Text *out) {
     const Module *module = h->program->module;
     if (module->variable_count == 0)
         return;
-    host_text(h, out, "/* Name, role, type, rank, shape, place, storage (order of axes, panels), initial value, statistic. */\n"
-                      "static const nnrt_variable $n_variables[] = {\n");
+    host_text(h, out,
+              "/* Name, role, type, rank, shape, place, storage (order of axes, panels), initial value, statistic. */\n"
+              "static const nnrt_variable $n_variables[] = {\n");
     for (int i = 0; i < module->variable_count; i++)
         variable_row(h, out, module->variables[i]);
     text_add(out, "};\n\n");
@@ -282,8 +281,9 @@ static void identity_fields(const Host *h, Text *out) {
     field_string(&line, "compiler", h->options->compiler);
     finish_line(out, &line, 1, ",");
     host_text(h, &line, ".model_bytes = sizeof($n), .model_alignment = 64, ");
-    host_text(h, &line, h->program->arena_bytes > 0 ? ".arena_offset = offsetof($n, arena), .arena_bytes = $N_ARENA_BYTES, "
-                                                    : ".arena_offset = sizeof($n), .arena_bytes = 0, ");
+    host_text(h, &line,
+              h->program->arena_bytes > 0 ? ".arena_offset = offsetof($n, arena), .arena_bytes = $N_ARENA_BYTES, "
+                                          : ".arena_offset = sizeof($n), .arena_bytes = 0, ");
     finish_line(out, &line, 1, ",");
     if (h->program->module->variable_count)
         text_format(&line, ".variables = %s_variables, .variable_count = %d, ", h->name,

@@ -188,14 +188,18 @@ static Nest *pool_nest(LowerRegion *r, const Op *op, const Value *x, const Type 
     for (int s = 0; s < w->spatial; s++) {
         lower_add_axis(r, nest, names[s], dim_static(w->size[s]), true);
         KExpr *cell = window_cell(r, w, s, axis(r, nest, s + 1), axis(r, nest, nest->axis_count - 1));
-        if (w->low[s] || w->high[s]) {
-            KExpr *extent = kexpr_dim(p, x->type->dims[s + 1]);
+        int64_t extent = x->type->dims[s + 1].n, last = (out->dims[s + 1].n - 1) * w->stride[s];
+        last += (w->size[s] - 1) * w->dilation[s] - w->low[s];
+        KExpr *inside = cell;
+        if (w->low[s] > 0) { /* only windows that reach over the border need tests */
             *guard = and_also(p, *guard, kexpr_fn(p, FN_ge, cell, index_of(r, 0), NULL));
-            *guard = and_also(p, *guard, kexpr_fn(p, FN_lt, cell, extent, NULL));
-            cell = kexpr_binary(p, 'm', kexpr_binary(p, 'M', cell, index_of(r, 0)),
-                                kexpr_binary(p, '-', extent, index_of(r, 1)));
+            inside = kexpr_binary(p, 'M', inside, index_of(r, 0));
         }
-        index[s + 1] = cell;
+        if (last >= extent) {
+            *guard = and_also(p, *guard, kexpr_fn(p, FN_lt, cell, index_of(r, extent), NULL));
+            inside = kexpr_binary(p, 'm', inside, index_of(r, extent - 1));
+        }
+        index[s + 1] = inside;
     }
     *expr = lower_expr(r, nest, x, index);
     return nest;
@@ -240,11 +244,20 @@ typedef struct {
     KExpr *cell;             /* number of the cell in the window, row-major */
 } WindowOfCell;
 
-static void meets(LowerRegion *r, WindowOfCell *at, const Value *g, int s, KExpr *window) {
+/* `last`: the largest value of `window`; cells behind the last window get a test. */
+static void meets(LowerRegion *r, WindowOfCell *at, const Value *g, int s, KExpr *window, int64_t last) {
     KProgram *p = r->lower->program;
-    KExpr *extent = kexpr_dim(p, g->type->dims[s + 1]);
-    at->guard = and_also(p, at->guard, kexpr_fn(p, FN_lt, window, extent, NULL));
-    at->window[s + 1] = kexpr_binary(p, 'm', window, kexpr_binary(p, '-', extent, index_of(r, 1)));
+    int64_t extent = g->type->dims[s + 1].n;
+    at->window[s + 1] = window;
+    if (last < extent)
+        return;
+    at->guard = and_also(p, at->guard, kexpr_fn(p, FN_lt, window, index_of(r, extent), NULL));
+    at->window[s + 1] = kexpr_binary(p, 'm', window, index_of(r, extent - 1));
+}
+
+/* The largest index of a window, whether there or not, that the last cell of x can lie in. */
+static int64_t last_window(const WindowAttr *w, const Value *x, int s) {
+    return (x->type->dims[s + 1].n - 1 + w->low[s]) / w->stride[s];
 }
 
 static void count_cell(LowerRegion *r, WindowOfCell *at, const WindowAttr *w, int s, KExpr *k) {
@@ -260,28 +273,32 @@ static bool is_disjoint(const WindowAttr *w) {
     return true;
 }
 
-static void only_window(LowerRegion *r, const Nest *nest, const WindowAttr *w, const Value *g, int s,
-                        WindowOfCell *at) {
+static void only_window(LowerRegion *r, const Nest *nest, const Op *op, int s, WindowOfCell *at) {
     KProgram *p = r->lower->program;
+    const WindowAttr *w = &op->attr.window;
     KExpr *from = kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])),
           *stride = index_of(r, w->stride[s]);
+    if (w->low[s] < 0) { /* cells before the first window */
+        at->guard = and_also(p, at->guard, kexpr_fn(p, FN_ge, from, index_of(r, 0), NULL));
+        from = kexpr_binary(p, 'M', from, index_of(r, 0));
+    }
     KExpr *k = kexpr_binary(p, '%', from, stride);
-    meets(r, at, g, s, kexpr_binary(p, '/', from, stride));
+    meets(r, at, op->inputs[1], s, kexpr_binary(p, '/', from, stride), last_window(w, op->inputs[0], s));
     if (w->stride[s] > w->size[s])
         at->guard = and_also(p, at->guard, kexpr_fn(p, FN_lt, k, index_of(r, w->size[s]), NULL));
     count_cell(r, at, w, s, k);
 }
 
 /* The window in which the cell is number k, for the reduce axis k. */
-static void window_with_cell(LowerRegion *r, const Nest *nest, const WindowAttr *w, const Value *g, int s,
-                             WindowOfCell *at) {
+static void window_with_cell(LowerRegion *r, const Nest *nest, const Op *op, int s, WindowOfCell *at) {
     KProgram *p = r->lower->program;
+    const WindowAttr *w = &op->attr.window;
     KExpr *k = axis(r, nest, nest->axis_count - 1), *stride = index_of(r, w->stride[s]);
     KExpr *from = kexpr_binary(p, '-', kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])),
                                kexpr_binary(p, '*', k, index_of(r, w->dilation[s])));
     KExpr *positive = kexpr_binary(p, 'M', from, index_of(r, 0));
     at->guard = and_also(p, at->guard, kexpr_fn(p, FN_ge, from, index_of(r, 0), NULL));
-    meets(r, at, g, s, kexpr_binary(p, '/', positive, stride));
+    meets(r, at, op->inputs[1], s, kexpr_binary(p, '/', positive, stride), last_window(w, op->inputs[0], s));
     if (w->stride[s] > 1)
         at->guard =
             and_also(p, at->guard, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, stride), index_of(r, 0), NULL));
@@ -302,11 +319,11 @@ static void root_pool_grad(LowerRegion *r, const Op *op) {
     at.window[w->spatial + 1] = axis(r, nest, w->spatial + 1);
     for (int s = 0; s < w->spatial; s++) {
         if (disjoint) {
-            only_window(r, nest, w, g, s, &at);
+            only_window(r, nest, op, s, &at);
             continue;
         }
         lower_add_axis(r, nest, names[s], dim_static(w->size[s]), true);
-        window_with_cell(r, nest, w, g, s, &at);
+        window_with_cell(r, nest, op, s, &at);
     }
     KExpr *expr = lower_expr(r, nest, g, at.window), *zero = kexpr_number(p, KBASE_F32, 0);
     if (place) {
@@ -319,7 +336,9 @@ static void root_pool_grad(LowerRegion *r, const Op *op) {
     }
     r->var[result->id] = kvar_new(p, r->kernel, "v", expr->type, false);
     r->home[result->id] = nest;
-    kstmt_add(nest->epilogue, kstmt_let(p, r->var[result->id], kexpr_fn(p, FN_select, at.guard, expr, zero)));
+    if (at.guard)
+        expr = kexpr_fn(p, FN_select, at.guard, expr, zero);
+    kstmt_add(nest->epilogue, kstmt_let(p, r->var[result->id], expr));
 }
 
 /* ---- concatenation: a nest per operand, each into its part of the result */

@@ -9,15 +9,16 @@
 #include "driver/embedded.h"
 
 /* What a library needs: initial values, files with weights, statistics for preprocessing. */
-static const char *const library_sources[] = {
-    "nnrt_error.c", "nnrt_random.c",      "nnrt_init.c",       "nnrt_storage.c",           "nnrt_json.c", "nnrt_gzip.c",
-    "nnrt_file.c",  "nnrt_safetensors.c", "nnrt_safetensors_write.c", "nnrt_model.c", "nnrt_adapt.c"};
+static const char *const library_sources[] = {"nnrt_error.c",   "nnrt_random.c",      "nnrt_init.c",
+                                              "nnrt_storage.c", "nnrt_json.c",        "nnrt_gzip.c",
+                                              "nnrt_file.c",    "nnrt_safetensors.c", "nnrt_safetensors_write.c",
+                                              "nnrt_model.c",   "nnrt_adapt.c"};
 enum { LIBRARY_SOURCES = sizeof library_sources / sizeof *library_sources };
 
 typedef struct {
     Arena *arena;
     Text *out;
-    Map *done;    /* headers that are in */
+    Map *done;     /* headers that are in */
     Map *privates; /* name that a source keeps to itself: the first source that has it */
     bool failed;
 } Bundle;
@@ -104,7 +105,8 @@ static const char *private_name(Bundle *b, const char *line, size_t length) {
 }
 
 /* Calls `each` for every name that a source keeps to itself. */
-static void each_private(Bundle *b, const EmbeddedFile *file, void (*each)(Bundle *, const EmbeddedFile *, const char *)) {
+static void each_private(Bundle *b, const EmbeddedFile *file,
+                         void (*each)(Bundle *, const EmbeddedFile *, const char *)) {
     for (const char *line = file->text; *line;) {
         size_t length = strcspn(line, "\n");
         const char *name = private_name(b, line, length);
@@ -125,7 +127,8 @@ static bool is_shared(const Bundle *b, const EmbeddedFile *file, const char *nam
 
 static void define_private(Bundle *b, const EmbeddedFile *file, const char *name) {
     if (is_shared(b, file, name))
-        text_format(b->out, "#undef %s\n#define %s %.*s_%s\n", name, name, (int)strlen(file->name) - 2, file->name, name);
+        text_format(b->out, "#undef %s\n#define %s %.*s_%s\n", name, name, (int)strlen(file->name) - 2, file->name,
+                    name);
 }
 
 static void undefine_private(Bundle *b, const EmbeddedFile *file, const char *name) {

@@ -50,8 +50,10 @@ static void edges(Text *out, const KProgram *k, const KSequence *sequence, int s
 
 void emit_dot(Text *out, const Pipeline *p) {
     const KProgram *k = p->kernels;
-    text_format(out, "digraph %s {\n  node [shape=box, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
-                p->program->name);
+    text_format(
+        out,
+        "digraph %s {\n  node [shape=box, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
+        p->program->name);
     for (int s = 0; s < k->sequence_count; s++) {
         const KSequence *sequence = k->sequences[s];
         text_format(out, "  subgraph cluster_%d {\n    label=\"%s\";\n", s, sequence->func->name);

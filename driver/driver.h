@@ -12,16 +12,7 @@
 typedef enum { STATUS_OK, STATUS_PROGRAM, STATUS_USAGE, STATUS_FILE, STATUS_INTERNAL } Status;
 
 typedef enum { COMMAND_COMPILE, COMMAND_RUN, COMMAND_NEW, COMMAND_HELP } Command;
-typedef enum {
-    EMIT_CODE,
-    EMIT_AST,
-    EMIT_IR,
-    EMIT_KERNELS,
-    EMIT_SUMMARY,
-    EMIT_DOT,
-    EMIT_EXPLAIN,
-    EMIT_HEADER
-} Emit;
+typedef enum { EMIT_CODE, EMIT_AST, EMIT_IR, EMIT_KERNELS, EMIT_SUMMARY, EMIT_DOT, EMIT_EXPLAIN, EMIT_HEADER } Emit;
 
 typedef struct {
     Command command;
@@ -48,7 +39,7 @@ typedef struct {
     const Options *options;
     Arena *arena;
     Diag *diag;
-    SourceFile source;
+    SourceFile *source;
     Ast *ast;
     Program *program;
     KProgram *kernels;
@@ -65,7 +56,7 @@ void pipeline_free(Pipeline *);
 /* One row per --target (targets.c). */
 typedef struct {
     const char *name, *extension;
-    const KIsa *isa;                                          /* NULL: the one of --cpu */
+    const KIsa *isa; /* NULL: the one of --cpu */
     void (*layout)(KProgram *);
     bool (*map)(KProgram *);
     const HostTarget *host;
@@ -75,15 +66,15 @@ extern const int target_count;
 const Target *target_find(const char *name); /* NULL: none */
 
 /* ---- what is written */
-Status emit_run(const Options *, Diag *);                     /* emit.c: `nnc FILE` */
+Status emit_run(const Options *, Arena *, Diag *); /* emit.c: `nnc FILE` */
 bool emit_code(Text *source, Text *header, const Pipeline *, const char *output, bool with_header);
-void emit_explain(Text *, const Pipeline *);                  /* explain.c */
-void emit_dot(Text *, const Pipeline *);                      /* dot.c */
+void emit_explain(Text *, const Pipeline *); /* explain.c */
+void emit_dot(Text *, const Pipeline *);     /* dot.c */
 Status emit_summary(Text *, const Pipeline *, int columns, bool utf8, bool color);
-bool bundle_runtime(Text *, bool library);                    /* bundle.c: the runtime as one text */
+bool bundle_runtime(Text *, bool library); /* bundle.c: the runtime as one text */
 Status write_output(Diag *, const char *path, const Text *);
 
-Status run_program(const Options *, Diag *);                  /* run.c: `nnc run` */
-Status new_program(const Options *, Diag *);                  /* new.c: `nnc new` */
-Status help_print(const Options *, Diag *);                   /* `nnc help` */
+Status run_program(const Options *, Arena *, Diag *); /* run.c: `nnc run` */
+Status new_program(const Options *, Diag *);          /* new.c: `nnc new` */
+Status help_print(const Options *, Diag *);           /* `nnc help` */
 #endif

@@ -13,9 +13,8 @@ static bool is_standard_output(const char *path) {
 
 Status write_output(Diag *diag, const char *path, const Text *text) {
     const char *data = text->data ? text->data : "";
-    bool ok = is_standard_output(path)
-                  ? fwrite(data, 1, text->length, stdout) == text->length && fflush(stdout) == 0
-                  : text_write_file(path, data, text->length) == 0;
+    bool ok = is_standard_output(path) ? fwrite(data, 1, text->length, stdout) == text->length && fflush(stdout) == 0
+                                       : text_write_file(path, data, text->length) == 0;
     if (ok)
         return STATUS_OK;
     diag_error(diag, (Span){0}, "cannot write %s: %s", is_standard_output(path) ? "standard output" : path,
@@ -52,9 +51,10 @@ static HostOptions host_options(const Pipeline *p, const char *output) {
     const char *stem = is_standard_output(output) ? p->program->name : base_name(output);
     return (HostOptions){.target = target_find(o->target)->host,
                          .compiler = NNC_COMPILER,
-                         .source_file = p->source.name,
+                         .source_file = p->source->name,
                          .output_stem = arena_format(p->arena, "%.*s", stem_length(stem), stem),
-                         .header_name = is_standard_output(output) || o->bundle ? NULL : base_name(header_path(p, output)),
+                         .header_name =
+                             is_standard_output(output) || o->bundle ? NULL : base_name(header_path(p, output)),
                          .library = o->library};
 }
 
@@ -79,7 +79,7 @@ static Status write_code(const Pipeline *p) {
     Text source = {0}, header = {0};
     const Target *target = target_find(p->options->target);
     const char *output = p->options->output ? p->options->output : default_output(p, target->extension);
-    Status status = STATUS_INTERNAL;
+    Status status = STATUS_PROGRAM;
     if (!is_standard_output(output) && strcmp(header_path(p, output), output) == 0) {
         diag_error(p->diag, (Span){0}, "-o names the C file: %s would be overwritten by its header", output);
         status = STATUS_USAGE;
@@ -135,7 +135,7 @@ static Status make_text(Text *out, const Pipeline *p) {
         break;
     case EMIT_HEADER:
         header_options = host_options(p, default_output(p, ".c"));
-        return host_emit_header(out, p->kernels, &header_options) ? STATUS_OK : STATUS_INTERNAL;
+        return host_emit_header(out, p->kernels, &header_options) ? STATUS_OK : STATUS_PROGRAM;
     case EMIT_CODE:
         break;
     }
@@ -155,8 +155,7 @@ static Stage stage_for(Emit emit) {
     return emit == EMIT_AST ? STAGE_AST : emit == EMIT_IR ? STAGE_PASSES : STAGE_KERNELS;
 }
 
-Status emit_run(const Options *options, Diag *diag) {
-    Arena *arena = arena_new();
+Status emit_run(const Options *options, Arena *arena, Diag *diag) {
     Pipeline p;
     Status status;
     if (!pipeline_run(&p, options, arena, diag, stage_for(options->emit)))
@@ -170,6 +169,5 @@ Status emit_run(const Options *options, Diag *diag) {
     if (p.log.length)
         fputs(p.log.data, stderr);
     pipeline_free(&p);
-    /* the messages in diag point into the arena of the pipeline: it stays until the process ends */
     return status;
 }

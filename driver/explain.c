@@ -16,11 +16,14 @@ static void arena_part(Text *out, const KProgram *k) {
         if (b->space == SPACE_VARIABLE && !b->alias)
             bytes[b->variable->role] += kbuffer_elements(b, 1) * kbase_bytes(b->base);
     }
-    text_format(out, "Weights: %lld bytes trainable, %lld not trainable. Optimizer: %lld bytes. Preprocessing: %lld bytes.\n",
-                (long long)bytes[VARIABLE_TRAINABLE], (long long)bytes[VARIABLE_NON_TRAINABLE],
-                (long long)bytes[VARIABLE_OPTIMIZER], (long long)bytes[VARIABLE_PREPROCESS]);
-    text_format(out, "Vectors: %d floats (%s). Threads that pay: %d.\n", k->isa.lanes, k->isa.name,
-                host_default_threads(k));
+    text_format(
+        out, "Weights: %lld bytes trainable, %lld not trainable. Optimizer: %lld bytes. Preprocessing: %lld bytes.\n",
+        (long long)bytes[VARIABLE_TRAINABLE], (long long)bytes[VARIABLE_NON_TRAINABLE],
+        (long long)bytes[VARIABLE_OPTIMIZER], (long long)bytes[VARIABLE_PREPROCESS]);
+    text_format(out,
+                "Vectors: %d floats (%s). Threads that pay: %d.\n"
+                "Work counts multiply-adds of single floats, other operations by what they cost beside them.\n",
+                k->isa.lanes, k->isa.name, host_default_threads(k));
 }
 
 static void lives_part(Text *out, const KProgram *k, const KSequence *sequence) {
@@ -43,7 +46,7 @@ static const char *kind_of(const KKernel *kernel) {
 static void kernels_part(Text *out, const KSequence *sequence) {
     for (int i = 0; i < sequence->count; i++) {
         const KKernel *kernel = sequence->kernels[i];
-        text_format(out, "\n  %d  %s: %s, %.1f thousand multiply-adds", i, kernel->name, kind_of(kernel),
+        text_format(out, "\n  %d  %s: %s, work %.1f thousand", i, kernel->name, kind_of(kernel),
                     (double)kernel->work / 1e3);
         if (kernel->bytes > 0)
             text_format(out, ", %lld bytes", (long long)kernel->bytes);
@@ -64,8 +67,8 @@ void emit_explain(Text *out, const Pipeline *p) {
         int64_t work = 0;
         for (int n = 0; n < sequence->count; n++)
             work += sequence->kernels[n]->work;
-        text_format(out, "\n%s: %d kernel%s, %.1f thousand multiply-adds for a batch\n", sequence->func->name,
-                    sequence->count, sequence->count == 1 ? "" : "s", (double)work / 1e3);
+        text_format(out, "\n%s: %d kernel%s, work %.1f thousand for a batch\n", sequence->func->name, sequence->count,
+                    sequence->count == 1 ? "" : "s", (double)work / 1e3);
         lives_part(out, k, sequence);
         kernels_part(out, sequence);
     }

@@ -30,10 +30,10 @@ static Status print_text(Text *text) {
     return fflush(stdout) == 0 ? STATUS_OK : STATUS_FILE;
 }
 
-static Status run_command(const Options *options, Diag *diag) {
+static Status run_command(const Options *options, Arena *arena, Diag *diag) {
     switch (options->command) {
     case COMMAND_RUN:
-        return run_program(options, diag);
+        return run_program(options, arena, diag);
     case COMMAND_NEW:
         return new_program(options, diag);
     case COMMAND_HELP:
@@ -41,7 +41,7 @@ static Status run_command(const Options *options, Diag *diag) {
     case COMMAND_COMPILE:
         break;
     }
-    return emit_run(options, diag);
+    return emit_run(options, arena, diag);
 }
 
 int main(int argc, char **argv) {
@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
         text_add(&text, NNC_COMPILER "\n");
         status = print_text(&text);
     } else {
-        status = run_command(&options, diag);
+        status = run_command(&options, arena, diag);
         status = report(diag, status);
     }
     arena_free(arena);

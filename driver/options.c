@@ -7,8 +7,8 @@
 
 typedef enum { OPTION_FLAG, OPTION_TEXT, OPTION_LIST } OptionKind;
 typedef struct {
-    const char *name;     /* --name */
-    char letter;          /* -o; 0: none */
+    const char *name; /* --name */
+    char letter;      /* -o; 0: none */
     OptionKind kind;
     const char *argument; /* as --help shows it */
     size_t place;         /* in Options */
@@ -17,14 +17,16 @@ typedef struct {
 
 #define AT(member) offsetof(Options, member)
 static const OptionInfo infos[] = {
-    {"output", 'o', OPTION_TEXT, "FILE", AT(output), "write FILE, and beside FILE.c its header FILE.h; - is standard output"},
+    {"output", 'o', OPTION_TEXT, "FILE", AT(output),
+     "write FILE, and beside FILE.c its header FILE.h; - is standard output"},
     {"lib", 0, OPTION_FLAG, NULL, AT(library), "no main(): a library for another program"},
     {"bundle", 0, OPTION_FLAG, NULL, AT(bundle), "the runtime inside: one file that needs only libc and libm"},
     {"target", 0, OPTION_TEXT, "T", AT(target), "c (default) or cuda"},
     {"cpu", 0, OPTION_TEXT, "CPU", AT(cpu), "native (default), generic, x86-64-v3, x86-64-v4 or neon"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
     {"define", 'D', OPTION_LIST, "NAME=VALUE", AT(defines), "another value for a constant of the file (let NAME = ..)"},
-    {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text), "plan memory for batches of N instead of fit's batch_size"},
+    {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text),
+     "plan memory for batches of N instead of fit's batch_size"},
     {"emit", 0, OPTION_TEXT, "WHAT", AT(emit_name), "print ast, ir, kernels, summary, dot, explain or header instead"},
     {"no-memory-plan", 0, OPTION_FLAG, NULL, AT(no_memory_plan), "no two intermediate values share memory"},
     {"print-after", 0, OPTION_TEXT, "PASSES", AT(passes.print_after), "print the tensor IR after these passes, or all"},
@@ -39,8 +41,8 @@ static const OptionInfo infos[] = {
 enum { INFO_COUNT = sizeof infos / sizeof *infos };
 
 const char *const emit_names[] = {
-    [EMIT_CODE] = NULL,          [EMIT_AST] = "ast", [EMIT_IR] = "ir",           [EMIT_KERNELS] = "kernels",
-    [EMIT_SUMMARY] = "summary",  [EMIT_DOT] = "dot", [EMIT_EXPLAIN] = "explain", [EMIT_HEADER] = "header"};
+    [EMIT_CODE] = NULL,         [EMIT_AST] = "ast", [EMIT_IR] = "ir",           [EMIT_KERNELS] = "kernels",
+    [EMIT_SUMMARY] = "summary", [EMIT_DOT] = "dot", [EMIT_EXPLAIN] = "explain", [EMIT_HEADER] = "header"};
 enum { EMIT_COUNT = sizeof emit_names / sizeof *emit_names };
 
 static const struct {
@@ -48,7 +50,8 @@ static const struct {
     Command command;
     const char *usage, *help;
 } commands[] = {
-    {"run", COMMAND_RUN, "nnc run [options] FILE.nn VERB [..]", "compile, cached, and run: VERB is fit, evaluate, predict, .."},
+    {"run", COMMAND_RUN, "nnc run [options] FILE.nn VERB [..]",
+     "compile, cached, and run: VERB is fit, evaluate, predict, .."},
     {"new", COMMAND_NEW, "nnc new NAME", "write NAME.nn, a commented program to start from"},
     {"help", COMMAND_HELP, "nnc help [NAME]", "what can be written in a program; NAME: its arguments"},
 };
@@ -214,7 +217,8 @@ static bool check_values(Parser *p) {
         names[i] = targets[i].name;
     o->target = o->target ? o->target : "c";
     o->cpu = o->cpu ? o->cpu : "native";
-    if (!check_choice(p, "target", o->target, names, target_count) || !check_choice(p, "cpu", o->cpu, isa_names, isa_count))
+    if (!check_choice(p, "target", o->target, names, target_count) ||
+        !check_choice(p, "cpu", o->cpu, isa_names, isa_count))
         return false;
     if (o->emit_name && !check_choice(p, "emit", o->emit_name, emit_names, EMIT_COUNT))
         return false;
@@ -290,7 +294,7 @@ static void help_entry(Text *out, const char *left, const char *help, int indent
 }
 
 void options_help(Text *out) {
-    text_add(out, NNC_COMPILER ": compiles a neural network, its data and its training run to one C file.\n\n"
+    text_add(out, NNC_COMPILER " compiles a neural network, its data and its training to one C file.\n\n"
                                "Usage:\n");
     help_entry(out, "nnc [options] FILE.nn", "write FILE.c and FILE.h; - is standard input", 2);
     for (int i = 0; i < COMMAND_COUNT; i++)

@@ -17,9 +17,10 @@ static bool read_source(Pipeline *p) {
         p->status = STATUS_FILE;
         return false;
     }
-    p->source = (SourceFile){.name = strcmp(path, "-") == 0 ? "<stdin>" : path,
-                             .text = arena_copy(p->arena, text, length + 1),
-                             .length = length};
+    p->source = ARENA_NEW(p->arena, SourceFile); /* messages point to it */
+    *p->source = (SourceFile){.name = strcmp(path, "-") == 0 ? "<stdin>" : path,
+                              .text = arena_copy(p->arena, text, length + 1),
+                              .length = length};
     free(text);
     return true;
 }
@@ -84,7 +85,7 @@ static bool make_kernels(Pipeline *p) {
         diag_internal(p->diag, (Span){0}, "no instruction set %s", p->options->cpu);
         return false;
     }
-    p->source.name = base_name(p->source.name);
+    p->source->name = base_name(p->source->name);
     p->kernels = lower_program(p->arena, p->diag, p->program, isa);
     time_stage(p, "lower", &start);
     if (!p->kernels)
@@ -104,7 +105,7 @@ bool pipeline_run(Pipeline *p, const Options *options, Arena *arena, Diag *diag,
     *p = (Pipeline){.options = options, .arena = arena, .diag = diag, .status = STATUS_INTERNAL};
     if (!read_source(p))
         return false;
-    p->ast = ast_parse(arena, interner_new(arena), diag, &p->source);
+    p->ast = ast_parse(arena, interner_new(arena), diag, p->source);
     if (!p->ast || has_errors(p)) {
         p->status = STATUS_PROGRAM;
         return false;

@@ -19,10 +19,10 @@ typedef struct {
     const Options *options;
     Diag *diag;
     Arena *arena;
-    const char *compiler;           /* the words of $CC */
-    const char *include, *library;  /* folder of nnrt.h, libnnrt.a; NULL: left to the compiler */
-    const char *cache, *stem;       /* folder; CACHE/digits-0123456789abcdef */
-    const char *zlib;               /* -lz, or nothing */
+    const char *compiler;          /* the words of $CC */
+    const char *include, *library; /* folder of nnrt.h, libnnrt.a; NULL: left to the compiler */
+    const char *cache, *stem;      /* folder; CACHE/digits-0123456789abcdef */
+    const char *zlib;              /* -lz, or nothing */
     Status status;
 } Run;
 
@@ -53,7 +53,8 @@ static const char *own_folder(Arena *arena) {
 
 /* In the build folder, or installed; else the compiler's own search has to do. */
 static void find_runtime(Run *run) {
-    static const char *const libraries[] = {"%s/../runtime/libnnrt.a", "%s/../" NNC_LIBDIR "/libnnrt.a", "%s/../lib/libnnrt.a"};
+    static const char *const libraries[] = {"%s/../runtime/libnnrt.a", "%s/../" NNC_LIBDIR "/libnnrt.a",
+                                            "%s/../lib/libnnrt.a"};
     const char *own = own_folder(run->arena), *installed = arena_format(run->arena, "%s/../include", own);
     for (int i = 0; i < 3 && !run->library; i++) {
         Text path = {0};
@@ -74,7 +75,9 @@ static bool make_folder(const char *path) {
 
 static bool find_cache(Run *run) {
     const char *given = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    const char *base = given && given[0] == '/' ? given : home && *home ? arena_format(run->arena, "%s/.cache", home) : NULL;
+    const char *base = given && given[0] == '/' ? given
+                       : home && *home          ? arena_format(run->arena, "%s/.cache", home)
+                                                : NULL;
     if (!base) {
         diag_error(run->diag, (Span){0}, "no folder for compiled programs: neither HOME nor XDG_CACHE_HOME is set");
         return run_fail(run, STATUS_FILE);
@@ -224,6 +227,10 @@ static bool check_verb(Run *run) {
         diag_help(run->diag, "there are: init, fit, evaluate, predict, summary");
         return run_fail(run, STATUS_USAGE);
     }
+    if (strcmp(o->target, "c") != 0) {
+        diag_error(run->diag, (Span){0}, "run makes C programs: --target=%s is for nnc alone", o->target);
+        return run_fail(run, STATUS_USAGE);
+    }
     if (o->rest[0][0] == '-')
         return true;
     for (int i = 0; i < VERB_COUNT; i++)
@@ -239,6 +246,15 @@ static bool check_verb(Run *run) {
 }
 
 /* ---- the whole */
+
+/* Paths in a .nn file are relative to that file: seen from here its folder stands before them. */
+static void place_data(const Run *run, DataSource *data) {
+    const char *input = run->options->input, *slash = strrchr(input, '/');
+    const char **paths[] = {&data->file, &data->target_file};
+    for (int i = 0; slash && i < 2; i++)
+        if (*paths[i] && (*paths[i])[0] != '/' && strcmp(*paths[i], "-") != 0)
+            *paths[i] = arena_format(run->arena, "%.*s/%s", (int)(slash - input), input, *paths[i]);
+}
 
 /* The source; its batches are as large as the program's options ask for. */
 static bool make_source(Run *run, Text *source, const char **name) {
@@ -261,7 +277,10 @@ static bool make_source(Run *run, Text *source, const char **name) {
         ok = run_fail(run, STATUS_USAGE);
     } else {
         *name = p.program->name;
-        ok = emit_code(source, &header, &p, *name, false) || run_fail(run, STATUS_INTERNAL);
+        place_data(run, &p.program->train);
+        place_data(run, &p.program->test);
+        place_data(run, &p.program->validation);
+        ok = emit_code(source, &header, &p, *name, false) || run_fail(run, STATUS_PROGRAM);
     }
     text_free(&header);
     pipeline_free(&p);
@@ -287,9 +306,9 @@ static bool prepare(Run *run) {
     return ok;
 }
 
-Status run_program(const Options *options, Diag *diag) {
+Status run_program(const Options *options, Arena *arena, Diag *diag) {
     const char *compiler = getenv("CC");
-    Run run = {.options = options, .diag = diag, .arena = arena_new(), .zlib = NNC_ZLIB};
+    Run run = {.options = options, .diag = diag, .arena = arena, .zlib = NNC_ZLIB};
     run.compiler = compiler && *compiler ? compiler : "cc";
     if (!prepare(&run))
         return run.status;

@@ -1,4 +1,5 @@
 /* Result types of contractions and windows: einsum, conv and its gradients, pool and its gradient. */
+#include <stdlib.h>
 #include "ir/infer.h"
 
 enum { FAR = 1 << 30 }; /* bound on strides, dilations and paddings: sums and products of them cannot overflow */
@@ -80,17 +81,17 @@ static bool check_window(const Infer *infer, const Type *type) {
                           window->spatial, window->spatial + 2, infer_type(infer, type));
     for (int i = 0; i < window->spatial; i++) {
         int64_t size = window->size[i], stride = window->stride[i], dilation = window->dilation[i];
-        bool positive = size >= 1 && stride >= 1 && dilation >= 1 && window->low[i] >= 0 && window->high[i] >= 0;
-        bool small = size < FAR && stride < FAR && dilation < FAR && window->low[i] < FAR && window->high[i] < FAR;
+        int64_t low = window->low[i], high = window->high[i];
+        bool positive = size >= 1 && stride >= 1 && dilation >= 1;
+        bool small = size < FAR && stride < FAR && dilation < FAR && llabs(low) < FAR && llabs(high) < FAR;
         if (!positive || !small)
             return infer_fail(infer, "size %lld, stride %lld, dilation %lld, padding %lld and %lld are not possible",
-                              (long long)size, (long long)stride, (long long)dilation, (long long)window->low[i],
-                              (long long)window->high[i]);
+                              (long long)size, (long long)stride, (long long)dilation, (long long)low, (long long)high);
     }
     return true;
 }
 
-/* Extents of the spatial axes after the window went over type. */
+/* Extents of the spatial axes after the window went over type. Negative padding leaves cells out at the border. */
 static bool slide(const Infer *infer, const Type *type, Dim *dims) {
     const WindowAttr *window = &infer->attr->window;
     for (int i = 0; i < window->spatial; i++) {

@@ -89,8 +89,8 @@ typedef struct { RandomKind kind; int stream; } RandomAttr; /* stream: distinct 
 /* einsum: label numbers per input axis and per result axis; out_rank labels of the result count (op_infer takes the
  * rank of `wanted` where that is given). */
 typedef struct { int8_t a[MAX_RANK], b[MAX_RANK], out[MAX_RANK], out_rank; } EinsumAttr;
-/* Windows over `spatial` axes (axis 1..spatial): size of the window, strides, dilation, zero padding before and after.
- * pool uses kind (sum or max). */
+/* Windows over `spatial` axes (axis 1..spatial): size of the window, strides, dilation, zero padding before and after
+ * (negative: so many cells at the border are not read). pool uses kind (sum or max). */
 typedef struct {
     int spatial;
     int64_t size[3], stride[3], dilation[3], low[3], high[3];

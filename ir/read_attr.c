@@ -152,8 +152,8 @@ static bool read_window(Reader *reader, OpText *op) {
         return false;
     return read_per_axis(reader, "stride", 1, window->spatial, window->stride) &&
            read_per_axis(reader, "dilation", 1, window->spatial, window->dilation) &&
-           read_per_axis(reader, "low", 0, window->spatial, window->low) &&
-           read_per_axis(reader, "high", 0, window->spatial, window->high);
+           read_per_axis(reader, "low", -FAR, window->spatial, window->low) &&
+           read_per_axis(reader, "high", -FAR, window->spatial, window->high);
 }
 
 static bool read_scan(Reader *reader, OpText *op) {

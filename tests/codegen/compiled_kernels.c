@@ -15,7 +15,7 @@ static void compiled_model(Text *out, KProgram *p) {
     text_format(out, "struct %s {\n", p->info->name);
     for (int i = 0; i < p->buffer_count; i++)
         if (compiled_owns(p->buffers[i], SPACE_VARIABLE, NULL)) {
-            text_add(out, "    ");
+            text_add(out, kbuffer_elements(p->buffers[i], 1) >= 4 ? "    _Alignas(64) " : "    "); /* as host code has it */
             c_print_member(out, p, &dialect_c, p->buffers[i]);
             text_add(out, ";\n");
         }

@@ -15,7 +15,7 @@ typedef struct {
 
 static const Build builds[] = {
     {"gcc", "-O2 -march=native", "native"},
-    {"clang", "-O1 -march=native", "native"},
+    {"clang", "-O2 -march=native", "native"},
     {"gcc", "-O1 -fsanitize=undefined -fno-sanitize-recover=all", "generic"},
 };
 

@@ -44,7 +44,11 @@ for name in $(examples); do
     for COMPILER in gcc clang; do
         if command -v $COMPILER >/dev/null; then
             check "$COMPILER compiles $name without a warning" build "$work/$name.c" "$work/$name" -O1 -march=native
-            check "$COMPILER: the header of $name is C++ too" header_alone $COMPILER c++ c++11 "$name"
+            if echo | $COMPILER -x c++ -fsyntax-only - 2>/dev/null; then
+                check "$COMPILER: the header of $name is C++ too" header_alone $COMPILER c++ c++11 "$name"
+            else
+                skip "$COMPILER has no C++"
+            fi
         else
             skip "$COMPILER is not installed"
         fi

@@ -1,0 +1,83 @@
+#!/bin/sh
+# --target=cuda: nvcc compiles and links what nnc writes; and the same text, on an emulation of CUDA on the CPU (and on the
+# GPU, where there is one), trains, evaluates and predicts like the C program.
+. "$NNC_ROOT/tests/end_to_end/common.sh"
+go_to_examples
+
+has_nvcc=$(command -v nvcc)
+has_gpu=$(command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep GPU)
+
+# Launches become calls.
+emulated() {
+    awk 'BEGIN { RS = ";" } NR > 1 { printf ";" } {
+        at = match($0, /[A-Za-z_0-9]+<<<dim3/)
+        if (at) {
+            name = substr($0, at, RLENGTH - 7)
+            rest = substr($0, at + RLENGTH - 4)
+            end = index(rest, ">>>")
+            places = substr(rest, 1, end - 1)
+            sub(/, 0,[ \n]*stream$/, "", places)
+            $0 = substr($0, 1, at - 1) "emulated_launch(" places ", [=] { " name substr(rest, end + 3) "; })"
+        }
+        printf "%s", $0
+    }' "$1"
+}
+
+build_emulated() {
+    emulated "$work/$1.cu" >"$work/$1-emulated.cpp" &&
+        ! grep -q '<<<' "$work/$1-emulated.cpp" &&
+        c++ -std=c++20 -O1 $NNC_CFLAGS -include "$root/tests/end_to_end/emulated_cuda/cuda_runtime.h" \
+            -I"$root/tests/end_to_end/emulated_cuda" -I"$root/runtime" "$work/$1-emulated.cpp" "$NNRT" $NNC_LIBRARIES -lm -o "$work/$1-emulated"
+}
+
+build_nvcc() {
+    nvcc -std=c++20 -O1 -arch=sm_75 -Werror all-warnings -I"$root/runtime" "$work/$1.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/$1-nvcc"
+}
+
+# Numbers of two texts agree: to 2 in 1,000, with a little room around zero.
+near() {
+    paste -d ' ' "$1" "$2" | awk '{
+        gsub(/[^-+0-9.e ]/, " ")
+        for (i = 1; i <= NF / 2; i++) {
+            a = $i; b = $(i + NF / 2); d = a - b; if (d < 0) d = -d; m = a < 0 ? -a : a
+            if (d > 0.002 * (m + 1)) { print "line " NR ": " a " and " b; bad = 1 }
+            n++
+        }
+    } END { exit bad || n == 0 }'
+}
+
+# run PROGRAM EPOCHS INPUTS: everything that a program does, from the same first weights.
+run() {
+    "$1" fit --initial-weights="$work/first.safetensors" --epochs="$2" --weights="$1.safetensors" --seed=3 --verbose=2 >"$1.fit" &&
+        "$1" evaluate --weights="$1.safetensors" --verbose=0 >"$1.evaluate" &&
+        "$1" predict --weights="$1.safetensors" --input="$3" >"$1.predict"
+}
+
+compare() { # compare NAME KIND EPOCHS INPUTS
+    "$work/$1-c" init --seed=5 --weights="$work/first.safetensors" && run "$work/$1-c" "$3" "$4" && run "$work/$1-$2" "$3" "$4" &&
+        near "$work/$1-c.evaluate" "$work/$1-$2.evaluate" && near "$work/$1-c.predict" "$work/$1-$2.predict"
+}
+
+for name in $(examples); do
+    check "nnc writes CUDA for $name" "$NNC" "$name.nn" --target=cuda --verify -o "$work/$name.cu"
+done
+for name in diabetes breast-cancer; do
+    check "nnc writes C for $name" "$NNC" "$name.nn" -o "$work/$name-c.c"
+    check "the C of $name compiles" build "$work/$name-c.c" "$work/$name-c" -O1
+    check "the CUDA of $name compiles for the emulation" build_emulated "$name"
+    check "$name trains on the emulation as in C" compare "$name" emulated 2 "data/$name-test.csv"
+done
+if [ -n "$has_nvcc" ]; then
+    for name in digits diabetes; do
+        check "nvcc compiles and links $name" build_nvcc "$name"
+        check "the CUDA program of $name describes itself" "$work/$name-nvcc" summary
+    done
+else
+    skip "there is no nvcc, the CUDA programs are not compiled by it"
+fi
+if [ -n "$has_nvcc" ] && [ -n "$has_gpu" ]; then
+    check "diabetes trains on the GPU as in C" compare diabetes nvcc 2 data/diabetes-test.csv
+else
+    skip "there is no GPU, the CUDA programs do not run on one"
+fi
+report

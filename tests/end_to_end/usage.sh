@@ -1,0 +1,152 @@
+#!/bin/sh
+# The command line of nnc: exit codes, messages, what is written where, and what is left alone.
+. "$NNC_ROOT/tests/end_to_end/common.sh"
+cd "$work" || exit 1
+
+# ends STATUS WORDS COMMAND...: the command ends with the status and says the words (an extended regular expression).
+ends() {
+    wanted=$1 words=$2
+    shift 2
+    "$@" >out.txt 2>err.txt
+    got=$?
+    cat out.txt err.txt
+    [ $got -eq "$wanted" ] && cat out.txt err.txt | grep -Eq -- "$words"
+}
+narrow() { "$@" | awk 'length($0) > 80 { print "too wide: " $0; bad = 1 } END { exit bad }'; }
+has() { file=$1; shift; for words in "$@"; do grep -q -- "$words" "$file" || { echo "no $words in $file"; return 1; }; done; }
+
+cat >small.nn <<'END'
+let width = 6
+model small {
+    Input(3)
+    Dense(width, activation=relu)
+    Dense(2, activation=softmax)
+}
+compile {
+    loss = sparse_categorical_crossentropy
+    optimizer = SGD(0.1)
+    metrics = [accuracy]
+}
+fit { batch_size = 8 }
+END
+sed 's/relu/rleu/; s/SGD/SDG/' small.nn >wrong.nn
+
+# ---- usage
+check "no file" ends 2 "no input file" "$NNC"
+check "unknown option" ends 2 "did you mean --lib" "$NNC" --lbi small.nn
+check "unknown letter" ends 2 "no option -x" "$NNC" -x small.nn
+check "a value is missing" ends 2 "needs a value" "$NNC" small.nn -o
+check "a flag takes no value" ends 2 "takes no value" "$NNC" --lib=yes small.nn
+check "an option twice" ends 2 "given twice" "$NNC" --cpu=generic --cpu=native small.nn
+check "unknown target" ends 2 "--target has no choice" "$NNC" --target=wasm small.nn
+check "unknown cpu" ends 2 "--cpu has no choice" "$NNC" --cpu=z80 small.nn
+check "unknown --emit" ends 2 "did you mean summary" "$NNC" --emit=sumary small.nn
+check "unknown pass" ends 2 "there is no pass" "$NNC" --skip=nothing small.nn
+check "batch size is no number" ends 2 "whole number" "$NNC" --batch-size=many small.nn
+check "two files" ends 2 "one file at a time" "$NNC" small.nn wrong.nn
+check "run without a file" ends 2 "needs a file" "$NNC" run
+check "run without a verb" ends 2 "what shall be run" "$NNC" run small.nn
+check "run with a wrong verb" ends 2 "did you mean fit" "$NNC" run small.nn fot
+check "new without a name" ends 2 "needs a name" "$NNC" new
+check "new with a bad name" ends 2 "cannot be the name" "$NNC" new 2fast
+check "help on nothing known" ends 2 "did you mean" "$NNC" help Dence
+check "-o names the header" ends 2 "overwritten" "$NNC" small.nn -o small.h
+check "-o names the source" ends 2 "overwrite its own source" "$NNC" small.nn -o small.nn
+
+# ---- what is said when all is well
+check "--version" ends 0 "^nnc [0-9]+\.[0-9]+\.[0-9]+$" "$NNC" --version
+check "--help" ends 0 "Usage:" "$NNC" --help
+check "--help has 80 columns" narrow "$NNC" --help
+check "help lists" ends 0 "Dense" "$NNC" help
+check "help Dense" ends 0 "units" "$NNC" help Dense
+version() { printf 'nnc %s\n' "$(sed -n 's/^.TH NNC 1 "" "nnc \([0-9.]*\)".*/\1/p' "$root/docs/nnc.1")" >manual.txt && "$NNC" --version | cmp - manual.txt; }
+check "the manual has this version" version
+manual_options() {
+    "$NNC" --help | grep -oE '^ *(-[a-zA-Z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | while read -r option; do
+        sed 's/\\-/-/g' "$root/docs/nnc.1" | grep -q -- "$option" || { echo "the manual lacks $option"; exit 1; }
+    done
+}
+check "the manual has every option" manual_options
+
+# ---- errors of the program
+check "errors have a place and a remedy" ends 1 "wrong.nn:4:.*error" "$NNC" wrong.nn -o wrong.c
+check "all errors are told" has err.txt "did you mean .*relu" "did you mean .*SGD"
+check "nothing is written for a wrong program" [ ! -e wrong.c ]
+check "no colour in a file" ends 1 "error: " "$NNC" wrong.nn
+no_escape() { ! grep -q "$(printf '\033')" err.txt; }
+check "no escape sequences in a file" no_escape
+
+# ---- files
+check "a file that is not there" ends 3 "cannot read missing.nn" "$NNC" missing.nn
+check "a folder as a program" ends 3 "cannot read" "$NNC" .
+check "a folder that is not there" ends 3 "cannot write" "$NNC" small.nn -o no/such/folder/x.c
+mkdir -p locked && echo "old" >locked/small.c && chmod 444 locked/small.c
+unwritable() {
+    ends 3 "cannot write" "$NNC" small.nn -o locked/small.c && [ "$(cat locked/small.c)" = old ] && [ ! -e locked/small.h ]
+}
+if [ "$(id -u)" -eq 0 ]; then
+    skip "unwritable output: root may write everywhere"
+else
+    check "an unwritable output is left as it was" unwritable
+fi
+if [ -w /dev/full ]; then
+    full() { "$NNC" small.nn -o - >/dev/full 2>err.txt; [ $? -eq 3 ] && grep -q "cannot write standard output" err.txt; }
+    check "a full disk" full
+else
+    skip "a full disk: there is no /dev/full"
+fi
+check "the default output" "$NNC" small.nn
+check "C and header lie in this folder" [ -s small.c -a -s small.h ]
+no_leftovers() { ! ls | grep -q '\.new-'; }
+check "no temporary files" no_leftovers
+check "-o - gives the source alone" ends 0 "int main" "$NNC" small.nn -o -
+alone() { cp out.txt alone.c && build alone.c alone -O1 -march=native && ./alone summary; }
+check "which compiles alone" alone
+from_pipe() { "$NNC" - -o piped.c <small.nn && grep -q "small_train_batch" piped.h; }
+check "a program from a pipe" from_pipe
+
+# ---- --emit and the passes
+check "--emit=ast" ends 0 "Dense\(width" "$NNC" --emit=ast small.nn
+cp out.txt again.nn
+check "the tree is a program" "$NNC" again.nn -o again.c
+check "--emit=ir" ends 0 "func @train_step" "$NNC" --emit=ir small.nn
+check "the IR has fusions" has out.txt "fusion"
+check "--skip leaves fusions out" ends 0 "func @train_step" "$NNC" --emit=ir --skip=fuse small.nn
+no_fusion() { ! grep -q "= fusion" out.txt; }
+check "there are none" no_fusion
+check "--stop-after prints the IR" ends 0 "module @small" "$NNC" --stop-after=autodiff small.nn
+check "--stop-after and kernels" ends 2 "needs what comes after" "$NNC" --stop-after=autodiff --emit=kernels small.nn
+check "--print-after" ends 0 "# after autodiff" "$NNC" --print-after=autodiff small.nn -o printed.c
+check "--time-passes" ends 0 "memory_plan +[0-9.]+ ms" "$NNC" --time-passes small.nn -o timed.c
+mkdir -p dumps
+dumped() { "$NNC" --dump-dir=dumps small.nn -o dumped.c && ls dumps/*fuse.ir; }
+check "--dump-dir" dumped
+check "--verify" "$NNC" --verify small.nn -o verified.c
+check "--emit=kernels" ends 0 "train_dense_forward" "$NNC" --emit=kernels small.nn
+check "--emit=summary" ends 0 "Trainable params: 38" "$NNC" --emit=summary small.nn
+check "which has the arena" has out.txt "Arena bytes"
+check "--emit=dot" ends 0 "^digraph small" "$NNC" --emit=dot small.nn
+if command -v dot >/dev/null; then check "Graphviz reads it" dot -Tsvg out.txt -o graph.svg; else skip "Graphviz is not installed"; fi
+check "--emit=explain" ends 0 "% over this bound" "$NNC" --emit=explain small.nn
+check "--emit=header" ends 0 "int small_train_batch" "$NNC" --emit=header small.nn
+check "which is the header of the file" cmp out.txt small.h
+check "--emit to a file" "$NNC" --emit=summary small.nn -o summary.txt
+check "which has it" has summary.txt "Total params"
+check "-D" ends 0 "Trainable params: 86" "$NNC" --emit=summary -D width=14 small.nn
+check "-D of nothing" ends 1 "nothing" "$NNC" -D nothing=1 small.nn
+check "--batch-size" ends 0 "SMALL_BATCH 512 " "$NNC" --emit=header --batch-size=512 small.nn
+for cpu in generic x86-64-v3 x86-64-v4; do
+    for COMPILER in gcc clang; do
+        command -v $COMPILER >/dev/null || { skip "$COMPILER is not installed"; continue; }
+        on_cpu() { "$NNC" --cpu=$cpu small.nn -o cpu.c && $COMPILER -std=c11 -O1 -Wall -Wextra -Werror "$@" -I"$root/runtime" -c cpu.c; }
+        case $cpu in generic) flags= ;; *) flags=-march=$cpu ;; esac
+        # shellcheck disable=SC2086 # no flag or one
+        [ "$(uname -m)" = x86_64 ] && check "--cpu=$cpu with $COMPILER" on_cpu $flags
+    done
+done
+
+# ---- new
+check "new" ends 0 "fresh.nn" "$NNC" new fresh
+check "new does not overwrite" ends 3 "cannot write fresh.nn" "$NNC" new fresh
+check "the new program compiles" "$NNC" fresh.nn -o fresh.c
+report
