@@ -166,31 +166,39 @@ const Arg *arg_find(const Args *args, const char *name) {
     return index < 0 ? NULL : &args->values[index];
 }
 
-/* A name that is not in the schema is a mistake of the component's file: nothing was given. A test over all records
- * (their check programs) finds it. */
+/* What an accessor may ask for: a parameter of the schema, and of a type that it reads. */
+static const Arg missing = {.is_none = true};
+
+static const Arg *arg_of_type(const Args *args, const char *name, unsigned types) {
+    int index = component_parameter(args->component, name);
+    if (index >= 0 && types >> args->component->parameters[index].type & 1)
+        return &args->values[index];
+    diag_internal(args->diag, args->span, "%s asks for `%s`, which its schema %s", args->component->name, name,
+                  index < 0 ? "does not have" : "declares with another type");
+    return &missing;
+}
+
 const Arg *arg_get(const Args *args, const char *name) {
-    static const Arg missing = {.is_none = true};
-    const Arg *arg = arg_find(args, name);
-    return arg ? arg : &missing;
+    return arg_of_type(args, name, ~0u);
 }
 
 int64_t arg_int(const Args *args, const char *name) {
-    const Arg *arg = arg_get(args, name);
+    const Arg *arg = arg_of_type(args, name, 1u << PARAMETER_INT);
     return arg->is_none ? 0 : arg->integer;
 }
 
 double arg_float(const Args *args, const char *name) {
-    const Arg *arg = arg_get(args, name);
+    const Arg *arg = arg_of_type(args, name, 1u << PARAMETER_FLOAT);
     return arg->is_none ? NAN : arg->number;
 }
 
 bool arg_bool(const Args *args, const char *name) {
-    const Arg *arg = arg_get(args, name);
+    const Arg *arg = arg_of_type(args, name, 1u << PARAMETER_BOOL);
     return !arg->is_none && arg->boolean;
 }
 
 const char *arg_text(const Args *args, const char *name) {
-    const Arg *arg = arg_get(args, name);
+    const Arg *arg = arg_of_type(args, name, 1u << PARAMETER_STRING | 1u << PARAMETER_CHOICE);
     return arg->is_none ? NULL : arg->text;
 }
 

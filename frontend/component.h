@@ -67,17 +67,20 @@ typedef struct {
 
 struct Args {
     const Component *component;
+    Diag *diag;    /* for mistakes of the component's own file */
     Span span;     /* of the whole call */
     Arg *values;   /* one per parameter, in the schema's order */
     const Body *bodies; /* combinators */
     int body_count;
 };
 
+/* The bound value of a parameter. Of one that is none: 0, NAN, false, NULL. A name that the schema does not have, or has
+ * with another type, is an internal error and none. */
 int64_t arg_int(const Args *, const char *name);
-double arg_float(const Args *, const char *name);
+double arg_float(const Args *, const char *name);     /* PARAMETER_FLOAT */
 bool arg_bool(const Args *, const char *name);
-const char *arg_text(const Args *, const char *name);
-const Arg *arg_get(const Args *, const char *name); /* asks for a name not in the schema: internal error */
+const char *arg_text(const Args *, const char *name); /* PARAMETER_STRING, PARAMETER_CHOICE */
+const Arg *arg_get(const Args *, const char *name);   /* of any type */
 bool arg_is_none(const Args *, const char *name);
 
 /* What a layer sees while it is built. The same layer is built once per function (forward, train_step, evaluate_step);

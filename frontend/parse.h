@@ -23,6 +23,7 @@ typedef struct {
     int last_token, previous_token;
     Bracket *brackets; /* that are open; the parser sees them always balanced */
     int bracket_count, bracket_capacity;
+    int open_round, open_square, open_curly; /* how many of the open brackets are of each kind */
     bool unclosed_told; /* for the brackets being closed now */
     int closed_early;   /* brackets closed for the user whose real end may still come */
     bool failed;        /* an expression was given up: nothing to return */

@@ -15,15 +15,13 @@ typedef struct {
 } TemplateField;
 
 char *nnrt_shortest_number(char *text, size_t size, double value) {
-    if (isnan(value)) {
-        snprintf(text, size, "nan");
-        return text;
-    }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, size, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
+    char number[32] = "nan";
+    for (int digits = 1; digits <= 17 && !isnan(value); digits++) {
+        snprintf(number, sizeof number, "%.*g", digits, value);
+        if (strtod(number, NULL) == value)
             break;
     }
+    snprintf(text, size, "%s", number);
     return text;
 }
 
