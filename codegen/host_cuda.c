@@ -13,7 +13,8 @@ static bool measures(HostStepKind kind) {
     return kind == HOST_TRAIN || kind == HOST_EVALUATE;
 }
 
-static const char *const step_functions[HOST_STEPS] = {"preprocess_step", "forward_step", "train_step", "evaluate_step"};
+static const char *const step_functions[HOST_STEPS] = {"preprocess_step", "forward_step", "train_step",
+                                                       "evaluate_step"};
 static const char *const step_comments[HOST_STEPS] = {
     "Raw rows to rows as the model reads them.",
     "The model's output for a batch of rows.",
@@ -70,7 +71,8 @@ static void print_step_call(Host *h, Text *out, HostStepKind kind, int depth) {
     for (int i = 0; i < func->body.yield_count; i++)
         if (!is_scalar(step->results[i]))
             text_format(&call, "%s, ", step->results[i]->name);
-    text_format(&call, "%sbatch, %sdevice.stream);", measures(kind) ? "rows + at, " : "", measures(kind) ? "results, " : "");
+    text_format(&call, "%sbatch, %sdevice.stream);", measures(kind) ? "rows + at, " : "",
+                measures(kind) ? "results, " : "");
     host_line(out, depth, "%s", call.data);
     text_free(&call);
 }
@@ -99,9 +101,10 @@ static const char *model_bytes(const Host *h) {
 }
 
 static void print_begin(const Host *h, Text *out) {
-    text_format(out, "    nnrt_device device = nnrt_device_begin();\n"
-                     "    %s *model = (%s *)nnrt_device_alloc(&device, sizeof(%s));\n"
-                     "    nnrt_device_send(&device, model, host_model, %s);\n",
+    text_format(out,
+                "    nnrt_device device = nnrt_device_begin();\n"
+                "    %s *model = (%s *)nnrt_device_alloc(&device, sizeof(%s));\n"
+                "    nnrt_device_send(&device, model, host_model, %s);\n",
                 h->name, h->name, h->name, model_bytes(h));
 }
 
@@ -125,12 +128,14 @@ static void print_totals(Text *out, const HostStep *step, int count) {
     for (int i = 0; i < count; i++)
         if (step->results[i]->argument != i)
             host_line(out, 2, "sums[%d] = sums[%d];", i, step->results[i]->argument);
-    text_format(out, "        for (int i = 0; i < %d && device.error == cudaSuccess; i++)\n"
-                     "            steps->totals[i] += sums[i];\n"
-                     "        done++;\n"
-                     "        if (steps->after_step && device.error == cudaSuccess)\n"
-                     "            stop = steps->after_step(steps->context, done);\n"
-                     "    }\n", count);
+    text_format(out,
+                "        for (int i = 0; i < %d && device.error == cudaSuccess; i++)\n"
+                "            steps->totals[i] += sums[i];\n"
+                "        done++;\n"
+                "        if (steps->after_step && device.error == cudaSuccess)\n"
+                "            stop = steps->after_step(steps->context, done);\n"
+                "    }\n",
+                count);
 }
 
 static void print_measuring(Host *h, Text *out, HostStepKind kind) {
@@ -141,12 +146,16 @@ static void print_measuring(Host *h, Text *out, HostStepKind kind) {
     print_begin(h, out);
     text_add(out, "    int64_t row_count = nnrt_device_rows(steps->rows, steps->samples);\n");
     print_samples(h, out, step);
-    text_format(out, "    const int32_t *rows = (const int32_t *)nnrt_device_copy(&device, steps->rows, (size_t)steps->samples * 4);\n"
-                     "    float *results = (float *)nnrt_device_alloc(&device, %d * sizeof(float)), sums[%d] = {0};\n", count, count);
-    host_text(h, out, "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $N_BATCH), done = 0;\n"
-                      "    int stop = 0;\n"
-                      "    for (int64_t at = 0; at < steps->samples && !stop && device.error == cudaSuccess; at += size) {\n"
-                      "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n");
+    text_format(out,
+                "    const int32_t *rows = (const int32_t *)nnrt_device_copy(&device, steps->rows, "
+                "(size_t)steps->samples * 4);\n"
+                "    float *results = (float *)nnrt_device_alloc(&device, %d * sizeof(float)), sums[%d] = {0};\n",
+                count, count);
+    host_text(h, out,
+              "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $N_BATCH), done = 0;\n"
+              "    int stop = 0;\n"
+              "    for (int64_t at = 0; at < steps->samples && !stop && device.error == cudaSuccess; at += size) {\n"
+              "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n");
     print_step_call(h, out, kind, 2);
     text_add(out, "        nnrt_device_fetch(&device, sums, results, sizeof sums);\n");
     print_totals(out, step, count);
@@ -163,17 +172,19 @@ static void print_rows_begin(Host *h, Text *out, const HostStep *step, const cha
         declare(h, out, 1, step->arguments[0], false,
                 arena_format(h->program->arena, "nnrt_device_alloc(&device, %lld)",
                              (long long)(size * 4 * h->program->module->batch_max)));
-    host_text(h, out, "    for (int64_t at = 0; at < samples && device.error == cudaSuccess; at += $N_BATCH) {\n"
-                      "        int64_t batch = nnrt_min_index(samples - at, $N_BATCH);\n");
+    host_text(h, out,
+              "    for (int64_t at = 0; at < samples && device.error == cudaSuccess; at += $N_BATCH) {\n"
+              "        int64_t batch = nnrt_min_index(samples - at, $N_BATCH);\n");
     if (step->arguments[0])
-        host_line(out, 2, "nnrt_device_send(&device, (void *)%s, %s + at * %lld, (size_t)batch * %lld);", step->arguments[0]->name,
-                  source, (long long)size, (long long)size * 4);
+        host_line(out, 2, "nnrt_device_send(&device, (void *)%s, %s + at * %lld, (size_t)batch * %lld);",
+                  step->arguments[0]->name, source, (long long)size, (long long)size * 4);
 }
 
 static void print_rows_end(Text *out, const char *result, const char *target, int64_t size) {
-    text_format(out, "        nnrt_device_fetch(&device, %s + at * %lld, %s, (size_t)batch * %lld);\n"
-                     "    }\n"
-                     "    return nnrt_device_end(&device);\n}\n\n",
+    text_format(out,
+                "        nnrt_device_fetch(&device, %s + at * %lld, %s, (size_t)batch * %lld);\n"
+                "    }\n"
+                "    return nnrt_device_end(&device);\n}\n\n",
                 target, (long long)size, result, (long long)size * 4);
 }
 
@@ -186,7 +197,9 @@ static void declare_result(Host *h, Text *out, const KBuffer *b, int64_t size) {
 static void print_preprocess(Host *h, Text *out) {
     const HostStep *step = &h->steps[HOST_PREPROCESS];
     int64_t size = host_sample_size(h->info->input);
-    host_text(h, out, "static int $n_preprocess(void *host_model, const float *raw_rows, int64_t samples, float *prepared) {\n");
+    host_text(
+        h, out,
+        "static int $n_preprocess(void *host_model, const float *raw_rows, int64_t samples, float *prepared) {\n");
     print_begin(h, out);
     declare_result(h, out, step->results[0], size);
     print_rows_begin(h, out, step, "raw_rows", host_sample_size(h->info->raw_input));
@@ -198,7 +211,9 @@ static void print_predict(Host *h, Text *out) {
     const HostStep *step = &h->steps[HOST_FORWARD], *prepare = &h->steps[HOST_PREPROCESS];
     const HostStep *first = host_has_preprocess(h) ? prepare : step;
     int64_t size = host_sample_size(h->info->output);
-    host_text(h, out, "static int $n_predict_rows(void *host_model, const float *raw_rows, int64_t samples, float *predicted, int) {\n");
+    host_text(h, out,
+              "static int $n_predict_rows(void *host_model, const float *raw_rows, int64_t samples, float *predicted, "
+              "int) {\n");
     print_begin(h, out);
     declare_result(h, out, step->results[0], size);
     if (first == prepare) {

@@ -1,5 +1,6 @@
-/* Shared by the parts of the GPU mapping: map_gpu.c (which form a kernel takes), map_gpu_nest.c (nests within a block or
- * over a grid of threads), map_gpu_reduce.c (reductions in a thread and across a block), map_gpu_tile.c (contractions). */
+/* Shared by the parts of the GPU mapping: map_gpu.c (which form a kernel takes), map_gpu_nest.c (nests within a block
+ * or over a grid of threads), map_gpu_reduce.c (reductions in a thread and across a block), map_gpu_tile.c
+ * (contractions). */
 #ifndef NNC_MAP_GPU_H
 #define NNC_MAP_GPU_H
 #include "codegen/map.h"
@@ -22,9 +23,9 @@ typedef struct {
     int count;
 } GpuAxes;
 
-GpuAxes gpu_points(const GpuNest *);  /* parallel axes, without the row */
-GpuAxes gpu_reduced(const GpuNest *); /* reduce axes */
-KExpr *gpu_extent(const GpuNest *, const GpuAxes *);       /* at this batch */
+GpuAxes gpu_points(const GpuNest *);                          /* parallel axes, without the row */
+GpuAxes gpu_reduced(const GpuNest *);                         /* reduce axes */
+KExpr *gpu_extent(const GpuNest *, const GpuAxes *);          /* at this batch */
 int64_t gpu_extent_at_most(const GpuNest *, const GpuAxes *); /* at batch_max */
 MapPlace gpu_place(const GpuNest *, MapLoads *, KStmt *out);
 /* Binds the axes to their places at the given number, by variables declared in place->out. */

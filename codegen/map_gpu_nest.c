@@ -166,7 +166,8 @@ static bool grid_of_blocks(GpuNest *g, KStmt *out) {
     MapPlace place = gpu_place(g, &loads, body);
     gpu_bind_axes(g, &place, &points, kexpr_var(p, block));
     gpu_reduce_in_block(g, &place, false);
-    kstmt_add(out, kstmt_for(p, block, AXIS_GRID_X, kexpr_index(p, 0), gpu_extent(g, &points), 1, for_threads(g, body)));
+    kstmt_add(out,
+              kstmt_for(p, block, AXIS_GRID_X, kexpr_index(p, 0), gpu_extent(g, &points), 1, for_threads(g, body)));
     return !place.failed;
 }
 

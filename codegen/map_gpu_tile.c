@@ -12,8 +12,8 @@ typedef struct {
     GpuNest *g;
     const KExpr *left, *right;
     GpuAxes rows, columns, planes, depth;
-    KVar *x, *y;                       /* of the thread in the tile */
-    KExpr *row_from, *column_from;     /* the tile's first element */
+    KVar *x, *y;                   /* of the thread in the tile */
+    KExpr *row_from, *column_from; /* the tile's first element */
     KExpr *plane;
     KVar *sum;
 } GpuTile;
@@ -67,10 +67,10 @@ static KExpr *below(const GpuTile *t, KExpr *a, KExpr *b) {
     return kexpr_fn(t->g->p, FN_lt, a, b, NULL);
 }
 
-/* One element of an operand per thread: tile[place in group][place in depth], zero beyond the ends. Neighbouring threads
- * run along the axis that lies together in memory. */
-static KBuffer *load_tile(const GpuTile *t, const char *name, const KExpr *operand, const GpuAxes *group, KExpr *group_from,
-                          KExpr *depth_from, KStmt *out, KStmt *top) {
+/* One element of an operand per thread: tile[place in group][place in depth], zero beyond the ends. Neighbouring
+ * threads run along the axis that lies together in memory. */
+static KBuffer *load_tile(const GpuTile *t, const char *name, const KExpr *operand, const GpuAxes *group,
+                          KExpr *group_from, KExpr *depth_from, KStmt *out, KStmt *top) {
     const GpuNest *g = t->g;
     KProgram *p = g->p;
     Dim dims[] = {dim_static(TILE), dim_static(TILE + 1)}; /* one more: columns lie in different banks */

@@ -138,6 +138,7 @@ Args *args_bind_most(Arena *arena, Diag *diag, const Component *component, const
         count++;
     Args *args = ARENA_NEW(arena, Args);
     args->component = component;
+    args->diag = diag;
     args->span = call->span;
     args->values = ARENA_ARRAY(arena, Arg, count + 1);
     bool misplaced = false;

@@ -262,6 +262,12 @@ Ast *ast_parse(Arena *arena, Interner *names, Diag *diag, const SourceFile *sour
         diag_error(diag, (Span){source, 0, 0}, "the file is larger than 64 MB: this is not a program");
         return NULL;
     }
+    const char *zero = memchr(source->text, 0, source->length);
+    if (zero) {
+        uint32_t at = (uint32_t)(zero - source->text);
+        diag_error(diag, (Span){source, at, at + 1}, "this is not a text file: it has a zero byte");
+        return NULL;
+    }
     parse_run(&p);
     return p.ast;
 }

@@ -129,10 +129,6 @@ static Box needs_window(const Op *op, int input, const Box *part) {
         int64_t last = (part->high[s + 1] - 1) * window->stride[s] - window->low[s] + window_reach(window, s) - 1;
         clamp_range(&box, s + 1, first, last + 1, from->dims[s + 1].n);
     }
-    if (op->code == OP_POOL) {
-        box.low[from->rank - 1] = part->low[from->rank - 1];
-        box.high[from->rank - 1] = part->high[from->rank - 1];
-    }
     return box;
 }
 
@@ -208,7 +204,7 @@ static const Rule rules[OP_COUNT] = {
     [OP_CONCAT] = {.needs = needs_concat, .keep = keep_joined},
     [OP_SLICE] = {.needs = needs_slice, .adjust = adjust_slice},
     [OP_PAD] = {.needs = needs_pad, .adjust = adjust_pad},
-    [OP_POOL] = {.needs = needs_window, .adjust = adjust_window},
+    [OP_POOL] = {.needs = needs_window, .adjust = adjust_window, .keep = keep_features},
     [OP_CONV] = {.needs = needs_window, .adjust = adjust_window, .keep = keep_features},
 };
 
@@ -223,7 +219,7 @@ typedef struct {
     int known; /* values; the arrays are by Value.id */
     Box *need;
     bool *read;
-    bool *is_free;       /* to take a part of it costs nothing: a leaf, an argument, or pointwise over such */
+    bool *is_free; /* to take a part of it costs nothing: a leaf, an argument, a broadcast, or pointwise over such */
     Value **replacement; /* on the box `need`; NULL: as it was */
 } Needs;
 
@@ -298,6 +294,11 @@ static void widen_pointwise(Needs *n, const Op *op) {
         add_need(n, result, &n->need[first->id]);
 }
 
+static bool is_free(const Needs *n, const Op *op) {
+    return op_infos[op->code].op_class == CLASS_LEAF || op->code == OP_BROADCAST ||
+           (op->code == OP_SLICE && n->is_free[op->inputs[0]->id]);
+}
+
 static void sweep_forward(Needs *n) {
     for (int i = 0; i < n->func->body.arg_count; i++)
         n->is_free[n->func->body.args[i]->id] = true;
@@ -305,7 +306,7 @@ static void sweep_forward(Needs *n) {
         if (rule_of(op) && rule_of(op)->pointwise)
             widen_pointwise(n, op);
         else if (op->result_count == 1)
-            n->is_free[op->results[0]->id] = op_infos[op->code].op_class == CLASS_LEAF || op->code == OP_BROADCAST;
+            n->is_free[op->results[0]->id] = is_free(n, op);
 }
 
 /* ---- rewriting ---- */

@@ -141,8 +141,8 @@ static int check_targets(const nnrt_array *x, const nnrt_array *target, const nn
     return NNRT_OK;
 }
 
-int nnrt_array_to_table(const nnrt_array *x, const nnrt_array *target, const nnrt_data_source *source,
-                        const nnrt_table_request *request, nnrt_table *table) {
+static int array_to_table(const nnrt_array *x, const nnrt_array *target, const nnrt_data_source *source,
+                          const nnrt_table_request *request, nnrt_table *table) {
     int64_t first = 0, rows = 0;
     int code = nnrt_table_choose_rows(source, x->file, x->dims[0], &first, &rows);
     if (!code && request->need_weight)
@@ -165,9 +165,19 @@ int nnrt_array_to_table(const nnrt_array *x, const nnrt_array *target, const nnr
     return code;
 }
 
-int nnrt_array_read(const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table,
-                    int (*parse)(const void *data, size_t bytes, const void *target, size_t target_bytes,
-                                 const nnrt_data_source *, const nnrt_table_request *, nnrt_table *)) {
+int nnrt_array_parse(nnrt_array_header *header, const void *data, size_t bytes, const void *target,
+                     size_t target_bytes, const nnrt_data_source *source, const nnrt_table_request *request,
+                     nnrt_table *table) {
+    nnrt_array x, y;
+    int code = header(data, bytes, source->file, &x);
+    memset(table, 0, sizeof *table);
+    if (!code && target)
+        code = header(target, target_bytes, source->target_file, &y);
+    return code ? code : array_to_table(&x, target ? &y : NULL, source, request, table);
+}
+
+int nnrt_array_read(nnrt_array_header *header, const nnrt_data_source *source, const nnrt_table_request *request,
+                    nnrt_table *table) {
     nnrt_bytes x = {0}, target = {0};
     int code;
     memset(table, 0, sizeof *table);
@@ -177,7 +187,7 @@ int nnrt_array_read(const nnrt_data_source *source, const nnrt_table_request *re
     if (!code && request->need_target)
         code = nnrt_file_read_data(source->target_file, &target);
     if (!code)
-        code = parse(x.data, x.size, target.data, target.size, source, request, table);
+        code = nnrt_array_parse(header, x.data, x.size, target.data, target.size, source, request, table);
     nnrt_bytes_free(&x);
     nnrt_bytes_free(&target);
     return code;

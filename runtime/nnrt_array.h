@@ -27,11 +27,11 @@ typedef struct {
 
 /* The data must be exactly `bytes` long: else "cut off", or too long. */
 int nnrt_array_check_size(const nnrt_array *, size_t bytes);
-/* The chosen rows of x (and of the target, unless it is NULL) become the table. */
-int nnrt_array_to_table(const nnrt_array *x, const nnrt_array *target, const nnrt_data_source *,
-                        const nnrt_table_request *, nnrt_table *);
-/* Reads source->file, and source->target_file if a target is needed, and has them parsed. */
-int nnrt_array_read(const nnrt_data_source *, const nnrt_table_request *, nnrt_table *,
-                    int (*parse)(const void *data, size_t bytes, const void *target, size_t target_bytes,
-                                 const nnrt_data_source *, const nnrt_table_request *, nnrt_table *));
+/* What is known of a file from its first bytes: reads and checks them into the array. */
+typedef int nnrt_array_header(const unsigned char *data, size_t bytes, const char *file, nnrt_array *);
+/* Two files in memory, the second (NULL: none) with the targets: the chosen rows become the table. */
+int nnrt_array_parse(nnrt_array_header *, const void *data, size_t bytes, const void *target, size_t target_bytes,
+                     const nnrt_data_source *, const nnrt_table_request *, nnrt_table *);
+/* The same from source->file, and source->target_file if a target is needed. */
+int nnrt_array_read(nnrt_array_header *, const nnrt_data_source *, const nnrt_table_request *, nnrt_table *);
 #endif

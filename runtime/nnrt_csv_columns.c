@@ -1,6 +1,7 @@
 /* The plan of a CSV file: header or not, where target, weight and text columns are, where each value goes. */
 #include "nnrt_csv_columns.h"
 #include "nnrt_error.h"
+#include "nnrt_text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,48 +23,21 @@ void nnrt_csv_plan_free(nnrt_csv_plan *plan) {
     plan->columns = NULL;
 }
 
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-/* Edits that make one name the other; names beyond 60 bytes are not compared. */
-static int64_t distance(const char *a, const char *b) {
-    int64_t row[64], n = (int64_t)strlen(b), m = (int64_t)strlen(a);
-    if (n > 60 || m > 60)
-        return 99;
-    for (int64_t k = 0; k <= n; k++)
-        row[k] = k;
-    for (int64_t i = 1; i <= m; i++) {
-        int64_t diagonal = row[0];
-        row[0] = i;
-        for (int64_t k = 1; k <= n; k++) {
-            int64_t replaced = diagonal + ((a[i - 1] | 0x20) != (b[k - 1] | 0x20));
-            diagonal = row[k];
-            row[k] = smaller(replaced, smaller(row[k], row[k - 1]) + 1);
-        }
-    }
-    return row[n];
-}
-
 /* "no such column": lists those that there are, and the nearest. */
 static int no_such_column(const nnrt_csv_plan *plan, const char *what, const char *name) {
     char list[600] = "";
     size_t used = 0;
-    int64_t best = -1, least = 4;
+    nnrt_nearest nearest = {name, NULL, 4};
     for (int64_t i = 0; i < plan->count; i++) {
-        int64_t edits = distance(name, plan->names[i]);
-        if (edits < least) {
-            least = edits;
-            best = i;
-        }
+        nnrt_nearest_consider(&nearest, plan->names[i]);
         if (used < 400)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%.100s", i ? ", " : "", plan->names[i]);
         else if (i == plan->count - 1)
             snprintf(list + used, sizeof list - used, ", ... (%lld in all)", (long long)plan->count);
     }
     return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: there is no column '%s' for the %s; the columns are %s%s%.70s%s",
-                      plan->file, (long long)plan->header_line, name, what, list, best < 0 ? "" : "; did you mean '",
-                      best < 0 ? "" : plan->names[best], best < 0 ? "" : "'?");
+                      plan->file, (long long)plan->header_line, name, what, list, nearest.name ? "; did you mean '" : "",
+                      nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
 }
 
 /* Position of a column by "#3" or by name; -1 if it is not there and need not be; -2 with an error. */

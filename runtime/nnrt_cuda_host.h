@@ -72,8 +72,8 @@ static inline int nnrt_device_end(nnrt_device *device) {
         cudaStreamDestroy(device->stream);
     if (device->error == cudaSuccess)
         return NNRT_OK;
-    return nnrt_error(device->error == cudaErrorMemoryAllocation ? NNRT_ERROR_MEMORY : NNRT_ERROR_UNSUPPORTED, "CUDA: %s",
-                      cudaGetErrorString(device->error));
+    return nnrt_error(device->error == cudaErrorMemoryAllocation ? NNRT_ERROR_MEMORY : NNRT_ERROR_UNSUPPORTED,
+                      "CUDA: %s", cudaGetErrorString(device->error));
 }
 
 /* Rows of a data set that the order names: one more than the largest. */

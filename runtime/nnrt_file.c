@@ -83,10 +83,11 @@ static int give_up(nnrt_file_writer *writer, const char *doing, int number) {
     writer->descriptor = -1;
     if (writer->temporary[0])
         unlink(writer->temporary);
+    bool full = number == ENOSPC || number == EDQUOT || number == EFBIG;
     writer->error = nnrt_error(NNRT_ERROR_FILE, "%s: cannot %s: %s%s", writer->path, doing, strerror(number),
-                               number == ENOSPC || number == EDQUOT ? "; make room, the old file is unchanged"
-                               : number == ENOENT                   ? "; make its folder first"
-                                                                    : "");
+                               full               ? "; make room, the old file is unchanged"
+                               : number == ENOENT ? "; make its folder first"
+                                                  : "");
     return writer->error;
 }
 

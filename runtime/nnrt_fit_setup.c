@@ -40,7 +40,8 @@ static int setup_check_writable(const char *path) {
         snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
     if (access(folder, W_OK) == 0)
         return NNRT_OK;
-    return nnrt_error(NNRT_ERROR_FILE, "%s: the weights cannot be written there: %s", path, strerror(errno));
+    return nnrt_error(NNRT_ERROR_FILE, "%s: the weights cannot be written there: %s; --weights=FILE names another place", path,
+                      strerror(errno));
 }
 
 /* Values of the command line that would make a resumed run another run. */

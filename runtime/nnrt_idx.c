@@ -2,7 +2,6 @@
 #include "nnrt_idx.h"
 #include "nnrt_array.h"
 #include "nnrt_error.h"
-#include "nnrt_file.h"
 #include <string.h>
 
 static int parse_header(const unsigned char *data, size_t bytes, const char *file, nnrt_array *array) {
@@ -38,14 +37,9 @@ static int parse_header(const unsigned char *data, size_t bytes, const char *fil
 
 int nnrt_idx_parse(const void *data, size_t bytes, const void *target, size_t target_bytes,
                    const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
-    nnrt_array x, y;
-    int code = parse_header(data, bytes, source->file, &x);
-    memset(table, 0, sizeof *table);
-    if (!code && target)
-        code = parse_header(target, target_bytes, source->target_file, &y);
-    return code ? code : nnrt_array_to_table(&x, target ? &y : NULL, source, request, table);
+    return nnrt_array_parse(parse_header, data, bytes, target, target_bytes, source, request, table);
 }
 
 int nnrt_idx_read(const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
-    return nnrt_array_read(source, request, table, nnrt_idx_parse);
+    return nnrt_array_read(parse_header, source, request, table);
 }

@@ -160,11 +160,19 @@ NNRT_MATH float nnrt_softplus_f32(float x) {
         return nnrt_at_least_f32x##W(x, nnrt_splat_f32x##W(0.0f)) + tail;                                              \
     }
 
+/* gcc unrolls the loops up to `count` and then warns of lanes that a small array does not have. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Warray-bounds"
+#endif
 NNRT_KERNEL_LANES(4)
 #if NNRT_MATH_WIDTH >= 8
 NNRT_KERNEL_LANES(8)
 #endif
 #if NNRT_MATH_WIDTH >= 16
 NNRT_KERNEL_LANES(16)
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
 #endif
 #endif

@@ -7,6 +7,7 @@
 #include "nnrt_trainer.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,5 +158,8 @@ int nnrt_main_with(const nnrt_program *program, int argc, char **argv, FILE *out
 
 int nnrt_main(const nnrt_program *program, int argc, char **argv) {
     nnrt_terminal terminal = nnrt_terminal_of(stdout);
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error of write(), not the end of the program */
+#endif
     return nnrt_main_with(program, argc, argv, stdout, stderr, &terminal);
 }

@@ -143,14 +143,9 @@ static int parse_header(const unsigned char *data, size_t bytes, const char *fil
 
 int nnrt_npy_parse(const void *data, size_t bytes, const void *target, size_t target_bytes,
                    const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
-    nnrt_array x, y;
-    int code = parse_header(data, bytes, source->file, &x);
-    memset(table, 0, sizeof *table);
-    if (!code && target)
-        code = parse_header(target, target_bytes, source->target_file, &y);
-    return code ? code : nnrt_array_to_table(&x, target ? &y : NULL, source, request, table);
+    return nnrt_array_parse(parse_header, data, bytes, target, target_bytes, source, request, table);
 }
 
 int nnrt_npy_read(const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
-    return nnrt_array_read(source, request, table, nnrt_npy_parse);
+    return nnrt_array_read(parse_header, source, request, table);
 }

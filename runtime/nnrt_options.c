@@ -3,6 +3,7 @@
 #include "nnrt_barrier.h"
 #include "nnrt_error.h"
 #include "nnrt_options_table.h"
+#include "nnrt_text.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -11,65 +12,33 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTIONS_LONGEST_NAME = 32, OPTIONS_NEAR = 3 };
+enum { OPTIONS_NEAR = 3 };
 
 const char *nnrt_verb_name(nnrt_verb verb) {
     return nnrt_verb_table[verb].name;
 }
 
-/* Levenshtein's distance; long words are never near. */
-static int options_distance(const char *a, const char *b) {
-    size_t m = strlen(a), n = strlen(b);
-    int row[OPTIONS_LONGEST_NAME + 1];
-    if (m > OPTIONS_LONGEST_NAME || n > OPTIONS_LONGEST_NAME)
-        return INT_MAX;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = (int)j;
-    for (size_t i = 1; i <= m; i++) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= n; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            best = best < row[j] + 1 ? best : row[j] + 1;
-            row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
-        }
-    }
-    return row[n];
-}
-
-/* Keeps the nearest name seen so far. */
-static void options_consider(const char *word, const char *name, const char **nearest, int *distance) {
-    int here = options_distance(word, name);
-    if (here < *distance && here < (int)strlen(name)) {
-        *distance = here;
-        *nearest = name;
-    }
-}
-
 static int options_unknown_verb(const nnrt_program *program, const char *word) {
-    const char *nearest = NULL;
-    int distance = OPTIONS_NEAR;
+    nnrt_nearest nearest = {word, NULL, OPTIONS_NEAR};
     for (int verb = 1; verb < NNRT_VERBS; verb++)
-        options_consider(word, nnrt_verb_table[verb].name, &nearest, &distance);
-    if (nearest)
-        return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown command '%s'; did you mean '%s'?", word, nearest);
+        nnrt_nearest_consider(&nearest, nnrt_verb_table[verb].name);
+    if (nearest.name)
+        return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown command '%s'; did you mean '%s'?", word, nearest.name);
     return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown command '%s'; '%s --help' lists the commands", word, program->name);
 }
 
 static int options_unknown(const nnrt_program *program, nnrt_verb verb, const char *name) {
-    const char *nearest = NULL;
-    int distance = OPTIONS_NEAR + 1;
+    nnrt_nearest nearest = {name, NULL, OPTIONS_NEAR + 1};
     for (int i = 0; i < nnrt_option_count; i++) {
         const nnrt_option *option = &nnrt_option_table[i];
         if (strcmp(name, option->name) == 0)
             return nnrt_error(NNRT_ERROR_ARGUMENT, "'%s' has no option --%s; '%s %s --help' lists those it has",
                               nnrt_verb_name(verb), name, program->name, nnrt_verb_name(verb));
         if (option->verbs & (1u << verb))
-            options_consider(name, option->name, &nearest, &distance);
+            nnrt_nearest_consider(&nearest, option->name);
     }
-    if (nearest)
-        return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option --%s; did you mean --%s?", name, nearest);
+    if (nearest.name)
+        return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option --%s; did you mean --%s?", name, nearest.name);
     return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option --%s; '%s %s --help' lists the options", name, program->name,
                       nnrt_verb_name(verb));
 }

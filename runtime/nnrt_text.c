@@ -2,6 +2,8 @@
 #include "nnrt_text.h"
 #include "nnrt_error.h"
 
+#include <ctype.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,36 @@ char *nnrt_shortest_number(char *text, size_t size, double value) {
     }
     snprintf(text, size, "%s", number);
     return text;
+}
+
+/* Levenshtein's distance; long words are never near. */
+static int edit_distance(const char *a, const char *b) {
+    enum { LONGEST = 60 };
+    int row[LONGEST + 1];
+    size_t m = strlen(a), n = strlen(b);
+    if (m > LONGEST || n > LONGEST)
+        return INT_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = (int)j;
+    for (size_t i = 1; i <= m; i++) {
+        int diagonal = row[0];
+        row[0] = (int)i;
+        for (size_t j = 1; j <= n; j++) {
+            int best = diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
+            diagonal = row[j];
+            best = best < row[j] + 1 ? best : row[j] + 1;
+            row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
+        }
+    }
+    return row[n];
+}
+
+void nnrt_nearest_consider(nnrt_nearest *nearest, const char *name) {
+    int edits = edit_distance(nearest->word, name);
+    if (edits >= nearest->edits || edits >= (int)strlen(nearest->word) || edits >= (int)strlen(name))
+        return;
+    nearest->edits = edits;
+    nearest->name = name;
 }
 
 void nnrt_list_names(const nnrt_log *logs, int count, char *text, size_t size) {

@@ -20,6 +20,14 @@ typedef struct {
 } nnrt_template_values;
 int nnrt_template_format(const char *pattern, const nnrt_template_values *values, char *text, size_t size);
 
+/* The name that a mistyped word was meant to be. Begins as {word, NULL, limit}: only names in fewer than `limit` edits,
+ * and fewer than the word has letters, count; upper and lower case are the same. */
+typedef struct {
+    const char *word, *name;
+    int edits;
+} nnrt_nearest;
+void nnrt_nearest_consider(nnrt_nearest *, const char *name);
+
 /* "accuracy, loss" into `text`. */
 void nnrt_list_names(const nnrt_log *logs, int count, char *text, size_t size);
 

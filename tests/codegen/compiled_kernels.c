@@ -15,7 +15,8 @@ static void compiled_model(Text *out, KProgram *p) {
     text_format(out, "struct %s {\n", p->info->name);
     for (int i = 0; i < p->buffer_count; i++)
         if (compiled_owns(p->buffers[i], SPACE_VARIABLE, NULL)) {
-            text_add(out, kbuffer_elements(p->buffers[i], 1) >= 4 ? "    _Alignas(64) " : "    "); /* as host code has it */
+            text_add(out,
+                     kbuffer_elements(p->buffers[i], 1) >= 4 ? "    _Alignas(64) " : "    "); /* as host code has it */
             c_print_member(out, p, &dialect_c, p->buffers[i]);
             text_add(out, ";\n");
         }
@@ -55,11 +56,14 @@ static void compiled_call(Text *out, KProgram *p, const KKernel *kernel) {
 }
 
 static void compiled_sequence(Text *out, KProgram *p, const KSequence *sequence) {
-    text_format(out, "void run_%s(struct %s *model, void **arguments, void **results, const int32_t *rows, "
-                     "int64_t batch, int64_t threads) {\n", sequence->func->name, p->info->name);
+    text_format(out,
+                "void run_%s(struct %s *model, void **arguments, void **results, const int32_t *rows, "
+                "int64_t batch, int64_t threads) {\n",
+                sequence->func->name, p->info->name);
     text_add(out, "    (void)model, (void)arguments, (void)results, (void)rows, (void)batch, (void)threads;\n");
     for (int i = 0; i < p->buffer_count; i++)
-        if (compiled_owns(p->buffers[i], SPACE_ARGUMENT, sequence) || compiled_owns(p->buffers[i], SPACE_RESULT, sequence))
+        if (compiled_owns(p->buffers[i], SPACE_ARGUMENT, sequence) ||
+            compiled_owns(p->buffers[i], SPACE_RESULT, sequence))
             compiled_parameter(out, p, p->buffers[i]);
     for (int i = 0; i < sequence->count; i++)
         compiled_call(out, p, sequence->kernels[i]);
@@ -97,8 +101,10 @@ Compiled compiled_build(KProgram *p, const char *command, const char *stem) {
     if (file)
         ok = fclose(file) == 0 && ok;
     text_clear(&line);
-    text_format(&line, "%s -std=c11 -Wall -Wextra -Werror -Wno-missing-prototypes -fPIC -shared -I" NNC_SOURCE_DIR
-                       "/runtime %s.c -o %s.so -lm", command, stem, stem);
+    text_format(&line,
+                "%s -std=c11 -Wall -Wextra -Werror -Wno-missing-prototypes -fPIC -shared -I" NNC_SOURCE_DIR
+                "/runtime %s.c -o %s.so -lm",
+                command, stem, stem);
     ok = ok && system(line.data) == 0;
     text_clear(&line);
     text_format(&line, "%s.so", stem);

@@ -16,13 +16,14 @@ KProgram *kernel_program(Arena *, Diag *, const Module *, const char *target, bo
 typedef struct {
     const Func *func; /* of the oracle module */
     int64_t batch, samples;
-    int32_t *rows;    /* batch of them, in no order */
-    Interp *interp;   /* variables after the run */
-    Tensor *variables, *arguments; /* before; arguments with all samples */
+    int32_t *rows;                                         /* batch of them, in no order */
+    Interp *interp;                                        /* variables after the run */
+    Tensor *variables, *arguments;                         /* before; arguments with all samples */
     Tensor *results, *rounded_results, *rounded_variables; /* rounded: every operation in float */
-    double bound;     /* relative: unit roundoff times the longest chain of roundings */
+    double bound; /* relative: unit roundoff times the longest chain of roundings */
 } KernelExpected;
-KernelExpected kernel_expect(Arena *, const Module *oracle, const Func *, uint64_t seed, int64_t batch, int class_count);
+KernelExpected kernel_expect(Arena *, const Module *oracle, const Func *, uint64_t seed, int64_t batch,
+                             int class_count);
 
 /* Results and variables of one run, in the order of the function and the oracle module. */
 typedef struct {

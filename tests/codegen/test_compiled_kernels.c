@@ -1,5 +1,5 @@
-/* Random models as printed C, compiled by gcc and clang with all warnings as errors, and run: the results agree with the
- * tensor interpreter, and the number of shares of parallel loops changes no bit. */
+/* Random models as printed C, compiled by gcc and clang with all warnings as errors, and run: the results agree with
+ * the tensor interpreter, and the number of shares of parallel loops changes no bit. */
 #include "tests/codegen/kernel_compare.c"
 #include "tests/codegen/compiled_kernels.c"
 #include "tests/passes/interp_compare.c"
@@ -7,13 +7,15 @@
 #include "test.h"
 #include <unistd.h>
 
-enum { MODELS = 12 };
+/* Some that were hard: 14 small arrays between large ones, 30 few rows on the lanes, 44 and 124 twins. */
+static const uint64_t seeds[] = {0, 1, 2, 3, 5, 8, 14, 30, 44, 124};
 
 typedef struct {
     const char *compiler, *options, *target;
 } Build;
 
 static const Build builds[] = {
+    {"gcc", "-O3 -march=native", "native"},
     {"gcc", "-O2 -march=native", "native"},
     {"clang", "-O2 -march=native", "native"},
     {"gcc", "-O1 -fsanitize=undefined -fno-sanitize-recover=all", "generic"},
@@ -50,8 +52,7 @@ static void check_model(uint64_t seed, const Build *build, const char *folder) {
     arena_free(arena);
 }
 
-int main(int argc, char **argv) {
-    uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2 ? strtoull(argv[2], NULL, 10) : MODELS;
+int main(void) {
     char folder[] = "/tmp/nnc-compiled-XXXXXX", command[256];
     if (!mkdtemp(folder)) {
         printf("no folder for the compiled files\n");
@@ -62,8 +63,8 @@ int main(int argc, char **argv) {
             printf("skipped: there is no %s\n", builds[i].compiler);
             continue;
         }
-        for (uint64_t seed = from; seed < to; seed++)
-            check_model(seed, &builds[i], folder);
+        for (size_t s = 0; s < sizeof seeds / sizeof *seeds; s++)
+            check_model(seeds[s], &builds[i], folder);
     }
     snprintf(command, sizeof command, "rm -rf %s", folder);
     CHECK(getenv("NNC_KEEP") || system(command) == 0);

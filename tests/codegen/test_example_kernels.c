@@ -1,6 +1,6 @@
 /* The examples through the whole compiler to kernels, for CPU and GPU, on the kernel-IR interpreter: results and
- * variables agree with the tensor interpreter for a whole and a partial batch; threads and the order of blocks change no
- * bit. Batches are small: interpreters are slow. */
+ * variables agree with the tensor interpreter for a whole and a partial batch; threads and the order of blocks change
+ * no bit. Batches are small: interpreters are slow. */
 #include "tests/codegen/kernel_compare.c"
 #include "tests/passes/interp_compare.c"
 #include "frontend/frontend.h"
@@ -12,7 +12,7 @@ typedef struct {
 } Example;
 
 static const Example examples[] = {
-    {"digits.nn", 5},   {"digits-cnn.nn", 1}, {"keras-intro.nn", 9},
+    {"digits.nn", 5},   {"digits-cnn.nn", 1},    {"keras-intro.nn", 9},
     {"diabetes.nn", 9}, {"breast-cancer.nn", 9}, {"autoencoder.nn", 3},
 };
 static const char *const targets[] = {"x86-64-v4", "x86-64-v3", "cuda"};
@@ -26,7 +26,8 @@ static Program *read_example(Arena *arena, Diag *diag, SourceFile *source, const
     *source = (SourceFile){.name = example->file, .text = arena_copy(arena, text, length + 1), .length = length};
     free(text);
     Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
-    Program *program = ast && !diag_errors(diag) ? frontend_program(arena, diag, ast, &(FrontendOptions){NULL, 0, NULL}) : NULL;
+    Program *program =
+        ast && !diag_errors(diag) ? frontend_program(arena, diag, ast, &(FrontendOptions){NULL, 0, NULL}) : NULL;
     if (!program || diag_errors(diag)) {
         kernel_report(diag, example->file);
         return NULL;

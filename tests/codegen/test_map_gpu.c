@@ -1,7 +1,8 @@
-/* The GPU mapping, proved without a GPU: 200 random models on the kernel-IR interpreter, which runs grid, blocks, threads,
- * shared memory and barriers and refuses races and divergent barriers, agree with the tensor interpreter, for whole and
- * partial batches; blocks in any order change no bit. Hand-made contractions and reductions take the forms that small
- * models do not: tiles, blocks that reduce together, kernels that are split. Some programs are compiled by nvcc. */
+/* The GPU mapping, proved without a GPU: 200 random models on the kernel-IR interpreter, which runs grid, blocks,
+ * threads, shared memory and barriers and refuses races and divergent barriers, agree with the tensor interpreter, for
+ * whole and partial batches; blocks in any order change no bit. Hand-made contractions and reductions take the forms
+ * that small models do not: tiles, blocks that reduce together, kernels that are split. Some programs are compiled by
+ * nvcc. */
 #include "tests/codegen/kernel_compare.c"
 #include "tests/passes/interp_compare.c"
 #include "tests/passes/random_model.c"
@@ -113,8 +114,8 @@ static Value *form_input(Form *f, int rank, const int64_t *extents) {
 }
 
 static Value *form_weights(Form *f, const char *name, int rank, const int64_t *extents) {
-    return build_variable(&f->b, module_variable(f->module, name, form_type(f, rank, extents, false), VARIABLE_TRAINABLE,
-                                                 (Init){INIT_UNIFORM, -1, 1, -1}, (Span){0}));
+    return build_variable(&f->b, module_variable(f->module, name, form_type(f, rank, extents, false),
+                                                 VARIABLE_TRAINABLE, (Init){INIT_UNIFORM, -1, 1, -1}, (Span){0}));
 }
 
 static Forms form_check(Form *f, Value *result) {
@@ -142,7 +143,8 @@ static void test_batched_product_in_tiles(void) {
 static void test_convolution_in_tiles(void) {
     Form f = form_new("convolution", 4);
     Value *x = form_input(&f, 4, (int64_t[]){1, 9, 8, 3}), *w = form_weights(&f, "w", 4, (int64_t[]){3, 3, 3, 6});
-    WindowAttr window = {.spatial = 2, .size = {3, 3}, .stride = {2, 1}, .dilation = {1, 1}, .low = {1, 1}, .high = {1, 1}};
+    WindowAttr window = {
+        .spatial = 2, .size = {3, 3}, .stride = {2, 1}, .dilation = {1, 1}, .low = {1, 1}, .high = {1, 1}};
     CHECK(form_check(&f, build_conv(&f.b, x, w, &window)).tiles == 1);
 }
 
@@ -250,7 +252,8 @@ static void test_nvcc(void) {
     FILE *file = fopen(command, "w");
     CHECK(file && fwrite(source.data, 1, source.length, file) == source.length && fclose(file) == 0);
     snprintf(command, sizeof command,
-             "nvcc -arch=sm_75 -O1 -Werror all-warnings --diag-suppress 177 -I" NNC_SOURCE_DIR "/runtime %s/models.cu -o %s/models",
+             "nvcc -arch=sm_75 -O1 -Werror all-warnings --diag-suppress 177 -I" NNC_SOURCE_DIR
+             "/runtime %s/models.cu -o %s/models",
              folder, folder);
     CHECK(system(command) == 0);
     snprintf(command, sizeof command, "rm -rf %s", folder);

@@ -89,6 +89,19 @@ if [ "$(id -u)" -eq 0 ]; then
 else
     check "an unwritable output is left as it was" unwritable
 fi
+# A disk with no room left, as a limit on the size of files.
+echo "old" >old.c
+no_room() {
+    (
+        trap '' XFSZ
+        ulimit -f 0
+        "$NNC" small.nn -o old.c 2>&1
+        echo "status $?"
+    ) | cat >limit.txt
+    cat limit.txt
+    grep -q "cannot write old.c" limit.txt && grep -q "status 3" limit.txt && [ "$(cat old.c)" = old ] && [ ! -e old.h ]
+}
+check "no room: the old file is left as it was" no_room
 if [ -w /dev/full ]; then
     full() { "$NNC" small.nn -o - >/dev/full 2>err.txt; [ $? -eq 3 ] && grep -q "cannot write standard output" err.txt; }
     check "a full disk" full

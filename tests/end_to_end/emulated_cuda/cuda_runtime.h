@@ -1,8 +1,9 @@
-/* For tests on machines without a GPU: as much of CUDA as generated programs use, on the CPU. Device memory is the heap,
- * blocks run one after the other, the threads of a block are coroutines that change places at __syncthreads(). A barrier
- * that not all threads reach ends the program.
+/* For tests on machines without a GPU: as much of CUDA as generated programs use, on the CPU. Device memory is the
+ * heap, blocks run one after the other, the threads of a block are coroutines that change places at __syncthreads(). A
+ * barrier that not all threads reach ends the program.
  *
- * kernel<<<grid, block, 0, stream>>>(args) must have been rewritten to emulated_launch(grid, block, [=] { kernel(args); }). */
+ * kernel<<<grid, block, 0, stream>>>(args) must have been rewritten to emulated_launch(grid, block, [=] { kernel(args);
+ * }). */
 #ifndef EMULATED_CUDA_RUNTIME_H
 #define EMULATED_CUDA_RUNTIME_H
 #include <algorithm>
@@ -48,9 +49,15 @@ static inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     free(stream);
     return cudaSuccess;
 }
-static inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-static inline cudaError_t cudaGetLastError(void) { return cudaSuccess; }
-static inline const char *cudaGetErrorString(cudaError_t) { return "no memory"; }
+static inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
+    return cudaSuccess;
+}
+static inline cudaError_t cudaGetLastError(void) {
+    return cudaSuccess;
+}
+static inline const char *cudaGetErrorString(cudaError_t) {
+    return "no memory";
+}
 
 /* ---- threads of a block */
 struct dim3 {
