@@ -201,6 +201,7 @@ void lower_fusion(Lower *lower, const Op *fusion, KBuffer *const *results) {
     KProgram *p = lower->program;
     LowerRegion r = region_start(lower, fusion, results);
     r.kernel = lower_kernel(lower, fusion, "");
+    r.kernel->why = fusion->note;
     for (const Op *op = fusion->region->first; op && !r.failed; op = op->next) {
         if (lower_is_root(op))
             lower_root(&r, op);

@@ -54,7 +54,7 @@ static void kernels_part(Text *out, const KSequence *sequence) {
         if (kernel->comment && *kernel->comment)
             text_format(out, "     fused: %s\n", kernel->comment);
         if (kernel->why && *kernel->why)
-            text_format(out, "     not more: %s\n", kernel->why);
+            text_format(out, "     not with: %s\n", kernel->why);
     }
 }
 

@@ -123,6 +123,7 @@ struct Op {
     OpCode code;
     Span span;         /* the source that asked for it */
     const char *layer; /* name of the layer it belongs to, for comments and explain; may be NULL */
+    const char *note;  /* why a pass made it so, for explain; not part of the text form; may be NULL */
     int input_count, result_count;
     Value **inputs;
     Value **results;

@@ -6,6 +6,7 @@
 #include "ir/build.h"
 #include "passes/fuse_groups.h"
 #include "passes/pass.h"
+#include <string.h>
 
 /* ---- values that must lie in memory */
 static bool has_memory(const Value *value) {
@@ -151,6 +152,25 @@ static bool leaves_group(const FuseGroups *g, int op, int group) {
     return false;
 }
 
+/* "dense_1 (a contraction reads its operands from memory); .." for each reader that became another kernel. */
+static const char *why_not_more(const FuseGroups *g, int group) {
+    const char *text = NULL;
+    char *told = ARENA_ARRAY(g->arena, char, g->count + 1);
+    for (int i = 0; i < g->count; i++)
+        for (int r = 0; g->group[i] >= 0 && owner_of(g, i) == group && r < g->reader_count[i]; r++) {
+            int reader = g->readers[i][r], other = owner_of(g, reader);
+            if (g->group[reader] < 0 || other == group || told[other])
+                continue;
+            told[other] = 1;
+            const char *layer = g->ops[reader]->layer ? g->ops[reader]->layer : op_infos[g->ops[reader]->code].name;
+            const char *why = fuse_why_apart(g, group, other);
+            const char *more = arena_format(g->arena, "%s (%s)", layer, why);
+            if (!text || !strstr(text, more))
+                text = text ? arena_format(g->arena, "%s; %s", text, more) : more;
+        }
+    return text;
+}
+
 static void emit_group(Rewrite *r, int group) {
     FuseGroups *g = r->g;
     GroupRewrite w = {.r = r, .group = group, .inside = ARENA_ARRAY(g->arena, Value *, r->func->value_count)};
@@ -172,6 +192,8 @@ static void emit_group(Rewrite *r, int group) {
     Op *fusion = op_new(r->func, OP_FUSION, w.inputs, w.input_count, types, count, named->span);
     fusion->attr.fusion.kind = fuse_group_kind(g, group);
     fusion->layer = named->layer;
+    const char *why = why_not_more(g, group);
+    fusion->note = why ? arena_strdup(r->func->module->arena, why) : NULL;
     fusion->region = w.region;
     w.region->owner = fusion;
     op_append(&r->func->body, fusion);

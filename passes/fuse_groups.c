@@ -364,3 +364,21 @@ FusionKind fuse_group_kind(const FuseGroups *g, int group) {
         return FUSION_NEST;
     return f.rows ? FUSION_ROWS : FUSION_SMALL;
 }
+
+const char *fuse_why_apart(const FuseGroups *g, int producer, int consumer) {
+    GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
+    char *seen = ARENA_ARRAY(g->arena, char, g->count + 1);
+    if (c.contractions > 0)
+        return "a contraction reads its operands from memory";
+    if (reaches(g, producer, consumer, false, seen))
+        return "a third kernel stands between them";
+    if (p.rows && c.rows)
+        return "a row is too long to stay in the cache";
+    if (p.small != c.small)
+        return "one of them is too little for threads, the other is shared by them";
+    if (c.roots > 0 && !c.rows)
+        return "it sums over what the first one computes in parallel";
+    if (c.maps_only && p.single_space && !same_space(p.space, c.space))
+        return "another index space";
+    return "it has several loop nests and too much work for one thread";
+}

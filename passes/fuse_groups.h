@@ -17,4 +17,6 @@ typedef struct {
 
 FuseGroups *fuse_groups(Func *, Arena *);
 FusionKind fuse_group_kind(const FuseGroups *, int group);
+/* Why a group and one that reads it are two kernels. */
+const char *fuse_why_apart(const FuseGroups *, int producer, int consumer);
 #endif

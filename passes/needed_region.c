@@ -349,7 +349,7 @@ static Value *part_of(const Needs *n, Builder *b, Value *value, const Box *part)
 
 /* A slice or padding that does nothing any more. */
 static bool does_nothing(const Op *op, const OpAttr *attr, const Value *input, const Type *type) {
-    bool moved = input->type != type || (op->code != OP_SLICE && op->code != OP_PAD);
+    bool moved = (op->code != OP_SLICE && op->code != OP_PAD) || input->type != type;
     for (int i = 0; i < type->rank && !moved; i++)
         moved = op->code == OP_SLICE ? attr->slice.start[i] != 0 : attr->pad.low[i] != 0 || attr->pad.high[i] != 0;
     return !moved;
@@ -368,10 +368,10 @@ static Value *rebuild(Needs *n, Arena *scratch, Op *op) {
     if (rule->adjust)
         rule->adjust(op, part, &n->need[op->inputs[0]->id], &attr);
     const Type *type = part_type(b.module, op->results[0]->type, part);
-    if (op->input_count && inputs[0] && does_nothing(op, &attr, inputs[0], type))
-        return inputs[0];
-    Value *value = build_op(&b, op->code, &attr, inputs, op->input_count, type);
-    if (value)
+    Value *value = does_nothing(op, &attr, inputs[0], type)
+                       ? inputs[0]
+                       : build_op(&b, op->code, &attr, inputs, op->input_count, type);
+    if (value && value->def && !value->name)
         value->name = op->results[0]->name;
     return value;
 }

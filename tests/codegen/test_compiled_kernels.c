@@ -1,9 +1,9 @@
 /* Random models as printed C, compiled by gcc and clang with all warnings as errors, and run: the results agree with
  * the tensor interpreter, and the number of shares of parallel loops changes no bit. */
-#include "tests/codegen/kernel_compare.c"
-#include "tests/codegen/compiled_kernels.c"
-#include "tests/passes/interp_compare.c"
-#include "tests/passes/random_model.c"
+#include "tests/codegen/kernel_compare.h"
+#include "tests/codegen/compiled_kernels.h"
+#include "tests/passes/interp_compare.h"
+#include "tests/passes/random_model.h"
 #include "test.h"
 #include <unistd.h>
 

@@ -1,8 +1,8 @@
 /* The examples through the whole compiler to kernels, for CPU and GPU, on the kernel-IR interpreter: results and
  * variables agree with the tensor interpreter for a whole and a partial batch; threads and the order of blocks change
  * no bit. Batches are small: interpreters are slow. */
-#include "tests/codegen/kernel_compare.c"
-#include "tests/passes/interp_compare.c"
+#include "tests/codegen/kernel_compare.h"
+#include "tests/passes/interp_compare.h"
 #include "frontend/frontend.h"
 #include "test.h"
 

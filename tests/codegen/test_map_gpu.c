@@ -3,9 +3,9 @@
  * whole and partial batches; blocks in any order change no bit. Hand-made contractions and reductions take the forms
  * that small models do not: tiles, blocks that reduce together, kernels that are split. Some programs are compiled by
  * nvcc. */
-#include "tests/codegen/kernel_compare.c"
-#include "tests/passes/interp_compare.c"
-#include "tests/passes/random_model.c"
+#include "tests/codegen/kernel_compare.h"
+#include "tests/passes/interp_compare.h"
+#include "tests/passes/random_model.h"
 #include "codegen/c_printer.h"
 #include "test.h"
 #include <unistd.h>

@@ -1,9 +1,9 @@
 /* Kernels of modules of which only a part is computed: random models with crops, negative padding and slack, for CPU
  * and GPU, agree with the tensor interpreter on the whole module with its gradients. Windows that stay inside what they
  * read have neither tests nor padded copies, windows that do not have them. */
-#include "tests/codegen/kernel_compare.c"
-#include "tests/passes/interp_compare.c"
-#include "tests/passes/region_model.c"
+#include "tests/codegen/kernel_compare.h"
+#include "tests/passes/interp_compare.h"
+#include "tests/passes/region_model.h"
 #include "codegen/nest.h"
 #include "test.h"
 

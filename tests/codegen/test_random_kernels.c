@@ -1,9 +1,9 @@
 /* 200 random models through the whole compiler to CPU kernels, for three widths of vectors: the kernel-IR interpreter
  * agrees with the tensor interpreter, for whole and partial batches with rows in any order; threads in any number and
  * order, and the memory plan, change no bit. */
-#include "tests/codegen/kernel_compare.c"
-#include "tests/passes/interp_compare.c"
-#include "tests/passes/random_model.c"
+#include "tests/codegen/kernel_compare.h"
+#include "tests/passes/interp_compare.h"
+#include "tests/passes/random_model.h"
 #include "test.h"
 
 enum { MODELS = 200 };

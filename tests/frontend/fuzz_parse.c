@@ -1,5 +1,4 @@
-/* Whatever the bytes, the front end answers with a program or with diagnostics. Built with libFuzzer under NNC_FUZZ;
- * test_fuzz_parse.c replays the corpus and mutates it for about a second. */
+/* Whatever the bytes, the front end answers with a program or with diagnostics. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Text goldens: golden/NAME.ir, whose first line names passes, becomes golden/NAME.out.ir; with gradients expanded the
  * interpreter computes the same before and after. NNC_UPDATE_GOLDEN=1 in the environment writes the outputs anew. */
-#include "tests/passes/interp_compare.c"
+#include "tests/passes/interp_compare.h"
 #include <dirent.h>
 #include <stdlib.h>
 #include "passes/pass.h"

@@ -1,6 +1,6 @@
 /* Gradients against central differences in double: every scalar function, every op that has a gradient, sums over
  * fan-out, gradients of gradients, and the refusals. */
-#include "tests/passes/interp_compare.c"
+#include "tests/passes/interp_compare.h"
 #include "ir/build.h"
 #include "ir/interp.h"
 #include "passes/pass.h"

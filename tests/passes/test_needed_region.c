@@ -1,8 +1,8 @@
 /* The pass needed_region on 200 random models and on all examples: the interpreter computes the same results and
  * gradients before and after, the gradients agree with central differences, a second run changes nothing, and no
  * convolution becomes more work. For the MNIST convnet the work of every contraction is known. */
-#include "tests/passes/interp_compare.c"
-#include "tests/passes/region_model.c"
+#include "tests/passes/interp_compare.h"
+#include "tests/passes/region_model.h"
 #include <dirent.h>
 #include <stdlib.h>
 #include "component_harness.h"

@@ -1,8 +1,8 @@
 /* 200 random models: every pass alone (where its level allows) and the whole pipeline leave what the interpreter
  * computes; simplify, run again, changes nothing; the gradient of the loss agrees with central differences along a
  * random direction. */
-#include "tests/passes/interp_compare.c"
-#include "tests/passes/random_model.c"
+#include "tests/passes/interp_compare.h"
+#include "tests/passes/random_model.h"
 #include "passes/pass.h"
 #include "test.h"
 

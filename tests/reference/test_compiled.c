@@ -5,9 +5,9 @@
  *              UndefinedBehaviorSanitizer, and by 1, 2, 3 and 8 threads, give the same bits
  *
  * Usage: test_compiled [PART of the names]. NNC_KEEP keeps the folder, NNC_TEST_VERBOSE prints the worst deviations. */
-#include "tests/reference/emitted.c"
-#include "tests/reference/fixture.c"
-#include "tests/passes/interp_compare.c"
+#include "tests/reference/emitted.h"
+#include "tests/reference/fixture.h"
+#include "tests/passes/interp_compare.h"
 #include "test.h"
 #include <glob.h>
 

@@ -1,9 +1,9 @@
 /* Parity with Keras 3 of what is compiled: every fixture through the whole pipeline to CPU kernels for three widths of
  * vectors, run in float by the kernel-IR interpreter. Output, evaluation, and five steps with everything they leave.
  * Then every check program of every component: its kernels against the tensor interpreter in double. */
-#include "tests/codegen/kernel_compare.c"
-#include "tests/passes/interp_compare.c"
-#include "tests/reference/fixture.c"
+#include "tests/codegen/kernel_compare.h"
+#include "tests/passes/interp_compare.h"
+#include "tests/reference/fixture.h"
 #include "frontend/component.h"
 #include "test.h"
 
