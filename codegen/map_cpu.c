@@ -10,6 +10,8 @@ static int64_t block_rows(const KProgram *p, const KKernel *kernel) {
     return 8;
 }
 
+enum { STACK_BYTES = 1 << 18 }; /* that the local buffers of a kernel may take */
+
 static void allocate_locals(KProgram *p, KKernel *kernel, int64_t rows, KStmt *body) {
     for (int i = 0; i < kernel->local_count; i++) {
         KBuffer *local = kernel->locals[i];
@@ -61,9 +63,13 @@ static void allow_slack(KProgram *p, int slack) {
 bool map_cpu(KProgram *p) {
     int slack = 0;
     for (int s = 0; s < p->sequence_count; s++)
-        for (int i = 0; i < p->sequences[s]->count; i++)
-            if (!map_kernel(p, p->sequences[s]->kernels[i], &slack))
+        for (int i = 0; i < p->sequences[s]->count; i++) {
+            KKernel *kernel = p->sequences[s]->kernels[i];
+            if (map_is_too_big(p, kernel, block_rows(p, kernel), STACK_BYTES))
+                map_split(p, p->sequences[s], i);
+            if (!map_kernel(p, kernel, &slack))
                 return false;
+        }
     allow_slack(p, slack);
     return true;
 }

@@ -5,78 +5,12 @@
  * kernel. */
 #include "codegen/map_gpu.h"
 
-enum { SMALL_WORK = 1 << 16 }; /* more than one block should do alone */
-
-/* ---- how big */
-
-static int64_t element_count(const KBuffer *b, int64_t batch, bool rows) {
-    int64_t count = 1;
-    for (int i = 0; i < b->rank; i++)
-        count *= rows && i == 0 && b->dims[0].batch ? 1 : dim_size(b->dims[i], batch);
-    return count;
-}
-
-/* Of the local buffers and of the reductions across the block. */
-static int64_t shared_bytes(const KProgram *p, const KKernel *kernel) {
+/* Shared memory that reductions across the block take. */
+static int64_t reduction_bytes(const KKernel *kernel) {
     int64_t bytes = 0;
-    for (int i = 0; i < kernel->local_count; i++) {
-        const KBuffer *b = kernel->locals[i];
-        bytes += element_count(b, p->module->batch_max, kernel->rows) * kbase_bytes(b->base);
-    }
     for (int i = 0; i < kernel->nest_count; i++)
         bytes += (int64_t)kernel->nests[i]->reduction_count * GPU_BLOCK * 8;
     return bytes;
-}
-
-static int64_t nest_work(const KProgram *p, const Nest *nest) {
-    int64_t work = 1;
-    for (int i = 0; i < nest->axis_count; i++)
-        work *= dim_size(nest->axes[i].extent, p->module->batch_max);
-    return work;
-}
-
-static bool fits_blocks(const KProgram *p, const KKernel *kernel) {
-    if (shared_bytes(p, kernel) > GPU_SHARED_BYTES)
-        return false;
-    for (int i = 0; i < kernel->nest_count && !kernel->rows; i++)
-        if (nest_work(p, kernel->nests[i]) > SMALL_WORK)
-            return false;
-    return true;
-}
-
-/* ---- splitting */
-
-/* A local buffer becomes one that passes from kernel to kernel. */
-static void move_to_arena(KProgram *p, KSequence *sequence, KBuffer *b) {
-    KBuffer *fresh = kbuffer_new(p, SPACE_ARENA, b->name, b->base, b->rank, b->dims);
-    b->id = fresh->id;
-    b->name = fresh->name;
-    b->space = SPACE_ARENA;
-    b->sequence = sequence;
-    p->buffers[b->id] = b;
-}
-
-static void split_kernel(KProgram *p, KSequence *sequence, int at) {
-    KKernel *kernel = sequence->kernels[at];
-    for (int i = 0; i < kernel->local_count; i++)
-        move_to_arena(p, sequence, kernel->locals[i]);
-    kernel->local_count = 0;
-    for (int n = 1; n < kernel->nest_count; n++) {
-        KKernel *part = kkernel_new(p, sequence, kernel->name);
-        for (int i = sequence->count - 1; i > at + n; i--)
-            sequence->kernels[i] = sequence->kernels[i - 1];
-        sequence->kernels[at + n] = part;
-        part->comment = arena_format(p->arena, "%s (part %d)", kernel->comment ? kernel->comment : "", n + 1);
-        part->span = kernel->span;
-        part->func = kernel->func;
-        part->var_count = kernel->var_count;
-        part->needs_barrier_before = true;
-        part->work = kernel->work / kernel->nest_count;
-        ARENA_PUSH(p->arena, part->nests, part->nest_count, part->nest_capacity, kernel->nests[n]);
-    }
-    kernel->work /= kernel->nest_count;
-    kernel->nest_count = 1;
-    kernel->rows = false;
 }
 
 /* ---- forms */
@@ -155,8 +89,8 @@ bool map_gpu(KProgram *p) {
     for (int s = 0; s < p->sequence_count; s++)
         for (int i = 0; i < p->sequences[s]->count; i++) {
             KKernel *kernel = p->sequences[s]->kernels[i];
-            if (kernel->nest_count > 1 && !fits_blocks(p, kernel))
-                split_kernel(p, p->sequences[s], i);
+            if (map_is_too_big(p, kernel, 1, GPU_SHARED_BYTES - reduction_bytes(kernel)))
+                map_split(p, p->sequences[s], i);
             if (!map_kernel(p, kernel)) {
                 diag_internal(p->diag, kernel->span, "no GPU mapping for %s", kernel->name);
                 return false;

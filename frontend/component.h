@@ -26,7 +26,7 @@ typedef enum {
 
 typedef enum {
     PARAMETER_INT,
-    PARAMETER_FLOAT,     /* accepts integers too */
+    PARAMETER_FLOAT, /* accepts integers too */
     PARAMETER_BOOL,
     PARAMETER_STRING,
     PARAMETER_CHOICE,    /* one of `choices`, bare or quoted */
@@ -40,10 +40,10 @@ typedef struct {
     ParameterType type;
     const char *default_text; /* as one would write it: "glorot_uniform", "1", "none"; NULL: required */
     const char *doc;
-    double minimum, maximum;  /* numbers; both 0: not checked */
-    bool above_minimum;       /* minimum itself is not allowed */
-    const char *choices;      /* "valid|same" */
-    int length;               /* INTS */
+    double minimum, maximum; /* numbers; both 0: not checked */
+    bool above_minimum;      /* minimum itself is not allowed */
+    const char *choices;     /* "valid|same" */
+    int length;              /* INTS */
     ComponentKind component;
 } Parameter;
 
@@ -59,25 +59,31 @@ typedef struct {
         double number;
         bool boolean;
         const char *text;
-        struct { int64_t items[MAX_RANK]; int count; } ints;
-        struct { const Component *component; Args *args; } part;
+        struct {
+            int64_t items[MAX_RANK];
+            int count;
+        } ints;
+        struct {
+            const Component *component;
+            Args *args;
+        } part;
         const Expr *expr;
     };
 } Arg;
 
 struct Args {
     const Component *component;
-    Diag *diag;    /* for mistakes of the component's own file */
-    Span span;     /* of the whole call */
-    Arg *values;   /* one per parameter, in the schema's order */
+    Diag *diag;         /* for mistakes of the component's own file */
+    Span span;          /* of the whole call */
+    Arg *values;        /* one per parameter, in the schema's order */
     const Body *bodies; /* combinators */
     int body_count;
 };
 
-/* The bound value of a parameter. Of one that is none: 0, NAN, false, NULL. A name that the schema does not have, or has
- * with another type, is an internal error and none. */
+/* The bound value of a parameter. Of one that is none: 0, NAN, false, NULL. A name that the schema does not have, or
+ * has with another type, is an internal error and none. */
 int64_t arg_int(const Args *, const char *name);
-double arg_float(const Args *, const char *name);     /* PARAMETER_FLOAT */
+double arg_float(const Args *, const char *name); /* PARAMETER_FLOAT */
 bool arg_bool(const Args *, const char *name);
 const char *arg_text(const Args *, const char *name); /* PARAMETER_STRING, PARAMETER_CHOICE */
 const Arg *arg_get(const Args *, const char *name);   /* of any type */
@@ -88,10 +94,10 @@ bool arg_is_none(const Args *, const char *name);
 typedef struct LayerContext {
     Builder *builder;
     Diag *diag;
-    const char *name;  /* dense_1 */
+    const char *name; /* dense_1 */
     bool training;
     bool trainable;
-    Value *seed, *step; /* for random numbers in training; NULL otherwise */
+    Value *seed, *step;  /* for random numbers in training; NULL otherwise */
     struct Model *model; /* frontend/analyse.c's own state */
     const Args *args;
 } LayerContext;
@@ -117,7 +123,7 @@ const Type *layer_type(LayerContext *, int rank, const Dim *);
 typedef struct {
     Builder *builder;
     const Args *args;
-    Value *logits; /* input of the final softmax or sigmoid that made y_pred, NULL: none */
+    Value *logits;   /* input of the final softmax or sigmoid that made y_pred, NULL: none */
     int logits_kind; /* FN_sigmoid: sigmoid; -1: softmax over the last axis */
 } LossContext;
 
@@ -136,7 +142,7 @@ void optimizer_set(OptimizerContext *, Variable *weight, const char *slot, Value
 typedef struct {
     Builder *builder;
     const Args *args;
-    Value *x;              /* raw or so-far preprocessed batch */
+    Value *x; /* raw or so-far preprocessed batch */
     struct Model *model;
 } DataContext;
 /* State of a preprocessing step, fitted per feature on the training rows: "standardize/mean". */
@@ -144,11 +150,11 @@ Value *data_state(DataContext *, const char *name, FitKind);
 
 struct Component {
     ComponentKind kind;
-    const char *name;     /* Dense, relu, Adam, csv */
-    const char *aliases;  /* "swish|SiLU", or NULL */
+    const char *name;            /* Dense, relu, Adam, csv */
+    const char *aliases;         /* "swish|SiLU", or NULL */
     const Parameter *parameters; /* ends with name == NULL */
-    const char *summary;  /* one line */
-    const char *formula;  /* with its source, or NULL */
+    const char *summary;         /* one line */
+    const char *formula;         /* with its source, or NULL */
     const char *const *examples; /* whole lines for help, NULL-terminated */
     const char *const *checks;   /* whole .nn programs for the gradient and execution tests, NULL-terminated */
     union {
@@ -174,7 +180,7 @@ enum {
     COMPONENT_ONE_HOT_TARGET = 8 /* y is one-hot (categorical losses): data files may hold the class index */
 };
 
-extern const Component *const components[]; /* ends with NULL */
+extern const Component *const components[];                                /* ends with NULL */
 const Component *component_find(ComponentKind, const char *name_or_alias); /* NULL: none */
 /* Checks and binds the arguments of a call (or a bare name, or a string) against the schema; every mistake is one
  * diagnostic with its span and the nearest name. NULL if there was an error. */

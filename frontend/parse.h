@@ -23,11 +23,11 @@ typedef struct {
     int last_token, previous_token;
     Bracket *brackets; /* that are open; the parser sees them always balanced */
     int bracket_count, bracket_capacity;
-    int open_of_kind[3];              /* how many of them are ( [ { */
-    size_t blank_start, blank_end;    /* nothing but blanks and comments stands between */
-    bool unclosed_told; /* for the brackets being closed now */
-    int closed_early;   /* brackets closed for the user whose real end may still come */
-    bool failed;        /* an expression was given up: nothing to return */
+    int open_of_kind[3];           /* how many of them are ( [ { */
+    size_t blank_start, blank_end; /* nothing but blanks and comments stands between */
+    bool unclosed_told;            /* for the brackets being closed now */
+    int closed_early;              /* brackets closed for the user whose real end may still come */
+    bool failed;                   /* an expression was given up: nothing to return */
     Ast *ast;
     Expr *result; /* of ast_parse_expr */
 } Parse;

@@ -3,6 +3,7 @@
 #include "nnrt_error.h"
 #include "nnrt_file.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const unsigned char sizes[] = {
@@ -91,11 +92,20 @@ static int64_t element_of(const nnrt_array *array, int64_t sample, int64_t k, in
     return place + sample;
 }
 
+/* The place as NumPy writes it, which counts from 0: FILE[sample, row, column]. */
 static int place_error(const nnrt_array *array, int64_t sample, int64_t k, const char *message) {
-    char kept[600];
+    char kept[600], place[24 * NNRT_MAX_RANK];
+    int64_t index[NNRT_MAX_RANK] = {sample};
+    size_t used = 0;
     strncpy(kept, message, sizeof kept - 1);
     kept[sizeof kept - 1] = 0;
-    return nnrt_error(NNRT_ERROR_DATA, "%s:%lld:%lld: %s", array->file, (long long)sample, (long long)k, kept);
+    for (int i = array->rank - 1; i > 0; i--) {
+        index[i] = k % array->dims[i];
+        k /= array->dims[i];
+    }
+    for (int i = 0; i < array->rank; i++)
+        used += (size_t)snprintf(place + used, sizeof place - used, "%s%lld", i ? ", " : "", (long long)index[i]);
+    return nnrt_error(NNRT_ERROR_DATA, "%s[%s]: %s", array->file, place, kept);
 }
 
 static int fill_inputs(const nnrt_array *array, int64_t first, nnrt_table *table) {
@@ -112,8 +122,7 @@ static int fill_inputs(const nnrt_array *array, int64_t first, nnrt_table *table
             double value = value_at(array, element_of(array, first + n, k, size));
             if (!(fabs(value) <= 3.4028235677973366e38))
                 return place_error(array, first + n, k,
-                                   "sample and value count from 0: it is not a finite 32-bit float; replace it, or "
-                                   "leave out the sample");
+                                   "it is not a finite 32-bit float; replace it, or leave out the sample");
             x[k] = (float)value;
         }
     }
@@ -127,6 +136,22 @@ static int fill_targets(const nnrt_array *array, int64_t first, const nnrt_table
             if (nnrt_table_set_target(table, request, n, k, value_at(array, element_of(array, first + n, k, size))))
                 return place_error(array, first + n, k, nnrt_error_text());
     return NNRT_OK;
+}
+
+static int check_inputs(const nnrt_array *x, const nnrt_table_request *request) {
+    char shape[24 * NNRT_MAX_RANK] = "";
+    size_t used = 0;
+    if (sample_size(x) == 0)
+        return nnrt_error(NNRT_ERROR_DATA, "%s: its samples are empty", x->file);
+    if (request->input_size <= 0 || sample_size(x) == request->input_size)
+        return NNRT_OK;
+    for (int i = 1; i < x->rank; i++)
+        used +=
+            (size_t)snprintf(shape + used, sizeof shape - used, "%s%lld", i > 1 ? " x " : "", (long long)x->dims[i]);
+    return nnrt_error(NNRT_ERROR_DATA,
+                      "%s: a sample has %s values, the model takes %lld; take another file, or change "
+                      "Input(...)",
+                      x->file, x->rank > 1 ? shape : "1", (long long)request->input_size);
 }
 
 static int check_targets(const nnrt_array *x, const nnrt_array *target, const nnrt_table_request *request) {
@@ -147,8 +172,8 @@ static int array_to_table(const nnrt_array *x, const nnrt_array *target, const n
     int code = nnrt_table_choose_rows(source, x->file, x->dims[0], &first, &rows);
     if (!code && request->need_weight)
         code = nnrt_error(NNRT_ERROR_UNSUPPORTED, "%s: sample weights are read from CSV files only", x->file);
-    if (!code && sample_size(x) == 0)
-        code = nnrt_error(NNRT_ERROR_DATA, "%s: its samples are empty", x->file);
+    if (!code)
+        code = check_inputs(x, request);
     if (!code && target)
         code = check_targets(x, target, request);
     if (!code)
@@ -165,9 +190,8 @@ static int array_to_table(const nnrt_array *x, const nnrt_array *target, const n
     return code;
 }
 
-int nnrt_array_parse(nnrt_array_header *header, const void *data, size_t bytes, const void *target,
-                     size_t target_bytes, const nnrt_data_source *source, const nnrt_table_request *request,
-                     nnrt_table *table) {
+int nnrt_array_parse(nnrt_array_header *header, const void *data, size_t bytes, const void *target, size_t target_bytes,
+                     const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
     nnrt_array x, y;
     int code = header(data, bytes, source->file, &x);
     memset(table, 0, sizeof *table);

@@ -227,7 +227,9 @@ static int csv_logger_begin(nnrt_callbacks *callbacks, nnrt_callback_state *stat
     (void)callbacks;
     (void)names;
     state->csv = fopen(path, continues ? "a" : "w");
-    return state->csv ? NNRT_OK : nnrt_error(NNRT_ERROR_FILE, "CSVLogger: %s: %s", path, strerror(errno));
+    return state->csv ? NNRT_OK
+                      : nnrt_error(NNRT_ERROR_FILE, "CSVLogger: %s: cannot write: %s%s", path, strerror(errno),
+                                   errno == ENOENT ? "; make its folder first" : "");
 }
 
 static int csv_logger_compare(const void *a, const void *b) {

@@ -36,8 +36,9 @@ static int no_such_column(const nnrt_csv_plan *plan, const char *what, const cha
             snprintf(list + used, sizeof list - used, ", ... (%lld in all)", (long long)plan->count);
     }
     return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: there is no column '%s' for the %s; the columns are %s%s%.70s%s",
-                      plan->file, (long long)plan->header_line, name, what, list, nearest.name ? "; did you mean '" : "",
-                      nearest.name ? nearest.name : "", nearest.name ? "'?" : "");
+                      plan->file, (long long)plan->header_line, name, what, list,
+                      nearest.name ? "; did you mean '" : "", nearest.name ? nearest.name : "",
+                      nearest.name ? "'?" : "");
 }
 
 /* Position of a column by "#3" or by name; -1 if it is not there and need not be; -2 with an error. */

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void setup_say(void *context, const char *text) {
@@ -30,17 +31,22 @@ static int setup_save(void *context, const char *path) {
                                 &fit->trainer->vocabulary, NULL, NULL);
 }
 
-/* An unwritable folder is better known now than after hours. */
+/* A place that cannot be written is better known now than after hours. */
 static int setup_check_writable(const char *path) {
     char folder[1024];
+    struct stat status;
     const char *slash = strrchr(path, '/');
     if (!slash)
         snprintf(folder, sizeof folder, ".");
     else
         snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    if (access(folder, W_OK) == 0)
+    bool exists = stat(path, &status) == 0;
+    if (exists && S_ISDIR(status.st_mode))
+        return nnrt_error(NNRT_ERROR_FILE, "%s: is a folder; --weights=FILE names a file in it", path);
+    if (access(folder, W_OK) == 0 && (!exists || access(path, W_OK) == 0))
         return NNRT_OK;
-    return nnrt_error(NNRT_ERROR_FILE, "%s: the weights cannot be written there: %s; --weights=FILE names another place", path,
+    return nnrt_error(NNRT_ERROR_FILE,
+                      "%s: the weights cannot be written there: %s; --weights=FILE names another place", path,
                       strerror(errno));
 }
 

@@ -67,8 +67,8 @@ int nnrt_table_allocate(nnrt_table *table, const nnrt_table_request *request, co
                         int64_t columns) {
     int code = NNRT_OK;
     if (request->input_size > 0 && columns != request->input_size)
-        return nnrt_error(NNRT_ERROR_DATA, "%s: a sample has %lld input values, the model takes %lld; %s", file,
-                          (long long)columns, (long long)request->input_size,
+        return nnrt_error(NNRT_ERROR_DATA, "%s: a sample has %lld input value%s, the model takes %lld; %s", file,
+                          (long long)columns, columns == 1 ? "" : "s", (long long)request->input_size,
                           columns > request->input_size ? "leave out columns, or change Input(...)"
                                                         : "columns are missing, or change Input(...)");
     table->rows = rows;

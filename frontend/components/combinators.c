@@ -124,7 +124,7 @@ static Value *with_rank(Builder *b, Value *v, int rank) {
         return v;
     Dim dims[MAX_RANK];
     int added = rank - type->rank;
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank && i < MAX_RANK; i++)
         dims[i] = i == 0 ? type->dims[0] : i <= added ? dim_static(1) : type->dims[i - added];
     return build_reshape(b, v, type_get(b->module, type->dtype, rank, dims));
 }

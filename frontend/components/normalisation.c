@@ -60,7 +60,7 @@ static Value *batch_normalization(LayerContext *ctx, Value *x) {
         return NULL;
     AxesAttr over = {.count = 0};
     Dim wide_dims[MAX_RANK], features = x->type->dims[axis];
-    for (int i = 0; i < rank; i++) {
+    for (int i = 0; i < rank && i < MAX_RANK; i++) {
         wide_dims[i] = i == axis ? features : dim_static(1);
         if (i != axis)
             over.axes[over.count++] = i;

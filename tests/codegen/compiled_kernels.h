@@ -1,5 +1,5 @@
 /* For tests: the kernels of a program as a C file with one function per sequence, compiled to a shared library and
- * called on the data of kernel_compare.h. A test includes compiled_kernels.c after kernel_compare.c. */
+ * called on the data of kernel_compare.h. */
 #ifndef NNC_TESTS_COMPILED_KERNELS_H
 #define NNC_TESTS_COMPILED_KERNELS_H
 #include "tests/codegen/kernel_compare.h"

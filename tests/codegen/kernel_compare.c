@@ -13,7 +13,7 @@
 
 /* ---- the two forms of a module ---- */
 
-static void kernel_report(Diag *diag, const char *what) {
+void kernel_report(Diag *diag, const char *what) {
     Text text = {0};
     diag_print(diag, &text, false);
     printf("%s: %s\n", what, text.data ? text.data : "");
@@ -173,7 +173,7 @@ KernelExpected kernel_expect(Arena *arena, const Module *oracle, const Func *fun
 
 /* ---- kernels on their interpreter ---- */
 
-static KSequence *kernel_sequence(const KProgram *p, const char *name) {
+KSequence *kernel_sequence(const KProgram *p, const char *name) {
     for (int i = 0; i < p->sequence_count; i++)
         if (strcmp(p->sequences[i]->func->name, name) == 0)
             return p->sequences[i];

@@ -1,11 +1,15 @@
 /* For tests: a module through the whole pipeline to mapped kernels, which are run on the kernel-IR interpreter and
- * compared with the tensor interpreter. A test includes kernel_compare.c: the tests are one file each. */
+ * compared with the tensor interpreter. */
 #ifndef NNC_TESTS_KERNEL_COMPARE_H
 #define NNC_TESTS_KERNEL_COMPARE_H
 #include "codegen/kir.h"
 #include "codegen/kir_interp.h"
 #include "tests/passes/interp_compare.h"
 
+/* Prints what diag holds, under a title. */
+void kernel_report(Diag *, const char *what);
+/* The kernels of a function; NULL: there is none of that name. */
+KSequence *kernel_sequence(const KProgram *, const char *name);
 /* The oracle module has its gradients expanded and nothing else; NULL with the reason printed if a pass fails. */
 Module *kernel_oracle(Arena *, Diag *, const Module *);
 /* Pipeline, lowering, layout, map_cpu or map_gpu, memory plan, verification. `target`: an ISA's name, or "cuda". NULL

@@ -6,9 +6,10 @@
 #include "tests/passes/random_model.h"
 #include "test.h"
 #include <unistd.h>
+#include <stdlib.h>
 
 /* Some that were hard: 14 small arrays between large ones, 30 few rows on the lanes, 44 and 124 twins. */
-static const uint64_t seeds[] = {0, 1, 2, 3, 5, 8, 14, 30, 44, 124};
+static const uint64_t seeds[] = {3, 14, 30, 44, 124};
 
 typedef struct {
     const char *compiler, *options, *target;

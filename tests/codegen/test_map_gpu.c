@@ -9,6 +9,7 @@
 #include "codegen/c_printer.h"
 #include "test.h"
 #include <unistd.h>
+#include <stdlib.h>
 
 enum { MODELS = 200 };
 

@@ -1,11 +1,15 @@
 /* Kernels of modules of which only a part is computed: random models with crops, negative padding and slack, for CPU
  * and GPU, agree with the tensor interpreter on the whole module with its gradients. Windows that stay inside what they
  * read have neither tests nor padded copies, windows that do not have them. */
+#include "passes/pass.h"
+#include "codegen/isa.h"
+#include "codegen/lower.h"
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/interp_compare.h"
 #include "tests/passes/region_model.h"
 #include "codegen/nest.h"
 #include "test.h"
+#include <stdlib.h>
 
 enum { MODELS = 100 };
 static const char *const targets[] = {"generic", "x86-64-v4", "cuda"};

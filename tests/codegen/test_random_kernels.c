@@ -5,6 +5,7 @@
 #include "tests/passes/interp_compare.h"
 #include "tests/passes/random_model.h"
 #include "test.h"
+#include <stdlib.h>
 
 enum { MODELS = 200 };
 static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4", "panels"};

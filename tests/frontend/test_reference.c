@@ -15,7 +15,8 @@ int main(void) {
     bool same = committed && made.data && strcmp(committed, made.data) == 0;
     CHECK(same);
     if (!same)
-        printf("docs/reference.md is not what the records say; NNC_UPDATE_GOLDENS=1 tools/test.sh -R reference writes it\n");
+        printf("docs/reference.md is not what the records say; NNC_UPDATE_GOLDENS=1 tools/test.sh -R reference writes "
+               "it\n");
     free(committed);
     text_free(&made);
     return test_report();

@@ -166,7 +166,15 @@ static void test_contractions(void) {
     Value *pooled = build_pool(&builder, image, &window);
     check_type(pooled, "f32[B, 26, 14, 3]");
     check_type(build_op(&builder, OP_POOL_GRAD, &attr, (Value *[]){image, pooled}, 2, NULL), "f32[B, 28, 28, 3]");
+    WindowAttr crop = {2, {3, 3}, {1, 2}, {1, 1}, {-2, 1}, {-3, -1}, REDUCE_SUM}; /* rows 2..24, all columns but one */
+    check_type(build_conv(&builder, image, kernel, &crop), "f32[B, 21, 13, 16]");
+    check_type(build_pool(&builder, image, &crop), "f32[B, 21, 13, 3]");
     CHECK(diag_errors(module->diag) == 0);
+    crop.low[0] = -23;
+    check_error(build_pool(&builder, image, &crop),
+                "pool: a window of 3 does not fit into the 2 cells of axis 1 of f32[B, 28, 28, 3]");
+    crop.high[0] = 40;
+    check_error(build_pool(&builder, image, &crop), "pool: padding -23 and 40 of axis 1 leaves windows of 3 empty");
     check_error(build_einsum(&builder, "bk,kn->bn", x, f32("100,10")),
                 "einsum: axis k is 64 on the left and 100 on the right (f32[B, 64] and f32[100, 10])");
     check_error(build_einsum(&builder, "bk,kn->bz", x, w), "einsum: axis z of the result is in neither input");

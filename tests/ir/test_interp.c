@@ -136,6 +136,8 @@ static void test_reductions(void) {
     UNARY(F32, (1, 4, 1), (-1, -2, -3, -4), build_pool(&c.b, x, &window), (-3, -9));
     window.kind = REDUCE_MAX;
     UNARY(F32, (1, 4, 1), (-1, -2, -3, -4), build_pool(&c.b, x, &window), (-1, -2));
+    window.low[0] = window.high[0] = -1;
+    UNARY(F32, (1, 6, 1), (9, 1, 2, 3, 4, 9), build_pool(&c.b, x, &window), (3));
 }
 
 static void test_indexing(void) {

@@ -1,5 +1,5 @@
 /* For tests: fills inputs and variables of a module from a seed, runs functions on the interpreter, and compares what
- * two modules compute. A test includes interp_compare.c: the tests are one file each. */
+ * two modules compute. */
 #ifndef NNC_TESTS_PASSES_INTERP_COMPARE_H
 #define NNC_TESTS_PASSES_INTERP_COMPARE_H
 #include "ir/interp.h"

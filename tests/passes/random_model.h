@@ -1,5 +1,5 @@
 /* For tests: a module made from a seed, with the shapes and ops of real training programs and the clumsy forms that
- * passes should tidy up. A test includes random_model.c and interp_compare.c: the tests are one file each.
+ * passes should tidy up.
  *
  *   forward(x) -> output
  *   train_step(x, y, seed) -> loss.total, loss.count       with grad and an optimizer

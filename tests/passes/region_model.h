@@ -1,6 +1,5 @@
 /* For tests: a module made from a seed, of which much is computed and little read: convolutions and poolings with
- * slack, crops, slices, values with several readers. A test includes region_model.c and interp_compare.c: the tests are
- * one file each.
+ * slack, crops, slices, values with several readers.
  *
  *   forward(x) -> output
  *   gradients(x, seed) -> loss, then the gradient of x and of every trainable variable, in the order of the module

@@ -1,8 +1,8 @@
 /* Runs the generated libraries of one executable on their data, through the functions of their headers alone.
  * Usage: PROGRAM FOLDER LABEL THREADS. Needs in FOLDER, per case: NAME.data.safetensors (x, y, w: all rows;
  * w_evaluate) and perhaps NAME.weights.safetensors, without which the weights are fresh ones. Leaves there
- * NAME.LABEL.result.safetensors (output; evaluate: loss and metrics; losses of the steps) and NAME.LABEL.step.safetensors,
- * what `save` writes after the steps. */
+ * NAME.LABEL.result.safetensors (output; evaluate: loss and metrics; losses of the steps) and
+ * NAME.LABEL.step.safetensors, what `save` writes after the steps. */
 #include "compiled_case.h"
 #include "nnrt_safetensors.h"
 #include <stdbool.h>
@@ -89,8 +89,8 @@ static bool train(Run *run) {
     double metrics[64];
     for (int64_t at = 0; at < run->rows && run->steps < 16; at += run->c->batch) {
         int64_t count = run->rows - at < run->c->batch ? run->rows - at : run->c->batch;
-        if (run->c->train(run->model, run->x + (size_t)at * run->x_bytes, run->y + (size_t)at * run->y_bytes, run->w + at,
-                          count, metrics))
+        if (run->c->train(run->model, run->x + (size_t)at * run->x_bytes, run->y + (size_t)at * run->y_bytes,
+                          run->w + at, count, metrics))
             return fail(run, "train_batch");
         run->losses[run->steps++] = metrics[0];
     }

@@ -58,8 +58,11 @@ static void emitted_case(Emitted *e, const Program *program, const char *stem) {
 bool emitted_add(Emitted *e, Arena *arena, Diag *diag, Program *program) {
     Text source = {0}, header = {0};
     const char *stem = arena_format(arena, "%s_%s", e->label, program->name);
-    HostOptions options = {.compiler = "nnc", .source_file = arena_format(arena, "%s.nn", program->name),
-                           .output_stem = stem, .header_name = arena_format(arena, "%s.h", stem), .library = true};
+    HostOptions options = {.compiler = "nnc",
+                           .source_file = arena_format(arena, "%s.nn", program->name),
+                           .output_stem = stem,
+                           .header_name = arena_format(arena, "%s.h", stem),
+                           .library = true};
     KProgram *p = emitted_kernels(e, arena, diag, program);
     bool ok = p && host_emit(&source, &header, p, &options) && emitted_file(e, stem, ".c", &source) &&
               emitted_file(e, stem, ".h", &header);
@@ -72,8 +75,10 @@ bool emitted_add(Emitted *e, Arena *arena, Diag *diag, Program *program) {
 
 bool emitted_write(Emitted *e) {
     Text table = {0}, name = {0};
-    text_format(&table, "#include \"compiled_case.h\"\n%s\n%s\nconst CompiledCase compiled_cases[] = {\n%s};\n"
-                        "const int compiled_case_count = %d;\n", e->includes.data, e->functions.data, e->rows.data, e->count);
+    text_format(&table,
+                "#include \"compiled_case.h\"\n%s\n%s\nconst CompiledCase compiled_cases[] = {\n%s};\n"
+                "const int compiled_case_count = %d;\n",
+                e->includes.data, e->functions.data, e->rows.data, e->count);
     text_format(&name, "%s_cases", e->label);
     bool written = emitted_file(e, name.data, ".c", &table);
     text_free(&table);
@@ -91,9 +96,10 @@ void emitted_free(Emitted *e) {
 /* ---- commands */
 
 void emitted_command(const Emitted *e, Text *command, const char *compiler, const int *threads, int thread_count) {
-    text_format(command, "%s -std=c11 -Wall -Wextra -Werror " NNC_CFLAGS " -I" NNC_SOURCE_DIR "/runtime -I" NNC_SOURCE_DIR
-                         "/tests/reference -I%s %s/%s_cases.c%s " NNC_SOURCE_DIR "/tests/reference/compiled_main.c " NNC_NNRT
-                         " " NNC_LIBRARIES " -lm -o %s/%s_program",
+    text_format(command,
+                "%s -std=c11 -Wall -Wextra -Werror " NNC_CFLAGS " -I" NNC_SOURCE_DIR "/runtime -I" NNC_SOURCE_DIR
+                "/tests/reference -I%s %s/%s_cases.c%s " NNC_SOURCE_DIR "/tests/reference/compiled_main.c " NNC_NNRT
+                " " NNC_LIBRARIES " -lm -o %s/%s_program",
                 compiler, e->folder, e->folder, e->label, e->sources.data, e->folder, e->label);
     for (int i = 0; i < thread_count; i++) {
         text_format(command, " && %s/%s_program %s %s", e->folder, e->label, e->folder, e->label);

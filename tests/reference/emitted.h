@@ -1,5 +1,5 @@
 /* For tests: emitted C in a folder of its own, compiled into executables that compiled_main.c makes of many models, and
- * run. A test includes emitted.c: the tests are one file each. */
+ * run. */
 #ifndef NNC_TESTS_EMITTED_H
 #define NNC_TESTS_EMITTED_H
 #include "ir/base/arena.h"

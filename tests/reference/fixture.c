@@ -2,6 +2,8 @@
 #include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
 
 #define FIXTURES NNC_SOURCE_DIR "/tests/reference/fixtures/"
 enum { FIXTURE_STEPS = 16 };
@@ -11,7 +13,7 @@ static const double fixture_floor = 1e-9;
 
 /* ---- the file */
 
-static double fixture_value(const nnrt_tensor *t, int64_t i) {
+double fixture_value(const nnrt_tensor *t, int64_t i) {
     if (t->dtype == NNRT_TENSOR_I32) {
         int32_t integer;
         memcpy(&integer, (const char *)t->data + 4 * i, 4);
@@ -22,7 +24,7 @@ static double fixture_value(const nnrt_tensor *t, int64_t i) {
     return number;
 }
 
-static int64_t fixture_count(const nnrt_tensor *t) {
+int64_t fixture_count(const nnrt_tensor *t) {
     return (int64_t)(t->bytes / 4);
 }
 
@@ -134,9 +136,9 @@ void fixture_compare(Fixture *f, const char *tensor, const double *got, int64_t 
 
 /* ---- data */
 
-static double *fixture_rows(Fixture *f, const nnrt_tensor *t, int64_t first, int64_t rows) {
+double *fixture_rows(Fixture *f, const nnrt_tensor *t, int64_t first, int64_t rows) {
     int64_t each = fixture_count(t) / f->rows;
-    double *values = ARENA_ARRAY(f->compiled.arena, double, rows * each + 1);
+    double *values = ARENA_ARRAY(f->compiled.arena, double, rows *each + 1);
     for (int64_t i = 0; i < rows * each; i++)
         values[i] = fixture_value(t, first * each + i);
     return values;
@@ -170,7 +172,7 @@ FixtureBatch fixture_batch(Fixture *f, int64_t first, bool training) {
     return b;
 }
 
-static int64_t fixture_variable_count(const Variable *v) {
+int64_t fixture_variable_count(const Variable *v) {
     return type_count(v->type, 1);
 }
 

@@ -1,5 +1,5 @@
 /* For tests: one Keras fixture (README.md), its program built by the front end, and the run that every executor of
- * programs repeats: predict, evaluate, five steps. A test includes fixture.c: the tests are one file each. */
+ * programs repeats: predict, evaluate, five steps. */
 #ifndef NNC_TESTS_FIXTURE_H
 #define NNC_TESTS_FIXTURE_H
 #include "component_harness.h"
@@ -31,6 +31,12 @@ int fixture_for_each(const char *part, void (*check)(const char *name));
 void fixture_fail(Fixture *, const char *what, const char *tensor);
 /* "gradient/dense/kernel" */
 const char *fixture_joined(Fixture *, const char *prefix, const char *name);
+/* Elements of a stored tensor, and one of them; elements of a variable. */
+int64_t fixture_count(const nnrt_tensor *);
+double fixture_value(const nnrt_tensor *, int64_t i);
+int64_t fixture_variable_count(const Variable *);
+/* Rows [first, first + rows) of a tensor with the fixture's rows; in the arena of the program. */
+double *fixture_rows(Fixture *, const nnrt_tensor *, int64_t first, int64_t rows);
 /* Compares one tensor of the fixture, by name. */
 void fixture_compare(Fixture *, const char *tensor, const double *got, int64_t count);
 

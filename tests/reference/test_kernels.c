@@ -118,8 +118,8 @@ typedef struct {
     const char *target;
 } Checked;
 
-/* A tensor of nothing but NaN, which compare as equal, proves nothing. Some may be there: slots of optimizers are filled
- * at random, and no gradients lead to a variance below 0. */
+/* A tensor of nothing but NaN, which compare as equal, proves nothing. Some may be there: slots of optimizers are
+ * filled at random, and no gradients lead to a variance below 0. */
 static bool proves_nothing(const Tensor *t) {
     int64_t numbers = 0;
     for (int64_t k = 0; k < t->count; k++)

@@ -50,8 +50,7 @@ static void check_types(void) {
     CHECK(table.x[0] == -1.5f);
     expect_error(
         parse(BYTES(0, 0, 0x0D, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0x7F, 0xC0, 0, 0), NULL, 0, (nnrt_table_request){0}),
-        "images:1:0: sample and value count from 0: it is not a finite 32-bit float; replace it, or leave out the "
-        "sample");
+        "images[1]: it is not a finite 32-bit float; replace it, or leave out the sample");
 }
 
 static void check_broken(void) {
@@ -76,11 +75,11 @@ static void check_broken(void) {
     expect_error(parse(BYTES(IMAGES), BYTES(0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 2), CLASSES),
                  "labels: has 3 targets, but images has 2 samples; do the files belong together?");
     expect_error(parse(BYTES(IMAGES), BYTES(0, 0, 8, 1, 0, 0, 0, 2, 0, 3), CLASSES),
-                 "labels:1:0: the class is 3, but the model has classes 0 to 2; change the data, or the last layer");
+                 "labels[1]: the class is 3, but the model has classes 0 to 2; change the data, or the last layer");
     expect_error(parse(BYTES(IMAGES), BYTES(0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 1, 0, 1), CLASSES),
                  "labels: a target has 2 values, the model's loss takes 1");
     expect_error(parse(BYTES(IMAGES), NULL, 0, (nnrt_table_request){.input_size = 784}),
-                 "images: a sample has 3 input values, the model takes 784; columns are missing, or change Input(...)");
+                 "images: a sample has 1 x 3 values, the model takes 784; take another file, or change Input(...)");
 }
 
 /* gzip -9n of an IDX file with the labels 7, 8, 9 */

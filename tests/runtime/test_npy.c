@@ -108,8 +108,8 @@ static void check_broken(void) {
     float data[6] = {1, 2, 3, 4, 5, NAN};
     File good = npy(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", data, 24), cut = good;
     File three = npy(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", data, 12);
-    expect_error(parse(good, NULL, ANY), "x.npy:1:2: sample and value count from 0: it is not a finite 32-bit float; "
-                                         "replace it, or leave out the sample");
+    expect_error(parse(good, NULL, ANY), "x.npy[1, 2]: it is not a finite 32-bit float; replace it, or leave out the "
+                                         "sample");
     expect_error(parse((File){"hello, world", 12}, NULL, ANY), "x.npy: is not an NPY file; write one by np.save");
     expect_error(parse((File){"PK\3\4        ", 12}, NULL, ANY),
                  "x.npy: is not an NPY file but an archive of them (npz); save one array by np.save");
