@@ -32,6 +32,17 @@ nnrt_data_source nnrt_source_with(const nnrt_data_source *declared, const char *
     return source;
 }
 
+nnrt_data_source nnrt_source_like(const nnrt_data_source *declared, const nnrt_data_source *train, const char *file,
+                                  const char *target_file) {
+    if (declared->kind != NNRT_DATA_NONE || !file)
+        return nnrt_source_with(declared, file, target_file);
+    nnrt_data_source pattern = *train;
+    pattern.target_file = NULL;
+    pattern.first = 0;
+    pattern.count = -1;
+    return nnrt_source_with(&pattern, file, target_file);
+}
+
 int nnrt_dataset_read(nnrt_dataset *dataset, const nnrt_program *program, const nnrt_data_source *source,
                       const nnrt_vocabulary *vocabulary) {
     nnrt_table_request request = {.input_size = program->raw_input_size,

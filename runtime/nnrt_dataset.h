@@ -26,6 +26,10 @@ typedef struct {
 /* `declared` with another file; its kind follows the name (.csv, .npy), else it stays. File and target may be NULL. */
 nnrt_data_source nnrt_source_with(const nnrt_data_source *declared, const char *file, const char *target_file);
 
+/* The same, and where nothing is declared but a file is given, its columns are those of the training data. */
+nnrt_data_source nnrt_source_like(const nnrt_data_source *declared, const nnrt_data_source *train, const char *file,
+                                  const char *target_file);
+
 /* Reads a source whole. `vocabulary`: words known to the model, or NULL (then table.vocabulary is new). */
 int nnrt_dataset_read(nnrt_dataset *dataset, const nnrt_program *program, const nnrt_data_source *source,
                       const nnrt_vocabulary *vocabulary);

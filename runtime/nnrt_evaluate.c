@@ -81,7 +81,8 @@ static int evaluate_dataset(nnrt_trainer *trainer, const nnrt_dataset *data) {
 
 int nnrt_run_evaluate(nnrt_trainer *trainer) {
     const nnrt_program *program = trainer->program;
-    nnrt_data_source source = nnrt_source_with(&program->test, trainer->options.test, trainer->options.test_target);
+    const nnrt_options *options = &trainer->options;
+    nnrt_data_source source = nnrt_source_like(&program->test, &program->train, options->test, options->test_target);
     nnrt_dataset data = {.rows = 0};
     if (!program->evaluate_steps)
         return nnrt_error(NNRT_ERROR_UNSUPPORTED, "this program was compiled without a loss; only predict works");

@@ -153,8 +153,9 @@ static int setup_read_validation(FitRun *fit, const nnrt_data_source *source) {
 static int setup_data(FitRun *fit) {
     nnrt_trainer *trainer = fit->trainer;
     const nnrt_program *program = trainer->program;
+    const nnrt_options *options = &trainer->options;
     nnrt_data_source validation =
-        nnrt_source_with(&program->validation, trainer->options.validation, trainer->options.validation_target);
+        nnrt_source_like(&program->validation, &program->train, options->validation, options->validation_target);
     bool separate = validation.file && validation.kind != NNRT_DATA_NONE;
     int64_t rows = 0;
     int code = setup_read_train(fit);
