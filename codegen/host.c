@@ -178,20 +178,32 @@ static bool is_among(const char *name, const char *const *names, size_t count) {
     return false;
 }
 
+/* Names of a form that the C library, OpenMP or the runtime library keeps for itself. */
+static bool is_kept(const char *name) {
+    size_t length = strlen(name);
+    return name[0] == '_' || strncmp(name, "omp_", 4) == 0 || strncmp(name, "nnrt", 4) == 0 ||
+           (length > 2 && strcmp(name + length - 2, "_t") == 0);
+}
+
 /* A word of C or C++, or a name that the headers of an emitted file declare. Names of parameters are no harm. */
 static bool is_taken(const char *name) {
     static const char *const parameters[] = {"batch", "first", "last", "model", "rows"};
     static const char *const declared[] = {
-        "abs",    "acos",  "asin",   "atan",   "atof", "atoi",   "bcmp",  "bcopy",  "bzero",  "cbrt",   "ceil",
-        "clock",  "cos",   "cosh",   "div",    "drem", "erf",    "erfc",  "exit",   "exp",    "expm1",  "fabs",
-        "ffs",    "floor", "fma",    "fmax",   "fmin", "fmod",   "free",  "frexp",  "gamma",  "hypot",  "index",
-        "j0",     "j1",    "jn",     "labs",   "ldiv", "lgamma", "log",   "logb",   "malloc", "memchr", "memcpy",
-        "memset", "modf",  "nan",    "pow",    "rand", "random", "read",  "remove", "rename", "rindex", "rint",
-        "round",  "scalb", "select", "signal", "sin",  "sinh",   "sleep", "sqrt",   "strdup", "strlen", "system",
-        "tan",    "tanh",  "time",   "trunc",  "wait", "write",  "y0",    "y1",     "yn"};
+        "EOF",    "EXIT_FAILURE", "EXIT_SUCCESS", "FILE",   "INFINITY", "M_E",   "M_PI",   "NAN",
+        "NULL",   "RAND_MAX",     "abs",          "acos",   "asin",     "atan",  "atof",   "atoi",
+        "bcmp",   "bcopy",        "bzero",        "cbrt",   "ceil",     "clock", "cos",    "cosh",
+        "div",    "drand48",      "drem",         "erf",    "erfc",     "exit",  "exp",    "expm1",
+        "fabs",   "ffs",          "floor",        "fma",    "fmax",     "fmin",  "fmod",   "free",
+        "frexp",  "gamma",        "hypot",        "index",  "isinf",    "isnan", "j0",     "j1",
+        "jn",     "labs",         "ldiv",         "lgamma", "linux",    "log",   "logb",   "malloc",
+        "memchr", "memcpy",       "memset",       "modf",   "nan",      "pow",   "printf", "rand",
+        "random", "read",         "remove",       "rename", "rindex",   "rint",  "round",  "scalb",
+        "select", "signal",       "sin",          "sinh",   "sleep",    "sqrt",  "std",    "strdup",
+        "strlen", "system",       "tan",          "tanh",   "time",     "trunc", "unix",   "wait",
+        "write",  "y0",           "y1",           "yn"};
     if (is_among(name, parameters, sizeof parameters / sizeof *parameters))
         return false;
-    return kname_is_reserved(name) || is_among(name, declared, sizeof declared / sizeof *declared);
+    return kname_is_reserved(name) || is_among(name, declared, sizeof declared / sizeof *declared) || is_kept(name);
 }
 
 /* Metrics may have any name; two of them may become the same identifier. */
@@ -233,8 +245,14 @@ bool host_begin(Host *h, KProgram *p, const HostOptions *options) {
 static void first_comment(const Host *h, Text *out) {
     const Program *info = h->info;
     const char *stem = h->options->output_stem;
-    text_format(out, "/* The model %s of %s, compiled to %s by %s. Do not edit: change %s and compile it again.\n *\n",
-                h->name, h->options->source_file, h->target->language, h->options->compiler, h->options->source_file);
+    const char *words = arena_format(h->program->arena,
+                                     "The model %s of %s, compiled to %s by %s. Do not edit: change %s and compile it "
+                                     "again.",
+                                     h->name, h->options->source_file, h->target->language, h->options->compiler,
+                                     h->options->source_file);
+    text_add(out, "/* ");
+    text_wrap(out, words, 3, 120, " * ");
+    text_add(out, " *\n");
     int64_t parameters = 0;
     for (int i = 0; i < info->layer_count; i++) {
         const char *shape = info->layers[i].output ? type_text(h->program->arena, info->layers[i].output) : "";

@@ -6,13 +6,14 @@
 #include <unistd.h>
 #include "driver/driver.h"
 
+/* $ is the name; what follows a tab begins in one column. */
 static const char starter[] =
     "# $: a neural network, its data and its training run.\n"
     "#\n"
-    "#   nnc run $.nn fit                       train; weights go to $.safetensors\n"
-    "#   nnc run $.nn evaluate                  loss and metrics on the test data\n"
-    "#   nnc run $.nn predict --input=FILE.csv  predictions as CSV\n"
-    "#   nnc $.nn -o $.c                        the same as one C file\n"
+    "#   nnc run $.nn fit\ttrain; weights go to $.safetensors\n"
+    "#   nnc run $.nn evaluate\tloss and metrics on the test data\n"
+    "#   nnc run $.nn predict --input=FILE.csv\tpredictions as CSV\n"
+    "#   nnc $.nn -o $.c\tthe same as one C file\n"
     "#\n"
     "# nnc help lists everything that can be written here, nnc help Dense explains one of them.\n"
     "\n"
@@ -43,6 +44,20 @@ static const char starter[] =
     "    batch_size = 32\n"
     "    callbacks  = [EarlyStopping(monitor=val_loss, patience=5, restore_best_weights=true)]\n"
     "}\n";
+
+static void fill_in(Text *text, const char *name) {
+    size_t column = sizeof "#   nnc run .nn predict --input=FILE.csv  " - 1 + strlen(name), line = 0;
+    for (const char *c = starter; *c; c++) {
+        if (*c == '$')
+            text_add(text, name);
+        else if (*c == '\t')
+            text_format(text, "%*s", (int)(column - (text->length - line)), "");
+        else
+            text_add_length(text, c, 1);
+        if (*c == '\n')
+            line = text->length;
+    }
+}
 
 static const char *base_name(const char *path) {
     const char *slash = strrchr(path, '/');
@@ -91,12 +106,7 @@ Status new_program(const Options *options, Diag *diag) {
         diag_error(diag, (Span){0}, "%s cannot be the name of a model", options->input);
         diag_help(diag, "letters, digits and _, beginning with a letter, and no word of C: nnc new digits");
     } else {
-        for (const char *c = starter; *c; c++) {
-            if (*c == '$')
-                text_add(&text, name.data);
-            else
-                text_add_length(&text, c, 1);
-        }
+        fill_in(&text, name.data);
         status = write_new(diag, path.data, &text);
     }
     if (status == STATUS_OK)

@@ -316,6 +316,8 @@ Status run_program(const Options *options, Arena *arena, Diag *diag) {
     words[0] = (char *)(uintptr_t)run.stem;
     for (int i = 0; i < options->rest_count; i++)
         words[i + 1] = options->rest[i];
+    /* what its hints call it: nnc run digits.nn */
+    setenv("NNC_PROGRAM", arena_format(run.arena, "nnc run %s", options->input), 1);
     fflush(NULL);
     execv(run.stem, words);
     diag_error(diag, (Span){0}, "cannot run %s: %s", run.stem, strerror(errno));

@@ -42,6 +42,15 @@ static void add_type(Text *out, const Parameter *p) {
         text_add(out, words[p->type]);
 }
 
+enum { HELP_COLUMNS = 80, LIST_INDENT = 33 };
+
+/* Words to the end of the line, which has reached column `indent`; further lines begin there. */
+static void add_words(Text *out, const char *words, int indent) {
+    char blanks[HELP_COLUMNS];
+    snprintf(blanks, sizeof blanks, "%*s", indent, "");
+    text_wrap(out, words ? words : "", (size_t)indent, HELP_COLUMNS, blanks);
+}
+
 static int name_width(const Component *component) {
     int width = 0;
     for (const Parameter *p = component->parameters; p->name; p++)
@@ -50,34 +59,41 @@ static int name_width(const Component *component) {
     return width;
 }
 
-static void add_examples(Text *out, const Component *component, const char *before) {
-    for (int i = 0; component->examples && component->examples[i]; i++)
-        text_format(out, "%s%s\n", before, component->examples[i]);
+static void help_parameter(Text *out, const Parameter *p, int width) {
+    Text type = {0};
+    add_type(&type, p);
+    text_format(&type, " (%s)", p->default_text ? p->default_text : "required");
+    text_format(out, "  %-*s  ", width, p->name);
+    add_words(out, type.data, width + 4);
+    text_format(out, "%*s", width + 4, "");
+    add_words(out, p->doc, width + 4);
+    text_free(&type);
 }
 
 static void help_component(Text *out, const Component *component) {
     bool block = component->kind == COMPONENT_KINDS;
-    text_format(out, "%s: %s\n%s\n", component->name, block ? "a block" : component_kind_words[component->kind].one,
-                component->summary ? component->summary : "");
+    text_format(out, "%s: %s\n", component->name, block ? "a block" : component_kind_words[component->kind].one);
+    add_words(out, component->summary, 0);
     if (component->aliases) {
         text_add(out, "Also called: ");
         add_list(out, component->aliases);
         text_add(out, "\n");
     }
-    if (component->formula)
-        text_format(out, "\n    %s\n", component->formula);
+    if (component->formula) {
+        text_add(out, "\n    ");
+        add_words(out, component->formula, 4);
+    }
     int width = name_width(component);
     if (component->parameters[0].name)
         text_add(out, block ? "\nSettings (default):\n" : "\nArguments (default):\n");
-    for (const Parameter *p = component->parameters; p->name; p++) {
-        text_format(out, "  %-*s  ", width, p->name);
-        add_type(out, p);
-        text_format(out, " (%s)\n  %-*s  %s\n", p->default_text ? p->default_text : "required", width, "",
-                    p->doc ? p->doc : "");
-    }
+    for (const Parameter *p = component->parameters; p->name; p++)
+        help_parameter(out, p, width);
     if (component->examples && component->examples[0])
         text_add(out, "\nExamples:\n");
-    add_examples(out, component, "    ");
+    for (int i = 0; component->examples && component->examples[i]; i++) {
+        text_add(out, "    ");
+        text_wrap(out, component->examples[i], 4, HELP_COLUMNS, "        ");
+    }
 }
 
 static bool answers_to(const Component *component, const char *name) {
@@ -109,6 +125,11 @@ bool frontend_help(Text *out, const char *name, Text *nearest) {
     return found;
 }
 
+static void list_component(Text *out, const Component *component) {
+    text_format(out, "  %-*s ", LIST_INDENT - 3, component->name);
+    add_words(out, component->summary, LIST_INDENT);
+}
+
 void frontend_list(Text *out) {
     for (int kind = 0; kind < COMPONENT_KINDS; kind++) {
         bool any = false;
@@ -118,12 +139,12 @@ void frontend_list(Text *out) {
             if (!any)
                 text_format(out, "%s%s\n", out->length ? "\n" : "", kind_titles[kind]);
             any = true;
-            text_format(out, "  %-30s %s\n", components[i]->name, components[i]->summary ? components[i]->summary : "");
+            list_component(out, components[i]);
         }
     }
     text_add(out, "\nBlocks\n");
     for (int i = 0; i < 4; i++)
-        text_format(out, "  %-30s %s\n", block_components[i]->name, block_components[i]->summary);
+        list_component(out, block_components[i]);
 }
 
 /* `|` would end a cell of a Markdown table. */
@@ -157,7 +178,8 @@ static void reference_component(Text *out, const Component *component) {
     }
     if (component->examples && component->examples[0]) {
         text_add(out, "\n```\n");
-        add_examples(out, component, "");
+        for (int i = 0; component->examples[i]; i++)
+            text_format(out, "%s\n", component->examples[i]);
         text_add(out, "```\n");
     }
     text_add(out, "\n");

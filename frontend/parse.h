@@ -26,6 +26,8 @@ typedef struct {
     int open_of_kind[3];           /* how many of them are ( [ { */
     size_t blank_start, blank_end; /* nothing but blanks and comments stands between */
     bool unclosed_told;            /* for the brackets being closed now */
+    const char *item_word;         /* the item at the top began with this name, and nothing but names came since */
+    Span item_span;                /* of that name */
     int closed_early;              /* brackets closed for the user whose real end may still come */
     bool failed;                   /* an expression was given up: nothing to return */
     Ast *ast;

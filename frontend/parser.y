@@ -230,6 +230,11 @@ static void expected_words(const yypcontext_t *context, Text *out) {
 
 static int yyreport_syntax_error(const yypcontext_t *context, void *scanner, Parse *p) {
     (void)scanner;
+    if (p->item_word && p->previous_token == NAME) { /* hello world */
+        p->failed = true;
+        ast_unknown_block(p, p->item_word, p->item_span);
+        return 0;
+    }
     Text expected = {0};
     text_add(&expected, "");
     expected_words(context, &expected);

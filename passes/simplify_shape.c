@@ -9,7 +9,7 @@ static Value *drop_same_type(Simplify *simplify, const Op *op) {
 
 /* Moving the elements of a constant gives the constant. */
 static Value *fold_moved_constant(Simplify *simplify, const Op *op) {
-    double number;
+    double number = 0;
     for (int i = 0; i < op->input_count; i++)
         if (!is_const(op->inputs[i], &number) || !is_const(op->inputs[0], &number) || !is_number(op->inputs[i], number))
             return NULL;

@@ -209,6 +209,8 @@ int nnrt_csv_parse(const char *text, size_t bytes, const char *file, const nnrt_
     code = pass(&reader, survey);
     if (!code)
         code = nnrt_csv_layout(&reader.plan, &reader.words);
+    if (!code && !request->vocabulary)
+        code = nnrt_csv_keep_names(&reader.plan, &reader.words);
     if (!code && reader.plan.inputs == 0)
         code = nnrt_error(NNRT_ERROR_DATA, "%s: has no column for the inputs", file);
     if (!code)

@@ -5,6 +5,8 @@
  * All others are inputs, in file order; a text column takes as many inputs as it has words (one-hot) or one (index).
  * A target that is listed among the text columns holds class names; their position is the class index.
  * With need_target false, a target that is not in the file is no error.
+ * A vocabulary in the request that holds names of inputs finds them by name where the file has a header: in its order,
+ * other columns are skipped.
  * header_auto: the first row is a header if a cell of a numeric column is not a number. A blank line is skipped. */
 #ifndef NNRT_CSV_H
 #define NNRT_CSV_H

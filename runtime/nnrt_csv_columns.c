@@ -1,6 +1,7 @@
 /* The plan of a CSV file: header or not, where target, weight and text columns are, where each value goes. */
 #include "nnrt_csv_columns.h"
 #include "nnrt_error.h"
+#include "nnrt_json.h"
 #include "nnrt_text.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ void nnrt_csv_plan_free(nnrt_csv_plan *plan) {
         free(plan->names[i]);
     free(plan->names);
     free(plan->columns);
+    free(plan->order);
+    plan->order = NULL;
     plan->names = NULL;
     plan->columns = NULL;
 }
@@ -169,6 +172,139 @@ static int plan_text(nnrt_csv_plan *plan) {
     return NNRT_OK;
 }
 
+/* ---- inputs by name: the model knows what the columns of its training data were called */
+
+typedef struct {
+    const char *name;
+    int64_t column;
+} NamedColumn;
+
+static int compare_named(const void *a, const void *b) {
+    const NamedColumn *left = a, *right = b;
+    int order = strcmp(left->name, right->name);
+    return order ? order : (left->column > right->column) - (left->column < right->column);
+}
+
+/* The columns of the file sorted by name; malloc'ed, NULL if there is no memory. */
+static NamedColumn *sort_names(const nnrt_csv_plan *plan) {
+    NamedColumn *sorted = malloc((size_t)plan->count * sizeof *sorted);
+    for (int64_t i = 0; sorted && i < plan->count; i++)
+        sorted[i] = (NamedColumn){plan->names[i], i};
+    if (sorted)
+        qsort(sorted, (size_t)plan->count, sizeof *sorted, compare_named);
+    return sorted;
+}
+
+/* The first place in `sorted` with this name, or plan->count. */
+static int64_t find_sorted(const nnrt_csv_plan *plan, const NamedColumn *sorted, const char *name) {
+    int64_t low = 0, high = plan->count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (strcmp(sorted[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < plan->count && strcmp(sorted[low].name, name) == 0 ? low : plan->count;
+}
+
+static int order_inputs(nnrt_csv_plan *plan, const nnrt_vocabulary *known, const NamedColumn *sorted) {
+    for (int64_t i = 0; i < known->input_count; i++) {
+        int64_t at = find_sorted(plan, sorted, known->inputs[i]);
+        if (at == plan->count)
+            return no_such_column(plan, "inputs", known->inputs[i]);
+        int64_t column = sorted[at].column;
+        if (at + 1 < plan->count && strcmp(sorted[at + 1].name, known->inputs[i]) == 0)
+            return nnrt_error(NNRT_ERROR_DATA,
+                              "%s:%lld: two columns are called '%s' (#%lld and #%lld), which is an input of the model; "
+                              "leave out one",
+                              plan->file, (long long)plan->header_line, known->inputs[i], (long long)column,
+                              (long long)sorted[at + 1].column);
+        if (plan->columns[column].role == NNRT_CSV_TARGET || plan->columns[column].role == NNRT_CSV_WEIGHT)
+            return nnrt_error(NNRT_ERROR_DATA,
+                              "%s:%lld: column '%s' (#%lld) is an input of the model, but would be read as the %s; "
+                              "name the right column",
+                              plan->file, (long long)plan->header_line, known->inputs[i], (long long)column,
+                              plan->columns[column].role == NNRT_CSV_TARGET ? "target" : "sample weight");
+        plan->order[i] = column;
+    }
+    return NNRT_OK;
+}
+
+/* What is called by position must stand where it stood: then no other column may, nor may a text column move. */
+static int check_positions(const nnrt_csv_plan *plan, int64_t inputs, int64_t stranger) {
+    bool target = plan->request->need_target && !by_name(plan->source->target), text = false, moved = stranger >= 0;
+    for (int64_t i = 1; i < inputs; i++)
+        moved = moved || plan->order[i] < plan->order[i - 1];
+    for (int i = 0; i < plan->source->text_count; i++)
+        text = text || !by_name(plan->source->text[i].column);
+    if (target && stranger >= 0)
+        return nnrt_error(
+            NNRT_ERROR_DATA,
+            "%s:%lld: the model does not know column '%s', and the target is given by position: leave out "
+            "the column, or name the target",
+            plan->file, (long long)plan->header_line, plan->names[stranger]);
+    if (text && moved)
+        return nnrt_error(NNRT_ERROR_DATA,
+                          "%s:%lld: the columns are not those of the training data in their order, and a text column "
+                          "is given by position; name it",
+                          plan->file, (long long)plan->header_line);
+    return NNRT_OK;
+}
+
+/* The inputs in the order of the training data. Columns that it did not have are skipped. */
+static int plan_inputs(nnrt_csv_plan *plan) {
+    const nnrt_vocabulary *known = plan->request->vocabulary;
+    if (!known || known->input_count == 0 || !plan->names)
+        return NNRT_OK;
+    plan->order = malloc((size_t)known->input_count * sizeof *plan->order);
+    NamedColumn *sorted = plan->order ? sort_names(plan) : NULL;
+    if (!sorted)
+        return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for its columns", plan->file);
+    int code = order_inputs(plan, known, sorted);
+    free(sorted);
+    if (code)
+        return code;
+    int64_t stranger = -1;
+    for (int64_t i = 0; i < known->input_count; i++)
+        plan->columns[plan->order[i]].known = true;
+    for (int64_t i = 0; i < plan->count; i++) {
+        nnrt_csv_column *column = &plan->columns[i];
+        if (column->known)
+            column->role = NNRT_CSV_INPUT;
+        else if (column->role == NNRT_CSV_INPUT) {
+            column->role = NNRT_CSV_SKIPPED;
+            stranger = stranger < 0 ? i : stranger;
+        }
+    }
+    return check_positions(plan, known->input_count, stranger);
+}
+
+int nnrt_csv_keep_names(const nnrt_csv_plan *plan, nnrt_vocabulary *vocabulary) {
+    NamedColumn *sorted = plan->names ? sort_names(plan) : NULL;
+    bool distinct = sorted != NULL, copied = true;
+    for (int64_t i = 1; distinct && i < plan->count; i++)
+        distinct = strcmp(sorted[i - 1].name, sorted[i].name) != 0;
+    for (int64_t i = 0; distinct && i < plan->count; i++)
+        distinct = nnrt_json_is_utf8(plan->names[i]);
+    free(sorted);
+    if (plan->names && !sorted)
+        return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for the names of its columns", plan->file);
+    if (!distinct)
+        return NNRT_OK;
+    vocabulary->inputs = calloc((size_t)plan->count, sizeof *vocabulary->inputs);
+    for (int64_t i = 0; vocabulary->inputs && copied && i < plan->count; i++)
+        if (plan->columns[i].role == NNRT_CSV_INPUT) {
+            char *name = strdup(plan->names[i]);
+            copied = name != NULL;
+            if (copied)
+                vocabulary->inputs[vocabulary->input_count++] = name;
+        }
+    return vocabulary->inputs && copied
+               ? NNRT_OK
+               : nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for the names of its columns", plan->file);
+}
+
 int nnrt_csv_plan_columns(nnrt_csv_plan *plan, const nnrt_csv_scanner *first_row, bool *header) {
     const nnrt_data_source *source = plan->source;
     int code;
@@ -185,7 +321,9 @@ int nnrt_csv_plan_columns(nnrt_csv_plan *plan, const nnrt_csv_scanner *first_row
     code = plan_target(plan);
     if (!code)
         code = plan_text(plan);
-    return code ? code : plan_weight(plan);
+    if (!code)
+        code = plan_weight(plan);
+    return code ? code : plan_inputs(plan);
 }
 
 static int64_t column_width(const nnrt_csv_column *column, const nnrt_vocabulary *vocabulary) {
@@ -199,15 +337,17 @@ int nnrt_csv_layout(nnrt_csv_plan *plan, const nnrt_vocabulary *vocabulary) {
         if (__builtin_add_overflow(all, column_width(&plan->columns[i], vocabulary), &all))
             return nnrt_error(NNRT_ERROR_DATA, "%s: has too many columns", plan->file);
     /* A file for predict may lack the target. If that is known by position only, the width tells. */
-    if (counted && !plan->request->need_target && expected > 0 && all == expected)
+    if (counted && !plan->order && !plan->request->need_target && expected > 0 && all == expected)
         for (int64_t i = 0; i < plan->count; i++)
             plan->columns[i].role = NNRT_CSV_INPUT;
+    int64_t listed = plan->order ? plan->request->vocabulary->input_count : plan->count;
     plan->inputs = 0;
-    for (int64_t i = 0; i < plan->count; i++) {
-        if (plan->columns[i].role != NNRT_CSV_INPUT)
+    for (int64_t i = 0; i < listed; i++) {
+        nnrt_csv_column *column = &plan->columns[plan->order ? plan->order[i] : i];
+        if (column->role != NNRT_CSV_INPUT)
             continue;
-        plan->columns[i].offset = plan->inputs;
-        plan->inputs += column_width(&plan->columns[i], vocabulary);
+        column->offset = plan->inputs;
+        plan->inputs += column_width(column, vocabulary);
     }
     return NNRT_OK;
 }

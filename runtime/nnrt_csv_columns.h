@@ -8,6 +8,7 @@ typedef enum { NNRT_CSV_INPUT, NNRT_CSV_TARGET, NNRT_CSV_WEIGHT, NNRT_CSV_SKIPPE
 
 typedef struct {
     nnrt_csv_role role;
+    bool known; /* an input that the model knows by its name */
     nnrt_text_mode mode;
     int words;      /* index into the vocabulary, or -1: numbers */
     int64_t offset; /* of its first value within x or the target */
@@ -22,6 +23,7 @@ typedef struct {
     int64_t count;
     int64_t header_line; /* line of the first row */
     int64_t target;      /* its first column, or -1 */
+    int64_t *order;      /* columns of the inputs that the model knows by name, in its order; or NULL: in file order */
     int64_t inputs;      /* floats of one sample, set by nnrt_csv_layout */
 } nnrt_csv_plan;
 
@@ -29,6 +31,9 @@ typedef struct {
 int nnrt_csv_plan_columns(nnrt_csv_plan *, const nnrt_csv_scanner *first_row, bool *header);
 /* When the words are known: which columns are inputs, and where they go. */
 int nnrt_csv_layout(nnrt_csv_plan *, const nnrt_vocabulary *);
+/* The names of the inputs into the vocabulary, for the next file. None without a header, and where they are not
+ * distinct or not UTF-8. */
+int nnrt_csv_keep_names(const nnrt_csv_plan *, nnrt_vocabulary *);
 void nnrt_csv_plan_free(nnrt_csv_plan *);
 /* The column's name for messages: 'age', or #2. `buffer` holds at least 80 bytes. */
 const char *nnrt_csv_name(const nnrt_csv_plan *, int64_t column, char *buffer);

@@ -91,7 +91,7 @@ int nnrt_run_evaluate(nnrt_trainer *trainer) {
                                                "test = ... in data { }");
     int code = nnrt_trainer_load(trainer);
     if (code == NNRT_OK)
-        code = nnrt_dataset_read(&data, program, &source, trainer->vocabulary.count ? &trainer->vocabulary : NULL);
+        code = nnrt_dataset_read(&data, program, &source, nnrt_vocabulary_known(&trainer->vocabulary));
     if (code == NNRT_OK)
         code = nnrt_dataset_prepare(&data, program, trainer->model);
     if (code == NNRT_OK)

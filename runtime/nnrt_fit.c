@@ -156,7 +156,7 @@ static int fit_interrupted(FitRun *fit) {
                           fit_epoch_break(fit, where, sizeof where), nnrt_error_text());
     bool elsewhere = options->weights != options->default_weights;
     return nnrt_error(NNRT_ERROR_INTERRUPTED, "interrupted in %s; saved in %s; go on with: %s fit --resume%s%s",
-                      fit_epoch_break(fit, where, sizeof where), options->weights, fit->trainer->program->name,
+                      fit_epoch_break(fit, where, sizeof where), options->weights, nnrt_command(fit->trainer->program),
                       elsewhere ? " --weights=" : "", elsewhere ? options->weights : "");
 }
 

@@ -118,7 +118,7 @@ static int setup_read_train(FitRun *fit) {
     if (!source.file || source.kind == NNRT_DATA_NONE)
         return nnrt_error(NNRT_ERROR_ARGUMENT, "there is no training data: name a file with --train=FILE, or declare "
                                                "train = ... in data { }");
-    const nnrt_vocabulary *known = trainer->vocabulary.count > 0 ? &trainer->vocabulary : NULL;
+    const nnrt_vocabulary *known = nnrt_vocabulary_known(&trainer->vocabulary);
     int code = nnrt_dataset_read(&fit->train_data, trainer->program, &source, known);
     if (code == NNRT_OK && !known)
         code = nnrt_vocabulary_copy(&fit->train_data.table.vocabulary, &trainer->vocabulary);
@@ -141,8 +141,8 @@ static int setup_split(const FitRun *fit, int64_t *train_rows) {
 
 static int setup_read_validation(FitRun *fit, const nnrt_data_source *source) {
     nnrt_trainer *trainer = fit->trainer;
-    int code = nnrt_dataset_read(&fit->validation_data, trainer->program, source,
-                                 trainer->vocabulary.count > 0 ? &trainer->vocabulary : NULL);
+    int code =
+        nnrt_dataset_read(&fit->validation_data, trainer->program, source, nnrt_vocabulary_known(&trainer->vocabulary));
     if (code == NNRT_OK)
         code = nnrt_dataset_prepare(&fit->validation_data, trainer->program, trainer->model);
     if (code == NNRT_OK)

@@ -125,7 +125,7 @@ static void help_option(const nnrt_program *program, const nnrt_option *option, 
 }
 
 static void help_verb(const nnrt_program *program, nnrt_verb verb, const nnrt_options *defaults, FILE *out) {
-    fprintf(out, "%s %s [options]\n", program->name, nnrt_verb_name(verb));
+    fprintf(out, "%s %s [options]\n", nnrt_command(program), nnrt_verb_name(verb));
     fprintf(out, "  ");
     help_wrap(out, nnrt_verb_table[verb].help, 2, 2);
     for (int i = 0; i < nnrt_option_count; i++)
@@ -144,13 +144,13 @@ void nnrt_options_help(const nnrt_program *program, nnrt_verb verb, FILE *out) {
     fprintf(out,
             "usage: %s COMMAND [--name=value | --name value]...\n"
             "The network '%s', compiled from %s by %s.\n\n",
-            program->name, program->name, program->source_file ? program->source_file : "a file",
+            nnrt_command(program), program->name, program->source_file ? program->source_file : "a file",
             program->compiler ? program->compiler : "nnc");
     for (int each = 1; each < NNRT_VERBS; each++) {
         help_verb(program, (nnrt_verb)each, &defaults, out);
         fputc('\n', out);
     }
-    fprintf(out, "%s --version\n%s [COMMAND] --help\n\n", program->name, program->name);
+    fprintf(out, "%s --version\n%s [COMMAND] --help\n\n", nnrt_command(program), nnrt_command(program));
     fputs("In brackets: the value without the option.\n"
           "Exit status: 0 done, 1 the run failed, 2 wrong usage, 130 interrupted.\n"
           "Environment: NNC_THREADS, OMP_NUM_THREADS, NO_COLOR, COLUMNS.\n",

@@ -47,7 +47,7 @@ int nnrt_trainer_load(nnrt_trainer *trainer) {
     int code = nnrt_safetensors_read(path, &file);
     if (code != NNRT_OK)
         return nnrt_error(code, "%s; '%s fit' makes the weights, --weights=FILE names others", nnrt_error_text(),
-                          trainer->program->name);
+                          nnrt_command(trainer->program));
     code = nnrt_model_load_from(trainer->program, trainer->model, &file, path, NNRT_PREPROCESSING_REQUIRED, &found);
     if (code == NNRT_OK)
         code = nnrt_checkpoint_vocabulary(&file, path, &trainer->vocabulary);

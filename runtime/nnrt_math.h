@@ -44,7 +44,7 @@
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Wpsabi" /* vectors pass between inlined functions only, whatever their width */
 #elif defined(__GNUC__)
-#pragma GCC diagnostic ignored "-Wpsabi" /* gcc still says one note when they are wider than the registers */
+#pragma GCC diagnostic ignored "-Wpsabi" /* gcc says one note that obeys -Wno-psabi only */
 #endif
 
 #define NNRT_MATH static inline __attribute__((always_inline, unused))

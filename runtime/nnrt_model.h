@@ -16,6 +16,7 @@ extern "C" {
 #define NNRT_KEY_OPTIMIZER "optimizer"         /* first part of the names of the optimizer's variables */
 #define NNRT_KEY_PREPROCESSING "preprocessing" /* "fitted" or "not fitted" */
 #define NNRT_KEY_VOCABULARY "vocabulary"
+#define NNRT_KEY_COLUMNS "columns" /* names of the inputs */
 
 /* What a file held beside the weights, which it must hold. */
 typedef struct {

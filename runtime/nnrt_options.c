@@ -18,13 +18,19 @@ const char *nnrt_verb_name(nnrt_verb verb) {
     return nnrt_verb_table[verb].name;
 }
 
+const char *nnrt_command(const nnrt_program *program) {
+    const char *given = getenv("NNC_PROGRAM");
+    return given && *given ? given : program->name;
+}
+
 static int options_unknown_verb(const nnrt_program *program, const char *word) {
     nnrt_nearest nearest = {word, NULL, OPTIONS_NEAR};
     for (int verb = 1; verb < NNRT_VERBS; verb++)
         nnrt_nearest_consider(&nearest, nnrt_verb_table[verb].name);
     if (nearest.name)
         return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown command '%s'; did you mean '%s'?", word, nearest.name);
-    return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown command '%s'; '%s --help' lists the commands", word, program->name);
+    return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown command '%s'; '%s --help' lists the commands", word,
+                      nnrt_command(program));
 }
 
 static int options_unknown(const nnrt_program *program, nnrt_verb verb, const char *name) {
@@ -33,14 +39,14 @@ static int options_unknown(const nnrt_program *program, nnrt_verb verb, const ch
         const nnrt_option *option = &nnrt_option_table[i];
         if (strcmp(name, option->name) == 0)
             return nnrt_error(NNRT_ERROR_ARGUMENT, "'%s' has no option --%s; '%s %s --help' lists those it has",
-                              nnrt_verb_name(verb), name, program->name, nnrt_verb_name(verb));
+                              nnrt_verb_name(verb), name, nnrt_command(program), nnrt_verb_name(verb));
         if (option->verbs & (1u << verb))
             nnrt_nearest_consider(&nearest, option->name);
     }
     if (nearest.name)
         return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option --%s; did you mean --%s?", name, nearest.name);
-    return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option --%s; '%s %s --help' lists the options", name, program->name,
-                      nnrt_verb_name(verb));
+    return nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option --%s; '%s %s --help' lists the options", name,
+                      nnrt_command(program), nnrt_verb_name(verb));
 }
 
 static const nnrt_option *options_find(nnrt_verb verb, const char *name, size_t length) {
@@ -183,7 +189,7 @@ int nnrt_options_parse(const nnrt_program *program, int argc, char **argv, nnrt_
         else if (argv[i][0] == '-')
             code = options->verb == NNRT_VERB_NONE
                        ? nnrt_error(NNRT_ERROR_ARGUMENT, "expected a command before %s; '%s --help' lists them",
-                                    argv[i], program->name)
+                                    argv[i], nnrt_command(program))
                        : nnrt_error(NNRT_ERROR_ARGUMENT, "unknown option %s; options begin with --", argv[i]);
         else if (options->verb != NNRT_VERB_NONE)
             code = nnrt_error(NNRT_ERROR_ARGUMENT, "unexpected argument '%s' after '%s'", argv[i],
@@ -199,7 +205,7 @@ int nnrt_options_parse(const nnrt_program *program, int argc, char **argv, nnrt_
         return nnrt_error(NNRT_ERROR_ARGUMENT,
                           "expected a command: init, fit, evaluate, predict or summary; "
                           "'%s --help' says more",
-                          program->name);
+                          nnrt_command(program));
     return options_check(program, options);
 }
 

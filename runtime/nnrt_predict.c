@@ -27,7 +27,7 @@ static int predict_table(nnrt_trainer *trainer, const nnrt_data_source *source, 
                                   .target_size = program->target_size,
                                   .class_count = program->class_count,
                                   .target_one_hot = program->target_one_hot,
-                                  .vocabulary = trainer->vocabulary.count > 0 ? &trainer->vocabulary : NULL};
+                                  .vocabulary = nnrt_vocabulary_known(&trainer->vocabulary)};
     return nnrt_table_read(source, &request, table);
 }
 

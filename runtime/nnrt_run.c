@@ -10,7 +10,7 @@ enum { RUN_TEXT = 320, RUN_NUMBER = 32, RUN_CALLBACK_TEXT = 2048, RUN_KEY = 32 }
 /* All memory of the extra contents of one checkpoint, allocated at once for a number of callbacks and metrics. */
 typedef struct {
     char run[RUN_TEXT];
-    char *totals, *vocabulary;
+    char *totals, *vocabulary, *columns;
     char (*callback_texts)[RUN_CALLBACK_TEXT];
     char (*callback_keys)[RUN_KEY];
     nnrt_metadata *metadata;
@@ -23,6 +23,7 @@ typedef struct {
 static void run_contents_free(RunContents *contents) {
     free(contents->totals);
     free(contents->vocabulary);
+    free(contents->columns);
     free(contents->callback_texts);
     free(contents->callback_keys);
     free(contents->metadata);
@@ -62,7 +63,7 @@ static bool run_contents_reserve(RunContents *contents, int metric_count, int ca
     contents->totals = malloc(RUN_NUMBER * 2 * ((size_t)metric_count + 1));
     contents->callback_texts = malloc(sizeof *contents->callback_texts * ((size_t)callback_count + 1));
     contents->callback_keys = malloc(sizeof *contents->callback_keys * ((size_t)callback_count + 1));
-    contents->metadata = malloc(sizeof *contents->metadata * ((size_t)callback_count + 4));
+    contents->metadata = malloc(sizeof *contents->metadata * ((size_t)callback_count + 5));
     contents->tensors = malloc(sizeof *contents->tensors * ((size_t)tensors + 1));
     contents->tensor_names = malloc(sizeof *contents->tensor_names * ((size_t)tensors + 1));
     return contents->totals && contents->callback_texts && contents->callback_keys && contents->metadata &&
@@ -75,15 +76,17 @@ int nnrt_checkpoint_save(const nnrt_program *program, const void *model, const c
     int callback_count = callbacks ? callbacks->count : 0;
     bool reserved = run_contents_reserve(&contents, program->metric_count, callback_count,
                                          callbacks ? nnrt_callbacks_tensor_count(callbacks) : 0);
-    if (reserved && vocabulary && vocabulary->count > 0) {
-        contents.vocabulary = nnrt_vocabulary_text(vocabulary);
-        reserved = contents.vocabulary != NULL;
-    }
+    if (reserved && vocabulary && vocabulary->count > 0)
+        reserved = (contents.vocabulary = nnrt_vocabulary_text(vocabulary)) != NULL;
+    if (reserved && vocabulary && vocabulary->input_count > 0)
+        reserved = (contents.columns = nnrt_vocabulary_inputs_text(vocabulary)) != NULL;
     int code = reserved ? NNRT_OK : nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory to save", path);
     if (code == NNRT_OK) {
         run_add(&contents, NNRT_KEY_PREPROCESSING, fitted == NNRT_FITTED ? "fitted" : "not fitted");
         if (contents.vocabulary)
             run_add(&contents, NNRT_KEY_VOCABULARY, contents.vocabulary);
+        if (contents.columns)
+            run_add(&contents, NNRT_KEY_COLUMNS, contents.columns);
         if (run)
             run_describe(run, program->metric_count, &contents);
         if (callbacks)
@@ -148,6 +151,8 @@ int nnrt_run_load(const nnrt_program *program, const nnrt_safetensors *file, con
 
 int nnrt_checkpoint_vocabulary(const nnrt_safetensors *file, const char *path, nnrt_vocabulary *vocabulary) {
     const char *text = nnrt_safetensors_metadata(file, NNRT_KEY_VOCABULARY);
+    const char *inputs = nnrt_safetensors_metadata(file, NNRT_KEY_COLUMNS);
     *vocabulary = (nnrt_vocabulary){.count = 0};
-    return text ? nnrt_vocabulary_parse(text, path, vocabulary) : NNRT_OK;
+    int code = text ? nnrt_vocabulary_parse(text, path, vocabulary) : NNRT_OK;
+    return code == NNRT_OK && inputs ? nnrt_vocabulary_inputs_parse(inputs, path, vocabulary) : code;
 }

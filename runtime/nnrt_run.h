@@ -30,7 +30,7 @@ int nnrt_checkpoint_save(const nnrt_program *program, const void *model, const c
 /* Reads the state of a run; totals has room for the metrics of the program. */
 int nnrt_run_load(const nnrt_program *program, const nnrt_safetensors *file, const char *path, nnrt_run *run,
                   nnrt_callbacks *callbacks);
-/* The words of text columns that the file holds; empty if it holds none. */
+/* The words of text columns and the names of inputs that the file holds; empty if it holds none. */
 int nnrt_checkpoint_vocabulary(const nnrt_safetensors *file, const char *path, nnrt_vocabulary *vocabulary);
 
 #ifdef __cplusplus

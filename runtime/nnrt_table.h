@@ -14,9 +14,12 @@ typedef struct {
     int64_t count;
 } nnrt_vocabulary_column;
 
+/* What a model knows of the columns of its training data: words, and with a header the names of the inputs. */
 typedef struct {
     nnrt_vocabulary_column *columns;
     int count;
+    char **inputs; /* names in the order of the inputs; NULL: they are known by position */
+    int64_t input_count;
 } nnrt_vocabulary;
 
 /* How the reader is to deliver. All zero: inputs only, packed rows, any width. */
@@ -29,7 +32,7 @@ typedef struct {
     int64_t class_count; /* > 0 and targets are class indices: checked to be integers in [0, class_count) */
     bool target_one_hot; /* the file holds a class index, the table gets target_size floats, one of them 1 */
     bool need_weight;    /* read the weight column of the source (else it is skipped) */
-    /* Words known to the model (from its file). NULL: the vocabulary is built from this file. */
+    /* Words and names known to the model (from its file). NULL: the vocabulary is built from this file. */
     const nnrt_vocabulary *vocabulary;
 } nnrt_table_request;
 
@@ -64,9 +67,14 @@ int64_t nnrt_table_file_targets(const nnrt_table_request *);
 /* Clips [first, first + count) to the rows present. An empty choice is an error. */
 int nnrt_table_choose_rows(const nnrt_data_source *, const char *file, int64_t present, int64_t *first, int64_t *rows);
 
-/* A vocabulary as text (JSON) for the metadata of a weights file; malloc'ed, NULL if there is no memory. */
+/* The words as text (JSON) for the metadata of a weights file; malloc'ed, NULL if there is no memory. */
 char *nnrt_vocabulary_text(const nnrt_vocabulary *);
 int nnrt_vocabulary_parse(const char *text, const char *file, nnrt_vocabulary *);
+/* The same for the names of the inputs; parsing adds them to a vocabulary. */
+char *nnrt_vocabulary_inputs_text(const nnrt_vocabulary *);
+int nnrt_vocabulary_inputs_parse(const char *text, const char *file, nnrt_vocabulary *);
+/* The vocabulary itself, or NULL if it holds nothing: for a request. */
+const nnrt_vocabulary *nnrt_vocabulary_known(const nnrt_vocabulary *);
 int nnrt_vocabulary_copy(const nnrt_vocabulary *from, nnrt_vocabulary *to);
 void nnrt_vocabulary_free(nnrt_vocabulary *);
 

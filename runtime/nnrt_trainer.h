@@ -17,7 +17,7 @@ typedef struct {
     FILE *out, *err;
     nnrt_terminal terminal;
     int threads, verbose;
-    nnrt_vocabulary vocabulary; /* of the text columns, from the weights file or the training data */
+    nnrt_vocabulary vocabulary; /* of the columns, from the weights file or the training data */
     bool fitted;                /* preprocessing variables have their values */
     /* Names and order of metrics in displays: sorted, those of validation with val_. */
     int *sorted;

@@ -1,5 +1,5 @@
-/* Vocabularies of text columns: copy, free, and their text form in a weights file:
- * [{"column":"color","values":["blue","red"]}]. */
+/* Vocabularies: copy, free, and their text forms in a weights file: [{"column":"color","values":["blue","red"]}] for
+ * the words of text columns, ["age","color"] for the names of the inputs. */
 #include "nnrt_error.h"
 #include "nnrt_json.h"
 #include "nnrt_table.h"
@@ -15,6 +15,9 @@ void nnrt_vocabulary_free(nnrt_vocabulary *vocabulary) {
         free(column->column);
     }
     free(vocabulary->columns);
+    for (int64_t i = 0; i < vocabulary->input_count; i++)
+        free(vocabulary->inputs[i]);
+    free(vocabulary->inputs);
     memset(vocabulary, 0, sizeof *vocabulary);
 }
 
@@ -27,20 +30,36 @@ static bool copy_column(const nnrt_vocabulary_column *from, nnrt_vocabulary_colu
     return true;
 }
 
+static bool copy_words(const nnrt_vocabulary *from, nnrt_vocabulary *to) {
+    if (!(to->columns = calloc((size_t)from->count + 1, sizeof *to->columns)))
+        return false;
+    while (to->count < from->count) {
+        int i = to->count++;
+        if (!copy_column(&from->columns[i], &to->columns[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool copy_inputs(const nnrt_vocabulary *from, nnrt_vocabulary *to) {
+    if (!(to->inputs = calloc((size_t)from->input_count + 1, sizeof *to->inputs)))
+        return false;
+    for (; to->input_count < from->input_count; to->input_count++)
+        if (!(to->inputs[to->input_count] = strdup(from->inputs[to->input_count])))
+            return false;
+    return true;
+}
+
 int nnrt_vocabulary_copy(const nnrt_vocabulary *from, nnrt_vocabulary *to) {
     memset(to, 0, sizeof *to);
-    if (from->count == 0)
+    if ((from->count == 0 || copy_words(from, to)) && (from->input_count == 0 || copy_inputs(from, to)))
         return NNRT_OK;
-    to->columns = calloc((size_t)from->count, sizeof *to->columns);
-    for (int i = 0; to->columns && i < from->count; i++) {
-        to->count = i + 1;
-        if (!copy_column(&from->columns[i], &to->columns[i]))
-            break;
-        if (i + 1 == from->count)
-            return NNRT_OK;
-    }
     nnrt_vocabulary_free(to);
-    return nnrt_error(NNRT_ERROR_MEMORY, "no memory for the words of the text columns");
+    return nnrt_error(NNRT_ERROR_MEMORY, "no memory for the names and words of the columns");
+}
+
+const nnrt_vocabulary *nnrt_vocabulary_known(const nnrt_vocabulary *vocabulary) {
+    return vocabulary->count > 0 || vocabulary->input_count > 0 ? vocabulary : NULL;
 }
 
 typedef struct {
@@ -72,6 +91,20 @@ static void text_say(Text *text, const char *words) {
     text_put(text, words, strlen(words));
 }
 
+static void text_say_strings(Text *text, char **strings, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        text_say(text, i ? "," : "");
+        nnrt_json_quote(strings[i], text_put, text);
+    }
+}
+
+static char *text_end(Text *text) {
+    text_say(text, "]");
+    if (text->failed)
+        free(text->data);
+    return text->failed ? NULL : text->data;
+}
+
 char *nnrt_vocabulary_text(const nnrt_vocabulary *vocabulary) {
     Text text = {0};
     text_say(&text, "[");
@@ -80,16 +113,17 @@ char *nnrt_vocabulary_text(const nnrt_vocabulary *vocabulary) {
         text_say(&text, i ? ",{\"column\":" : "{\"column\":");
         nnrt_json_quote(column->column, text_put, &text);
         text_say(&text, ",\"values\":[");
-        for (int64_t k = 0; k < column->count; k++) {
-            text_say(&text, k ? "," : "");
-            nnrt_json_quote(column->values[k], text_put, &text);
-        }
+        text_say_strings(&text, column->values, column->count);
         text_say(&text, "]}");
     }
-    text_say(&text, "]");
-    if (text.failed)
-        free(text.data);
-    return text.failed ? NULL : text.data;
+    return text_end(&text);
+}
+
+char *nnrt_vocabulary_inputs_text(const nnrt_vocabulary *vocabulary) {
+    Text text = {0};
+    text_say(&text, "[");
+    text_say_strings(&text, vocabulary->inputs, vocabulary->input_count);
+    return text_end(&text);
 }
 
 static bool read_string(nnrt_json *json, char *scratch, char **out) {
@@ -108,26 +142,33 @@ static bool read_key(nnrt_json *json, char *scratch, const char *key) {
     return !json->error;
 }
 
-static bool read_values(nnrt_json *json, char *scratch, nnrt_vocabulary_column *column) {
+static bool read_strings(nnrt_json *json, char *scratch, char ***strings, int64_t *count) {
     int64_t capacity = 0;
     if (!nnrt_json_expect(json, '['))
         return false;
     if (nnrt_json_take(json, ']'))
         return true;
     do {
-        if (column->count == capacity) {
-            char **grown = realloc(column->values, (size_t)(capacity = 2 * capacity + 8) * sizeof *grown);
+        if (*count == capacity) {
+            char **grown = realloc(*strings, (size_t)(capacity = 2 * capacity + 8) * sizeof *grown);
             if (!grown)
                 return json->error = "no memory", false;
-            column->values = grown;
+            *strings = grown;
         }
-        if (!read_string(json, scratch, &column->values[column->count]))
+        if (!read_string(json, scratch, &(*strings)[*count]))
             return false;
-        column->count++;
-        if (column->count > 1 && strcmp(column->values[column->count - 2], column->values[column->count - 1]) >= 0)
-            return json->error = "words are not sorted", false;
+        ++*count;
     } while (nnrt_json_take(json, ','));
     return nnrt_json_expect(json, ']');
+}
+
+static bool read_values(nnrt_json *json, char *scratch, nnrt_vocabulary_column *column) {
+    if (!read_strings(json, scratch, &column->values, &column->count))
+        return false;
+    for (int64_t i = 1; i < column->count; i++)
+        if (strcmp(column->values[i - 1], column->values[i]) >= 0)
+            return json->error = "words are not sorted", false;
+    return true;
 }
 
 static bool read_column(nnrt_json *json, char *scratch, nnrt_vocabulary *vocabulary) {
@@ -164,4 +205,18 @@ int nnrt_vocabulary_parse(const char *text, const char *file, nnrt_vocabulary *v
     nnrt_vocabulary_free(vocabulary);
     return nnrt_error(NNRT_ERROR_FORMAT, "%s: the words of the text columns cannot be read: %s; the file is damaged",
                       file, json.error ? json.error : "text after the end");
+}
+
+int nnrt_vocabulary_inputs_parse(const char *text, const char *file, nnrt_vocabulary *vocabulary) {
+    nnrt_json json = {.at = text, .end = text + strlen(text)};
+    char *scratch = malloc(strlen(text) + 1);
+    if (!scratch)
+        return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for the names of the columns", file);
+    bool good = read_strings(&json, scratch, &vocabulary->inputs, &vocabulary->input_count) && nnrt_json_at_end(&json);
+    free(scratch);
+    if (good)
+        return NNRT_OK;
+    nnrt_vocabulary_free(vocabulary);
+    return nnrt_error(NNRT_ERROR_FORMAT, "%s: the names of the columns cannot be read: %s; the file is damaged", file,
+                      json.error ? json.error : "text after the end");
 }

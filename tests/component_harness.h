@@ -17,7 +17,7 @@ typedef struct {
 static inline Compiled harness_compile(const char *name, const char *text) {
     Compiled c = {.arena = arena_new()};
     c.diag = diag_new(c.arena);
-    c.file = (SourceFile){name, text, strlen(text)};
+    c.file = (SourceFile){name, arena_strdup(c.arena, text), strlen(text)};
     SourceFile *file = arena_copy(c.arena, &c.file, sizeof c.file);
     Ast *ast = ast_parse(c.arena, interner_new(c.arena), c.diag, file);
     if (ast && !diag_errors(c.diag))

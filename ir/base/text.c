@@ -52,6 +52,33 @@ void text_format(Text *text, const char *format, ...) {
     va_end(arguments);
 }
 
+/* UTF-8: bytes that begin a character. */
+static size_t columns_of(const char *text, size_t length) {
+    size_t columns = 0;
+    for (size_t i = 0; i < length; i++)
+        columns += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return columns;
+}
+
+void text_wrap(Text *text, const char *words, size_t column, size_t width, const char *indent) {
+    bool first = true;
+    for (words += strspn(words, " "); *words; words += strspn(words, " ")) {
+        size_t length = strcspn(words, " "), columns = columns_of(words, length);
+        if (!first && column + 1 + columns > width) {
+            text_add(text, "\n");
+            text_add(text, indent);
+            column = columns_of(indent, strlen(indent));
+            first = true;
+        }
+        text_add(text, first ? "" : " ");
+        text_add_length(text, words, length);
+        column += columns + !first;
+        words += length;
+        first = false;
+    }
+    text_add(text, "\n");
+}
+
 void text_clear(Text *text) {
     text->length = 0;
     if (text->data)

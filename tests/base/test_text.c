@@ -83,6 +83,20 @@ static void test_distance(void) {
     CHECK(text_nearest("units", names, 0) == NULL);
 }
 
+static void test_wrap(void) {
+    Text text = {0};
+    text_add(&text, "/* ");
+    text_wrap(&text, "one two  three four", 3, 10, " * ");
+    CHECK_TEXT(text.data, "/* one two\n * three\n * four\n");
+    text_clear(&text);
+    text_wrap(&text, "averylongword and \xC3\xA9\xC3\xA9", 0, 6, "");
+    CHECK_TEXT(text.data, "averylongword\nand \xC3\xA9\xC3\xA9\n");
+    text_clear(&text);
+    text_wrap(&text, " ", 0, 6, "  ");
+    CHECK_TEXT(text.data, "\n");
+    text_free(&text);
+}
+
 static void test_files(void) {
     char folder[] = "/tmp/nnc-text-XXXXXX", path[64], other[96];
     CHECK(mkdtemp(folder) != NULL);
@@ -112,6 +126,7 @@ int main(void) {
     test_buffer();
     test_numbers();
     test_distance();
+    test_wrap();
     test_files();
     return test_report();
 }

@@ -9,7 +9,11 @@ trap 'exit 130' INT TERM
 passed=0 failed=0
 XDG_CACHE_HOME=$work/cache
 export XDG_CACHE_HOME
-unset NNC_THREADS OMP_NUM_THREADS
+unset NNC_THREADS OMP_NUM_THREADS NNC_PROGRAM
+if [ -n "$NNC_CFLAGS" ]; then # `nnc run` compiles with the same flags
+    CC="${CC:-cc} $NNC_CFLAGS"
+    export CC
+fi
 
 # check WORDS COMMAND...: one check, named by the words, is that the command succeeds.
 check() {
@@ -43,7 +47,7 @@ build() {
     source=$1 program=$2
     shift 2
     # shellcheck disable=SC2086 # lists of words
-    "${COMPILER:-cc}" -std=c11 -Wall -Wextra -Werror $NNC_CFLAGS "$@" -I"$root/runtime" "$source" "$NNRT" $NNC_LIBRARIES -lm -o "$program"
+    "${COMPILER:-cc}" -std=c11 -Wall -Wextra -Werror -Wno-psabi $NNC_CFLAGS "$@" -I"$root/runtime" "$source" "$NNRT" $NNC_LIBRARIES -lm -o "$program"
 }
 
 # The examples have their data beside them; programs run there.

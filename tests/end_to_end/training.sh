@@ -130,7 +130,7 @@ for name in plain rich; do
 done
 
 # ---- nnc run: the same, compiled once
-runs() { CC=gcc "$NNC" run plain.nn fit --verbose=0 --weights=run.safetensors; }
+runs() { CC="gcc $NNC_CFLAGS" "$NNC" run plain.nn fit --verbose=0 --weights=run.safetensors; }
 check "nnc run" runs
 cached() { ls "$XDG_CACHE_HOME/nnc"/plain-* >before.txt && runs && ls "$XDG_CACHE_HOME/nnc"/plain-* >after.txt && same before.txt after.txt; }
 check "nnc run compiles once" cached

@@ -1,4 +1,5 @@
 /* The text form: printed, read, printed again is the same text; what cannot be read is explained. */
+#include <stdlib.h>
 #include "every_op.h"
 #include "test.h"
 
@@ -43,6 +44,23 @@ static void count_ops(const Region *region, int *counts, int *scalars) {
     }
 }
 
+/* The text with every op is also a seed of the reader's fuzzer. NNC_UPDATE_GOLDENS=1 writes it anew. */
+static void check_seed(const Module *module) {
+    static const char path[] = NNC_SOURCE_DIR "/tests/ir/corpus/read/every_op.ir";
+    size_t length = 0;
+    Text text = {0};
+    module_print(&text, module);
+    FILE *file = getenv("NNC_UPDATE_GOLDENS") ? fopen(path, "w") : NULL;
+    if (file) {
+        fputs(text.data, file);
+        fclose(file);
+    }
+    char *seed = text_read_file(path, &length);
+    CHECK(seed && strcmp(seed, text.data) == 0);
+    free(seed);
+    text_free(&text);
+}
+
 static void test_every_op(void) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
@@ -58,6 +76,7 @@ static void test_every_op(void) {
     for (int fn = 0; fn < FN_COUNT; fn++)
         CHECK(scalars[fn] > 0);
     check_round_trip(arena, module);
+    check_seed(module);
     arena_free(arena);
 }
 

@@ -1,5 +1,5 @@
 /* Text goldens: golden/NAME.ir, whose first line names passes, becomes golden/NAME.out.ir; with gradients expanded the
- * interpreter computes the same before and after. NNC_UPDATE_GOLDEN=1 in the environment writes the outputs anew. */
+ * interpreter computes the same before and after. NNC_UPDATE_GOLDENS=1 in the environment writes the outputs anew. */
 #include "tests/passes/interp_compare.h"
 #include <dirent.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static void compare_with_file(const char *path, const Module *module) {
     Text got = {0};
     size_t length = 0;
     module_print(&got, module);
-    if (getenv("NNC_UPDATE_GOLDEN"))
+    if (getenv("NNC_UPDATE_GOLDENS"))
         CHECK(text_write_file(path, got.data, got.length) == 0);
     char *expected = text_read_file(path, &length);
     CHECK(expected != NULL);

@@ -154,7 +154,8 @@ static Module *example(Compiled *c, const char *name) {
     char *text = text_read_file(path, &length);
     CHECK(text != NULL);
     *c = harness_compile(name, text ? text : "");
-    bool ok = text && c->program && harness_complaints(c, name) == 0;
+    free(text);
+    bool ok = c->program && harness_complaints(c, name) == 0;
     CHECK(ok);
     return ok ? c->program->module : NULL;
 }

@@ -18,7 +18,7 @@ static const double tolerance = 1e-5;
 
 enum { GROUP = 16, SMALL_GROUP = 4, MOST_JOBS = 64 }; /* models of an executable */
 
-static char folder[] = "/tmp/nnc-compiled-XXXXXX";
+static char folder[] = "/tmp/nnc-parity-XXXXXX";
 static const char *part; /* of the names; NULL: all */
 
 /* ---- data for the executables */

@@ -265,6 +265,77 @@ static void check_predict(void) {
     ROW(0, 3, 4);
 }
 
+/* A model that knows its inputs by name takes them in its order, wherever they stand. */
+static void check_names(void) {
+    nnrt_vocabulary kept, again;
+    nnrt_table_request by_name = {.vocabulary = &kept}, measure = {.need_target = true, .vocabulary = &kept};
+    char *written;
+    CHECK(parse("a,y,\"b \"\"q\"\"\",c\n1,9,2,3\n", plain("y"), WITH_TARGET) == 0);
+    CHECK(table.vocabulary.count == 0 && table.vocabulary.input_count == 3);
+    CHECK(nnrt_vocabulary_copy(&table.vocabulary, &again) == 0 && nnrt_vocabulary_known(&again) == &again);
+    written = nnrt_vocabulary_inputs_text(&again);
+    CHECK_TEXT(written, "[\"a\",\"b \\\"q\\\"\",\"c\"]");
+    nnrt_vocabulary_free(&again);
+    CHECK(nnrt_vocabulary_known(&again) == NULL);
+    CHECK(nnrt_vocabulary_inputs_parse("[\"a\",", "m.safetensors", &again) != 0 && again.input_count == 0);
+    CHECK(strncmp(nnrt_error_text(), "m.safetensors: the names of the columns cannot be read: ", 56) == 0);
+    memset(&kept, 0, sizeof kept);
+    CHECK(nnrt_vocabulary_inputs_parse(written, "model", &kept) == 0 && kept.input_count == 3);
+    free(written);
+    CHECK(parse("y,c,\"b \"\"q\"\"\",a\n9,3,2,1\n", plain("y"), measure) == 0 && table.target_f32[0] == 9);
+    ROW(0, 1, 2, 3);
+    CHECK(parse("c,id,\"b \"\"q\"\"\",a\n3,7,2,1\n", plain("y"), by_name) == 0); /* no target, one more column */
+    ROW(0, 1, 2, 3);
+    CHECK(parse("y,c,a,\"b \"\"q\"\"\"\n9,3,1,2\n", plain(NULL), by_name) ==
+          0); /* the last is an input, not the target */
+    ROW(0, 1, 2, 3);
+    CHECK(parse("3,2,1,9\n", plain(NULL), measure) == 0); /* no header: as the columns stand */
+    ROW(0, 3, 2, 1);
+    expect_error(
+        parse("y,c,\"b \"\"p\"\"\",a\n9,3,2,1\n", plain("y"), measure),
+        "data.csv:1: there is no column 'b \"q\"' for the inputs; the columns are y, c, b \"p\", a; did you mean "
+        "'b \"p\"'?");
+    expect_error(
+        parse("y,c,a,\"b \"\"q\"\"\"\n9,3,1,2\n", plain(NULL), measure),
+        "data.csv:1: column 'b \"q\"' (#3) is an input of the model, but would be read as the target; name the "
+        "right column");
+    expect_error(parse("c,id,\"b \"\"q\"\"\",a,y\n3,7,2,1,9\n", plain(NULL), measure),
+                 "data.csv:1: the model does not know column 'id', and the target is given by position: leave out the "
+                 "column, or name the target");
+    expect_error(parse("a,c,\"b \"\"q\"\"\",a,y\n1,3,2,1,9\n", plain("y"), measure),
+                 "data.csv:1: two columns are called 'a' (#0 and #3), which is an input of the model; leave out one");
+    nnrt_vocabulary_free(&kept);
+    CHECK(parse("a,a,y\n1,2,3\n", plain("y"), WITH_TARGET) == 0 && table.vocabulary.input_count == 0);
+    CHECK(parse("a\xE9,b,y\n1,2,3\n", plain("y"), WITH_TARGET) == 0 && table.vocabulary.input_count == 0);
+    CHECK(parse("1,2,3\n", plain(NULL), WITH_TARGET) == 0 && table.vocabulary.input_count == 0);
+}
+
+/* Words and names together; a text column that is given by position may not move. */
+static void check_names_and_words(void) {
+    static const nnrt_text_column named[] = {{"color", NNRT_TEXT_ONE_HOT}}, placed[] = {{"#1", NNRT_TEXT_ONE_HOT}};
+    nnrt_data_source source = plain("y");
+    nnrt_vocabulary kept;
+    nnrt_table_request later = {.need_target = true, .vocabulary = &kept};
+    source.text = named;
+    source.text_count = 1;
+    CHECK(parse("a,color,b,y\n1,red,2,9\n3,blue,4,8\n", source, WITH_TARGET) == 0);
+    CHECK(nnrt_vocabulary_copy(&table.vocabulary, &kept) == 0 && kept.count == 1 && kept.input_count == 3);
+    CHECK(parse("b,y,a,color\n4,8,3,blue\n", source, later) == 0);
+    ROW(0, 3, 1, 0, 4);
+    CHECK(table.target_f32[0] == 8);
+    nnrt_vocabulary_free(&kept);
+    source.text = placed;
+    CHECK(parse("a,color,b,y\n1,red,2,9\n3,blue,4,8\n", source, WITH_TARGET) == 0);
+    CHECK(nnrt_vocabulary_copy(&table.vocabulary, &kept) == 0 && kept.count == 1 && kept.input_count == 3);
+    CHECK(parse("a,color,b,y\n3,blue,4,8\n", source, later) == 0);
+    ROW(0, 3, 1, 0, 4);
+    expect_error(
+        parse("b,color,a,y\n4,blue,3,8\n", source, later),
+        "data.csv:1: the columns are not those of the training data in their order, and a text column is given "
+        "by position; name it");
+    nnrt_vocabulary_free(&kept);
+}
+
 static int read_file(const nnrt_data_source *source) {
     nnrt_table_free(&table);
     return nnrt_table_read(source, &WITH_TARGET, &table);
@@ -324,6 +395,8 @@ int main(void) {
     check_weights_and_rows();
     check_words();
     check_predict();
+    check_names();
+    check_names_and_words();
     check_files();
     check_speed();
     nnrt_table_free(&table);

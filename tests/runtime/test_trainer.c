@@ -339,6 +339,10 @@ static void test_failures(void) {
     CHECK(run(&program, "fit --train=@/missing.csv --weights=@/f.safetensors") == 1);
     CHECK(run(&program, "evaluate --test=@/test.csv --weights=@/missing.safetensors") == 1);
     CHECK(strstr(fake_err, "'fake fit' makes the weights, --weights=FILE names others") != NULL);
+    setenv("NNC_PROGRAM", "nnc run fake.nn", 1); /* under nnc run */
+    CHECK(run(&program, "evaluate --test=@/test.csv --weights=@/missing.safetensors") == 1);
+    CHECK(strstr(fake_err, "'nnc run fake.nn fit' makes the weights, --weights=FILE names others") != NULL);
+    unsetenv("NNC_PROGRAM");
     write_text("foreign.safetensors", "not a weights file at all");
     CHECK(run(&program, "evaluate --test=@/test.csv --weights=@/foreign.safetensors") == 1);
     program.train_steps = NULL;
@@ -375,6 +379,38 @@ static void test_evaluate_and_predict(void) {
     CHECK(run(&program, "predict --weights=@/p.safetensors") == 2);
     CHECK(strstr(fake_err, "nothing to predict") != NULL);
     CHECK(run(&program, "predict --input=@/test.csv --weights=@/p.safetensors --show=2 --output=-") == 2);
+}
+
+/* Columns in another order, and a test file that no source is declared for: the weights file knows the names, the
+ * training source the rest. */
+static void test_columns_by_name(void) {
+    nnrt_program program = fake_program();
+    nnrt_safetensors file = {0};
+    program.train.separator = ';';
+    write_text("semicolons.csv", "a;b;c;y\n1;2;3;2.5\n4;5;6;7\n0;0;0;1\n9;1;4;2\n");
+    write_text("reordered.csv", "y;c;a;b\n2.5;3;1;2\n7;6;4;5\n1;0;0;0\n2;4;9;1\n");
+    write_text("renamed.csv", "y;c;a;bb\n2.5;3;1;2\n");
+    reset();
+    CHECK(run(&program, "fit --train=@/semicolons.csv --validation=@/reordered.csv --weights=@/n.safetensors "
+                        "--shuffle=false --epochs=1") == 0);
+    CHECK(nnrt_safetensors_read(path_of("n.safetensors"), &file) == NNRT_OK);
+    CHECK_TEXT(nnrt_safetensors_metadata(&file, "columns"), "[\"a\",\"b\",\"c\"]");
+    nnrt_safetensors_free(&file);
+    program.test = (nnrt_data_source){.kind = NNRT_DATA_NONE};
+    CHECK(run(&program, "evaluate --test=@/semicolons.csv --weights=@/n.safetensors --verbose=0") == 0);
+    char *as_trained = strdup(fake_out);
+    CHECK(strncmp(as_trained, "loss: ", 6) == 0);
+    CHECK(run(&program, "evaluate --test=@/reordered.csv --weights=@/n.safetensors --verbose=0") == 0);
+    CHECK_TEXT(fake_out, as_trained);
+    free(as_trained);
+    CHECK(run(&program, "predict --input=@/semicolons.csv --weights=@/n.safetensors") == 0);
+    as_trained = strdup(fake_out);
+    CHECK(run(&program, "predict --input=@/reordered.csv --weights=@/n.safetensors") == 0);
+    CHECK_TEXT(fake_out, as_trained);
+    free(as_trained);
+    CHECK(run(&program, "predict --input=@/renamed.csv --weights=@/n.safetensors") == 1);
+    CHECK(strstr(fake_err, "renamed.csv:1: there is no column 'b' for the inputs; the columns are y, c, a, bb\n") !=
+          NULL);
 }
 
 /* "-" is standard input. */
@@ -415,6 +451,7 @@ int main(void) {
     snprintf(folder, sizeof folder, "%s", "/tmp/nnrt_trainer_XXXXXX");
     if (!mkdtemp(folder))
         return 1;
+    unsetenv("NNC_PROGRAM");
     write_data();
     test_fit();
     test_same_seed_same_bits();
@@ -427,6 +464,7 @@ int main(void) {
     test_nan();
     test_failures();
     test_evaluate_and_predict();
+    test_columns_by_name();
     test_predict_from_pipe();
     test_summary();
     free(fake_out);
