@@ -250,7 +250,20 @@ static void lower_func(Lower *lower, Func *func) {
         sequence->kernels[i]->needs_barrier_before = i > 0;
 }
 
+/* The order of passes is the user's too: kernels are made of what `fuse` leaves. */
+static bool check_fused(const Module *module, Diag *diag) {
+    for (int i = 0; i < module->func_count; i++)
+        for (const Op *op = module->funcs[i]->body.first; op; op = op->next)
+            if (op->code != OP_FUSION && op->code != OP_RESHAPE && op->code != OP_ASSIGN && op->code != OP_VARIABLE) {
+                diag_error(diag, (Span){0}, "kernels are made of fusions, and there are none: run the pass fuse");
+                return false;
+            }
+    return true;
+}
+
 KProgram *lower_program(Arena *arena, Diag *diag, const Program *info, KIsa isa) {
+    if (!check_fused(info->module, diag))
+        return NULL;
     KProgram *p = ARENA_NEW(arena, KProgram);
     *p = (KProgram){.arena = arena, .diag = diag, .module = info->module, .info = info, .isa = isa};
     Lower lower = {.program = p};

@@ -46,7 +46,8 @@ static const char starter[] =
     "}\n";
 
 static void fill_in(Text *text, const char *name) {
-    size_t column = sizeof "#   nnc run .nn predict --input=FILE.csv  " - 1 + strlen(name), line = 0;
+    size_t once = sizeof "#   nnc run .nn predict --input=FILE.csv  " - 1 + strlen(name), line = 0;
+    size_t twice = sizeof "#   nnc .nn -o .c  " - 1 + 2 * strlen(name), column = once > twice ? once : twice;
     for (const char *c = starter; *c; c++) {
         if (*c == '$')
             text_add(text, name);

@@ -13,6 +13,8 @@ ends() {
     [ $got -eq "$wanted" ] && cat out.txt err.txt | grep -Eq -- "$words"
 }
 narrow() { "$@" | awk 'length($0) > 80 { print "too wide: " $0; bad = 1 } END { exit bad }'; }
+# shellcheck disable=SC2046 # a list of words
+each_help() { "$NNC" help $("$NNC" help | awk '/^  [A-Za-z]/ { print $1 }' | sort -u); }
 has() { file=$1; shift; for words in "$@"; do grep -q -- "$words" "$file" || { echo "no $words in $file"; return 1; }; done; }
 
 cat >small.nn <<'END'
@@ -58,6 +60,8 @@ check "--version" ends 0 "^nnc [0-9]+\.[0-9]+\.[0-9]+$" "$NNC" --version
 check "--help" ends 0 "Usage:" "$NNC" --help
 check "--help has 80 columns" narrow "$NNC" --help
 check "help lists" ends 0 "Dense" "$NNC" help
+check "help has 80 columns" narrow "$NNC" help
+check "help on each has 80 columns" narrow each_help
 check "help Dense" ends 0 "units" "$NNC" help Dense
 version() { printf 'nnc %s\n' "$(sed -n 's/^.TH NNC 1 "" "nnc \([0-9.]*\)".*/\1/p' "$root/docs/nnc.1")" >manual.txt && "$NNC" --version | cmp - manual.txt; }
 check "the manual has this version" version
@@ -159,7 +163,21 @@ for cpu in generic x86-64-v3 x86-64-v4; do
 done
 
 # ---- new
+# The comments behind the four commands begin in one column, for short and long names.
+aligned() {
+    for name in a a_name_that_is_longer_than_the_commands_are; do
+        rm -f $name.nn
+        "$NNC" new $name && sed -n 3,6p $name.nn | awk '{ match($0, / (train;|loss|predictions|the same)/); print RSTART }' |
+            sort -u | awk '$1 > 30 { n++ } END { exit NR != 1 || n != 1 }' || return 1
+    done
+}
+short_comment() {
+    name=small_$(printf '%080d' 0).nn
+    cp small.nn "$name" && "$NNC" "$name" -o long.c && sed '/^ [*]$/q' long.c | awk 'length($0) > 120 { bad = 1 } END { exit bad || NR < 3 }'
+}
 check "new" ends 0 "fresh.nn" "$NNC" new fresh
+check "new aligns its comments" aligned
+check "the first comment of C has 120 columns" short_comment
 check "new does not overwrite" ends 3 "cannot write fresh.nn" "$NNC" new fresh
 check "the new program compiles" "$NNC" fresh.nn -o fresh.c
 report

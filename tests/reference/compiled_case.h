@@ -1,5 +1,5 @@
-/* For tests: one way to call every generated library. test_compiled.c writes a file with a CASE_FUNCTIONS line and a CASE
- * row per model; compiled_main.c runs them. The wrappers are typed by the generated headers. */
+/* For tests: one way to call every generated library. test_compiled.c writes a file with a CASE_FUNCTIONS line and a
+ * CASE row per model; compiled_main.c runs them. The wrappers are typed by the generated headers. */
 #ifndef NNC_TESTS_COMPILED_CASE_H
 #define NNC_TESTS_COMPILED_CASE_H
 #include <stddef.h>
@@ -74,19 +74,9 @@ extern const int compiled_case_count;
 
 /* ADAPT: NAME##_case_adapt or NULL; OUTPUTS: numbers of one sample's output */
 #define CASE(NAME, BATCH, OUTPUTS, ADAPT)                                                                              \
-    {#NAME,                                                                                                            \
-     sizeof(NAME),                                                                                                     \
-     BATCH,                                                                                                            \
-     OUTPUTS,                                                                                                          \
-     (int)(sizeof(NAME##_metrics) / sizeof(double)),                                                                   \
-     NAME##_error,                                                                                                     \
-     NAME##_case_init,                                                                                                 \
-     NAME##_case_load,                                                                                                 \
-     NAME##_case_save,                                                                                                 \
-     NAME##_case_threads,                                                                                              \
-     ADAPT,                                                                                                            \
-     NAME##_case_predict,                                                                                              \
-     NAME##_case_train,                                                                                                \
-     NAME##_case_evaluate,                                                                                             \
-     NAME##_case_fit}
+    {                                                                                                                  \
+#NAME, sizeof(NAME), BATCH, OUTPUTS, (int)(sizeof(NAME##_metrics) / sizeof(double)), NAME##_error,             \
+            NAME##_case_init, NAME##_case_load, NAME##_case_save, NAME##_case_threads, ADAPT, NAME##_case_predict,     \
+            NAME##_case_train, NAME##_case_evaluate, NAME##_case_fit                                                   \
+    }
 #endif

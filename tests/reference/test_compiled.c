@@ -13,8 +13,8 @@
 #include <glob.h>
 #include <stdlib.h>
 
-/* What float holds here: a few roundings of results as large as the tensor's largest value. */
-static const double tolerance = 1e-5;
+/* Half of the 1e-5 that is promised; the worst fixture is off by 1.3e-6. */
+static const double tolerance = 5e-6;
 
 enum { GROUP = 16, SMALL_GROUP = 4, MOST_JOBS = 64 }; /* models of an executable */
 
