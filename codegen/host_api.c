@@ -74,6 +74,23 @@ static void print_choose(const Host *h, Text *out) {
     text_add(out, "    }\n}\n\n");
 }
 
+/* A class that the model does not have would be learned from in silence. */
+static void print_class_check(const Host *h, Text *out) {
+    if (h->info->class_count <= 0 || h->info->target->dtype == DTYPE_F32)
+        return;
+    long long size = (long long)host_sample_size(h->info->target), last = (long long)h->info->class_count - 1;
+    text_format(
+        out,
+        "    for (int64_t i = 0; i < n * %lld; i++) {\n"
+        "        int32_t class_of = ((const int32_t *)y)[i];\n"
+        "        if (class_of < 0 || class_of > %lld)\n"
+        "            return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: sample %%lld has the class %%d; there are 0 to "
+        "%lld\",\n"
+        "                              (long long)(i / %lld), (int)class_of);\n"
+        "    }\n",
+        size, last, h->name, last, size);
+}
+
 static void print_run(const Host *h, Text *out) {
     bool prepare = host_has_preprocess(h), weights = h->info->has_sample_weight;
     Text head = {0};
@@ -94,6 +111,7 @@ static void print_run(const Host *h, Text *out) {
             "    if (!w)\n"
             "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: w is missing: one weight for each sample\");\n",
             h->name);
+    print_class_check(h, out);
     text_add(out, "    for (int64_t at = 0, count; at < n && code == NNRT_OK; at += count) {\n");
     host_text(h, out,
               prepare ? "        count = nnrt_min_index(n - at, $N_BATCH);\n"

@@ -88,8 +88,10 @@ static bool make_kernels(Pipeline *p) {
     p->source->name = base_name(p->source->name);
     p->kernels = lower_program(p->arena, p->diag, p->program, isa);
     time_stage(p, "lower", &start);
-    if (!p->kernels)
+    if (!p->kernels) {
+        p->status = STATUS_PROGRAM;
         return false;
+    }
     target->layout(p->kernels);
     time_stage(p, "layout", &start);
     bool ok = target->map(p->kernels);
