@@ -79,16 +79,21 @@ static void print_class_check(const Host *h, Text *out) {
     if (h->info->class_count <= 0 || h->info->target->dtype == DTYPE_F32)
         return;
     long long size = (long long)host_sample_size(h->info->target), last = (long long)h->info->class_count - 1;
+    char count[32] = "n", sample[32] = "i";
+    if (size > 1) {
+        snprintf(count, sizeof count, "n * %lld", size);
+        snprintf(sample, sizeof sample, "(i / %lld)", size);
+    }
     text_format(
         out,
-        "    for (int64_t i = 0; i < n * %lld; i++) {\n"
-        "        int32_t class_of = ((const int32_t *)y)[i];\n"
+        "    for (int64_t i = 0; i < %s; i++) {\n"
+        "        int32_t class_of = %s[i];\n"
         "        if (class_of < 0 || class_of > %lld)\n"
         "            return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: sample %%lld has the class %%d; there are 0 to "
         "%lld\",\n"
-        "                              (long long)(i / %lld), (int)class_of);\n"
+        "                              (long long)%s, (int)class_of);\n"
         "    }\n",
-        size, last, h->name, last, size);
+        count, size > 1 ? "((const int32_t *)y)" : "y", last, h->name, last, sample);
 }
 
 static void print_run(const Host *h, Text *out) {
