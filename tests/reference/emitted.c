@@ -95,10 +95,23 @@ void emitted_free(Emitted *e) {
 
 /* ---- commands */
 
+static const char flags[] = "-std=c11 -Wall -Wextra -Werror " NNC_CFLAGS;
+
+bool emitted_works(const char *folder, const char *compiler) {
+    Text command = {0};
+    text_format(
+        &command,
+        "cd %s && printf 'const char *nnrt_error_text(void);\\nint main(void) { return !nnrt_error_text(); }\\n'"
+        " >probe.c && %s %s probe.c " NNC_NNRT " " NNC_LIBRARIES " -lm -o probe >probe.log 2>&1 && ./probe",
+        folder, compiler, flags);
+    bool works = system(command.data) == 0;
+    text_free(&command);
+    return works;
+}
+
 /* The processor's own header takes gcc longer than an emitted file: it is compiled once, and only that one, so that the
  * emitted files still have to include all that they need. Appends "CC FLAGS -include FILE". */
 static void emitted_prefix(const Emitted *e, Text *command, const char *compiler) {
-    const char *flags = "-std=c11 -Wall -Wextra -Werror " NNC_CFLAGS;
     text_format(command,
                 "printf '#ifdef __x86_64__\\n#include <immintrin.h>\\n#endif\\n' >%s/%s_first.h && "
                 "%s %s -x c-header %s/%s_first.h -o %s/%s_first.h.gch && ",

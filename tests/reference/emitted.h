@@ -17,6 +17,9 @@ typedef struct {
     int count;
 } Emitted;
 
+/* Does this compiler, with these options, make programs with the runtime that run here? Sanitizers are packages of
+ * their own on some systems, and do not go together with every other. */
+bool emitted_works(const char *folder, const char *compiler);
 /* What `nnc --lib` does with a program that the front end has made: passes, kernels, FOLDER/LABEL_NAME.c and .h. */
 bool emitted_add(Emitted *, Arena *, Diag *, Program *);
 /* Writes the table of cases. false: said why. */

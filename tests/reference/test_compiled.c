@@ -253,20 +253,6 @@ static Job jobs[MOST_JOBS];
 static Text commands[MOST_JOBS];
 static int job_count;
 
-/* Does this compiler, with these options, make programs that run here? (Sanitizers are packages of their own on some
- * systems, and refuse some kernels.) */
-static bool works(const Configuration *c) {
-    Text command = {0};
-    text_format(&command,
-                "cd %s && echo 'int main(void) { return 0; }' >probe.c && %s probe.c -o probe 2>/dev/null && ./probe",
-                folder, c->compiler);
-    bool good = system(command.data) == 0;
-    if (!good)
-        printf("skipped: %s does not work here\n", c->compiler);
-    text_free(&command);
-    return good;
-}
-
 static void add_job(const Configuration *c, int first, int count) {
     Text label = {0};
     text_format(&label, "%s_%d", c->label, first);
@@ -381,8 +367,10 @@ static void check_model(int model) {
 
 static void add_all(const Configuration *configurations, int count, int first, int end, int size) {
     for (int k = 0; k < count; k++)
-        if (works(&configurations[k]))
+        if (emitted_works(folder, configurations[k].compiler))
             add_jobs(&configurations[k], first, end, size);
+        else
+            printf("skipped: %s does not work here\n", configurations[k].compiler);
 }
 
 static void check_all(int fixtures) {
