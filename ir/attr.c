@@ -83,7 +83,7 @@ static bool equal_window(const Op *a, const Op *b) {
 
 static bool equal_scan(const Op *a, const Op *b) {
     const ScanAttr *x = &a->attr.scan, *y = &b->attr.scan;
-    return x->steps == y->steps && x->carried == y->carried && x->reverse == y->reverse;
+    return x->steps == y->steps && x->carried == y->carried && x->sequences == y->sequences && x->reverse == y->reverse;
 }
 
 static bool equal_fusion(const Op *a, const Op *b) {

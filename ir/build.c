@@ -240,3 +240,62 @@ void build_assign(Builder *builder, Variable *variable, Value *value) {
     if (variable)
         build_op(builder, OP_ASSIGN, &(OpAttr){.variable = variable}, &value, 1, NULL);
 }
+
+/* ---- recurrence ---- */
+
+static bool sequences_fit(Builder *builder, const ScanInputs *in) {
+    for (int i = 0; i < in->sequence_count; i++) {
+        const Type *type = in->sequences[i]->type;
+        int axis = scan_time_axis(type);
+        if (axis < type->rank && dim_equal(type->dims[axis], dim_static(in->steps)))
+            continue;
+        diag_error(builder->module->diag, builder->span, "scan: sequence %d is %s and has no axis of %d steps", i + 1,
+                   type_text(builder->module->arena, type), in->steps);
+        return false;
+    }
+    return true;
+}
+
+Op *build_scan_begin(Builder *builder, const ScanInputs *in) {
+    Module *module = builder->module;
+    if (!all_present(in->states, in->state_count) || !all_present(in->sequences, in->sequence_count) ||
+        !all_present(in->whole, in->whole_count) || !sequences_fit(builder, in))
+        return NULL;
+    int first = in->state_count, end = first + in->sequence_count, count = end + in->whole_count;
+    Value **inputs = ARENA_ARRAY(module->arena, Value *, count + 1);
+    for (int i = 0; i < count; i++)
+        inputs[i] = i < first ? in->states[i] : i < end ? in->sequences[i - first] : in->whole[i - end];
+    const Type **types = ARENA_ARRAY(module->arena, const Type *, first + 1);
+    for (int i = 0; i < first; i++)
+        types[i] = inputs[i]->type;
+    Op *scan = op_new(builder->func, OP_SCAN, inputs, count, types, first, builder->span);
+    scan->attr.scan = (ScanAttr){in->steps, in->state_count, in->sequence_count, in->reverse};
+    Region *region = region_new(builder->func, scan);
+    for (int i = 0; i < count; i++) {
+        bool sequence = i >= first && i < end;
+        const Type *type = sequence ? scan_step_type(module, inputs[i]->type) : inputs[i]->type;
+        region_add_arg(builder->func, region, type, inputs[i]->name);
+    }
+    insert(builder, scan);
+    builder->region = region;
+    builder->before = NULL;
+    return scan;
+}
+
+/* The scan was inserted where the builder stood; it goes on behind it. */
+bool build_scan_end(Builder *builder, Op *scan, Value *const *next_states, Value *const *outputs, int output_count) {
+    if (!scan)
+        return false;
+    builder->region = scan->parent;
+    builder->before = scan->next;
+    if (!all_present(next_states, scan->attr.scan.carried) || !all_present(outputs, output_count))
+        return false;
+    for (int i = 0; i < scan->attr.scan.carried; i++)
+        region_add_yield(builder->func, scan->region, next_states[i]);
+    for (int i = 0; i < output_count; i++)
+        scan_append_output(builder->func, scan, outputs[i]);
+    const char *mistake = scan_mistake(builder->module, builder->module->arena, scan);
+    if (mistake)
+        diag_error(builder->module->diag, builder->span, "scan: %s", mistake);
+    return !mistake;
+}

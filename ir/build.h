@@ -65,6 +65,19 @@ Value *build_conv(Builder *, Value *x, Value *kernel, const WindowAttr *);
 Value *build_pool(Builder *, Value *x, const WindowAttr *);
 Value *build_gather(Builder *, Value *table, Value *ids);
 
+/* Recurrence (ScanAttr in ir/ir.h). Between begin and end the builder stands in the region of the scan: the step is built
+ * from scan->region->args (states, one step of each sequence, whole values, in this order) and reads nothing else from
+ * outside; random numbers are drawn outside. After end the results are scan->results: the last states, then the outputs of
+ * all steps. begin gives NULL after a mistake; end then does nothing and gives false. */
+typedef struct {
+    int steps;
+    bool reverse;
+    Value *const *states, *const *sequences, *const *whole;
+    int state_count, sequence_count, whole_count;
+} ScanInputs;
+Op *build_scan_begin(Builder *, const ScanInputs *);
+bool build_scan_end(Builder *, Op *scan, Value *const *next_states, Value *const *outputs, int output_count);
+
 Value *build_stop_gradient(Builder *, Value *);
 void build_grad(Builder *, Value *loss, Value **by, int count, Value **gradients);
 void build_assign(Builder *, Variable *, Value *);

@@ -66,6 +66,10 @@ Tensor interp_tensor(Interp *interp, const Type *type) {
     return tensor_new(interp->arena, type, interp->batch);
 }
 
+Tensor run_tensor(Run *run, const Type *type) {
+    return tensor_new(run->scratch, type, run->batch);
+}
+
 /* What a number becomes when it is held as the dtype: integers truncate and wrap around in 32 bits, NaN is 0. */
 static double hold_as(Dtype dtype, double x, bool round_to_float) {
     if (dtype == DTYPE_BOOL)

@@ -79,9 +79,37 @@ bool eval_ASSIGN(Run *run, const Op *op, const Tensor *in, Tensor *out) {
     return true;
 }
 
+/* One step of a sequence, cut out of it or put into it: [B, steps, ..] or [steps, ..]. */
+static void copy_step(const Tensor *sequence, const Tensor *one, int step, int steps, bool out_of) {
+    int64_t rows = scan_time_axis(one->type) ? dim_size(one->type->dims[0], one->count / type_count(one->type, 1)) : 1;
+    int64_t size = rows ? one->count / rows : 0;
+    for (int64_t row = 0; row < rows; row++) {
+        double *inside = sequence->data + (row * steps + step) * size, *alone = one->data + row * size;
+        memcpy(out_of ? alone : inside, out_of ? inside : alone, sizeof(double) * (size_t)size);
+    }
+}
+
 bool eval_SCAN(Run *run, const Op *op, const Tensor *in, Tensor *out) {
-    (void)in, (void)out;
-    return eval_error(run, op, "scan is not built yet");
+    const ScanAttr *scan = &op->attr.scan;
+    const Region *region = op->region;
+    Tensor *args = ARENA_ARRAY(run->scratch, Tensor, region->arg_count + 1);
+    Tensor *yields = ARENA_ARRAY(run->scratch, Tensor, region->yield_count + 1);
+    memcpy(args, in, sizeof *in * (size_t)region->arg_count);
+    for (int s = 0; s < scan->steps; s++) {
+        int step = scan->reverse ? scan->steps - 1 - s : s;
+        for (int i = scan->carried; i < scan->carried + scan->sequences; i++) {
+            args[i] = run_tensor(run, region->args[i]->type); /* a state may keep it for the next step */
+            copy_step(&in[i], &args[i], step, scan->steps, true);
+        }
+        if (!eval_region(run, region, args, yields))
+            return false;
+        for (int i = scan->carried; i < region->yield_count; i++)
+            copy_step(&out[i], &yields[i], step, scan->steps, false);
+        memcpy(args, yields, sizeof *args * (size_t)scan->carried);
+    }
+    for (int i = 0; i < scan->carried; i++)
+        out[i] = args[i];
+    return true;
 }
 
 bool eval_FUSION(Run *run, const Op *op, const Tensor *in, Tensor *out) {

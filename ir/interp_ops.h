@@ -28,6 +28,7 @@ Grid grid_of(const Type *, int64_t batch);
 bool grid_next(const Grid *, int64_t *index);
 int64_t grid_offset(const Grid *, const int64_t *index);
 
+Tensor run_tensor(Run *, const Type *); /* zeros that live as long as the run; data NULL: no memory */
 bool eval_region(Run *, const Region *, const Tensor *in, Tensor *out);
 /* Reports an error at the op; returns false. */
 bool eval_error(Run *, const Op *, const char *message);

@@ -96,7 +96,11 @@ typedef struct {
     int64_t size[3], stride[3], dilation[3], low[3], high[3];
     ReduceKind kind;
 } WindowAttr;
-typedef struct { int steps; int carried; bool reverse; } ScanAttr;
+/* scan: the inputs are `carried` initial states, `sequences` values with a time axis of `steps`, and values that every
+ * step reads whole; the region takes the states before the step, one step of each sequence, and the whole values, and
+ * yields the states after the step and any number of outputs. Results: the states after the last step, and the outputs
+ * of all steps. The time axis is 1 where axis 0 is the batch, else 0. reverse: from the last step to the first. */
+typedef struct { int steps; int carried, sequences; bool reverse; } ScanAttr;
 typedef enum {
     FUSION_NEST, /* one loop nest: at most one reduction or contraction, and what is pointwise over its result */
     FUSION_ROWS, /* several nests over the same rows of the batch */
@@ -240,6 +244,16 @@ void func_renumber(Func *);                                  /* dense ids in ord
  * for the others `wanted` may be NULL, else it must be what is inferred. `result` has room for every result (GRAD has
  * input_count - 1). Ops with regions are not inferred here. */
 bool op_infer(Module *, OpCode, const OpAttr *, Value *const *inputs, int input_count, const Type *wanted, Span, const Type **result);
+
+/* scan.c: the shape of scans, and their growth by passes */
+int scan_time_axis(const Type *step);                        /* of the sequence whose steps have this type */
+const Type *scan_sequence_type(Module *, const Type *step, int64_t steps);
+const Type *scan_step_type(Module *, const Type *sequence);  /* without its time axis */
+const char *scan_mistake(Module *, Arena *, const Op *);     /* which rule of ScanAttr it breaks; NULL: none */
+Value *scan_add_sequence(Func *, Op *scan, Value *sequence); /* the argument of the region: one step of it */
+Value *scan_add_whole(Func *, Op *scan, Value *);            /* the argument of the region; an equal one is found again */
+Value *scan_add_output(Func *, Op *scan, Value *in_region);  /* the result: this value of all steps; found again too */
+Value *scan_append_output(Func *, Op *scan, Value *in_region); /* the same, always a new result */
 
 /* verify.c: every rule above; on failure describes the op in diag as an internal error and returns false */
 bool module_verify(Module *, const char *after);

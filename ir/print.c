@@ -200,7 +200,8 @@ static void print_window(Text *out, const Op *op) {
 
 static void print_scan(Text *out, const Op *op) {
     const ScanAttr *scan = &op->attr.scan;
-    text_format(out, " steps=%d carried=%d reverse=%d", scan->steps, scan->carried, scan->reverse);
+    text_format(out, " steps=%d carried=%d sequences=%d reverse=%d", scan->steps, scan->carried, scan->sequences,
+                scan->reverse);
 }
 
 static void print_fusion(Text *out, const Op *op) {

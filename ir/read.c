@@ -134,8 +134,6 @@ static bool check_result_count(Reader *reader, const OpText *op, const Results *
 
 /* Rules that are no business of op_infer. */
 static bool check_state(Reader *reader, const OpText *op, Span span) {
-    if (op->code == OP_SCAN)
-        return reader_error(reader, span, "scan is not built yet");
     if (op->code != OP_ASSIGN)
         return true;
     const Variable *variable = op->attr.variable;
@@ -283,6 +281,10 @@ static bool read_yields(Reader *reader, Region *region, const Scope *scope) {
 
 static bool check_region_types(Reader *reader, const Op *op) {
     const Region *region = op->region;
+    if (op->code == OP_SCAN) {
+        const char *mistake = scan_mistake(reader->module, reader->arena, op);
+        return !mistake || reader_error(reader, op->span, "scan: %s", mistake);
+    }
     if (region->arg_count != op->input_count)
         return reader_error(reader, op->span, "the region takes %d values and is given %d", region->arg_count,
                             op->input_count);

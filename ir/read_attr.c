@@ -157,12 +157,13 @@ static bool read_window(Reader *reader, OpText *op) {
 }
 
 static bool read_scan(Reader *reader, OpText *op) {
-    int64_t steps, carried, reverse;
+    int64_t steps, carried, sequences, reverse;
     if (!reader_keyed_integer(reader, "steps", 1, INT32_MAX, &steps) ||
-        !reader_keyed_integer(reader, "carried", 0, INT32_MAX, &carried) ||
+        !reader_keyed_integer(reader, "carried", 0, INT16_MAX, &carried) ||
+        !reader_keyed_integer(reader, "sequences", 0, INT16_MAX, &sequences) ||
         !reader_keyed_integer(reader, "reverse", 0, 1, &reverse))
         return false;
-    op->attr.scan = (ScanAttr){(int)steps, (int)carried, reverse != 0};
+    op->attr.scan = (ScanAttr){(int)steps, (int)carried, (int)sequences, reverse != 0};
     return true;
 }
 

@@ -163,12 +163,13 @@ static bool same_types(Value *const *a, int a_count, Value *const *b, int b_coun
 
 static bool verify_region_op(Verifier *verifier, const Op *op) {
     const Region *region = op->region;
-    if (op->code == OP_SCAN)
-        return broken(verifier, NULL, "scan is not built yet");
     if (op->result_count < 1)
         return broken(verifier, NULL, "%s gives nothing", op_infos[op->code].name);
     if (!verify_region(verifier, region, op))
         return false;
+    const char *mistake = op->code == OP_SCAN ? scan_mistake(verifier->module, verifier->arena, op) : NULL;
+    if (op->code == OP_SCAN)
+        return !mistake || broken(verifier, op, "scan: %s", mistake);
     if (!same_types(region->args, region->arg_count, op->inputs, op->input_count))
         return broken(verifier, op, "the arguments of the region differ from the inputs");
     if (!same_types(region->yields, region->yield_count, op->results, op->result_count))

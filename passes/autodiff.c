@@ -21,23 +21,26 @@ void gradient_refuse(Gradient *gradient, const Op *op, const char *why, const ch
         diag_help(gradient->context->diag, "%s", remedy);
 }
 
+void gradient_mark(Gradient *gradient, const Op *op) {
+    if (op_infos[op->code].flags & OP_NO_GRADIENT)
+        return;
+    bool depends = false;
+    for (int i = 0; i < op->input_count; i++)
+        depends = depends || gradient->depends[op->inputs[i]->id];
+    for (int i = 0; depends && i < op->result_count; i++)
+        if (op->results[i]->type->dtype == DTYPE_F32)
+            gradient->depends[op->results[i]->id] = true;
+}
+
 /* Marks the values that depend on an asked one, following the ops up to `grad`. */
 static void mark_dependence(Gradient *gradient, const Op *grad) {
     for (int i = 1; i < grad->input_count; i++)
         gradient->depends[grad->inputs[i]->id] = true;
-    for (const Op *op = grad->parent->first; op != grad; op = op->next) {
-        if (op_infos[op->code].flags & OP_NO_GRADIENT)
-            continue;
-        bool depends = false;
-        for (int i = 0; i < op->input_count; i++)
-            depends = depends || gradient->depends[op->inputs[i]->id];
-        for (int i = 0; depends && i < op->result_count; i++)
-            if (op->results[i]->type->dtype == DTYPE_F32)
-                gradient->depends[op->results[i]->id] = true;
-    }
+    for (const Op *op = grad->parent->first; op != grad; op = op->next)
+        gradient_mark(gradient, op);
 }
 
-static void accumulate(Gradient *gradient, const Op *op, const Value *value, Value *part) {
+void gradient_accumulate(Gradient *gradient, const Op *op, const Value *value, Value *part) {
     Value **sum = &gradient->adjoint[value->id];
     if (part->type != value->type) {
         gradient->failed = true;
@@ -67,7 +70,7 @@ static const Value *active_result(const Gradient *gradient, const Op *op) {
     return NULL;
 }
 
-static void differentiate_op(Gradient *gradient, const Op *op) {
+void gradient_differentiate(Gradient *gradient, const Op *op) {
     const Value *result = active_result(gradient, op);
     if (!result)
         return;
@@ -88,7 +91,7 @@ static void differentiate_op(Gradient *gradient, const Op *op) {
     join_equal_inputs(gradient, op, out);
     for (int i = 0; i < op->input_count && !gradient->failed; i++)
         if (wanted[i] && out[i])
-            accumulate(gradient, op, op->inputs[i], out[i]);
+            gradient_accumulate(gradient, op, op->inputs[i], out[i]);
 }
 
 /* The results of `grad` become the gradients; where no path leads to the loss, zeros. */
@@ -133,7 +136,7 @@ static bool expand_grad(PassContext *context, Func *func, Op *grad) {
     if (gradient.depends[loss->id])
         gradient.adjoint[loss->id] = build_const(&gradient.build, loss->type, 1);
     for (Op *op = last; op && !gradient.failed; op = op->previous)
-        differentiate_op(&gradient, op);
+        gradient_differentiate(&gradient, op);
     if (!gradient.failed)
         replace_grad(&gradient, func, grad);
     return !gradient.failed;

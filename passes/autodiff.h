@@ -21,6 +21,12 @@ typedef void (*GradientRule)(Gradient *, const Op *, Value *g, const bool *wante
 #include "ir/ops.def"
 #undef OP
 
+/* For rules of ops with a region: the dependence of an op's results on its inputs; one more part of the gradient by a
+ * value; the gradients by the inputs of an op, from those by its results. */
+void gradient_mark(Gradient *, const Op *);
+void gradient_accumulate(Gradient *, const Op *, const Value *, Value *part);
+void gradient_differentiate(Gradient *, const Op *);
+
 /* Tells the user that the gradient of `op` does not exist, and what to do about it. */
 void gradient_refuse(Gradient *, const Op *, const char *why, const char *remedy);
 #endif

@@ -1,6 +1,6 @@
 /* Common subexpression elimination: of pure ops with the same code, attributes, inputs and types in a function's body
  * only the first is kept; the order of the inputs of a commutative function does not count. Random numbers are pure:
- * same stream, seed and step, same numbers. Regions are left alone. */
+ * same stream, seed and step, same numbers. The region of a scan is a body of its own; fusions are left alone. */
 #include "passes/pass.h"
 
 typedef struct {
@@ -54,10 +54,10 @@ static Op *find_or_add(Table *table, Op *op) {
     return table->slots[at];
 }
 
-static Table table_new(const Func *func, Arena *arena) {
+static Table table_new(const Region *region, Arena *arena) {
     unsigned size = 16;
     int ops = 0;
-    for (const Op *op = func->body.first; op; op = op->next)
+    for (const Op *op = region->first; op; op = op->next)
         ops++;
     while (size < 2u * (unsigned)ops + 1)
         size *= 2;
@@ -79,14 +79,15 @@ static void resolve_region(Region *region, Value *const *replacement) {
     resolve(region->yields, region->yield_count, replacement);
 }
 
-static bool cse_func(Func *func, Arena *arena) {
-    Table table = table_new(func, arena);
-    Value **replacement = ARENA_ARRAY(arena, Value *, func->value_count + 1);
+static bool cse_region(Region *region, Value **replacement, Arena *arena) {
+    Table table = table_new(region, arena);
     bool changed = false;
-    for (Op *op = func->body.first, *next; op; op = next) {
+    for (Op *op = region->first, *next; op; op = next) {
         next = op->next;
         resolve(op->inputs, op->input_count, replacement);
-        if (op->region)
+        if (op->code == OP_SCAN)
+            changed |= cse_region(op->region, replacement, arena);
+        else if (op->region)
             resolve_region(op->region, replacement);
         if (!(op_infos[op->code].flags & OP_PURE) || op->region)
             continue;
@@ -98,13 +99,16 @@ static bool cse_func(Func *func, Arena *arena) {
         op_remove(op);
         changed = true;
     }
-    resolve(func->body.yields, func->body.yield_count, replacement);
+    resolve(region->yields, region->yield_count, replacement);
     return changed;
 }
 
 bool pass_cse(Module *module, PassContext *context) {
     bool changed = false;
-    for (int i = 0; i < module->func_count; i++)
-        changed |= cse_func(module->funcs[i], context->arena);
+    for (int i = 0; i < module->func_count; i++) {
+        Func *func = module->funcs[i];
+        Value **replacement = ARENA_ARRAY(context->arena, Value *, func->value_count + 1);
+        changed |= cse_region(&func->body, replacement, context->arena);
+    }
     return changed;
 }

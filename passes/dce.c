@@ -1,4 +1,5 @@
-/* Dead code elimination: removes pure ops whose results nobody reads, inside regions too. Ops with an effect stay. */
+/* Dead code elimination: removes pure ops whose results nobody reads, inside regions too, and of scans the outputs,
+ * states and inputs that nobody reads. Ops with an effect stay. */
 #include "passes/dce.h"
 #include "passes/pass.h"
 
@@ -22,6 +23,56 @@ static bool is_dead(const Op *op, const int *uses) {
     return true;
 }
 
+static bool remove_dead(Region *region, int *uses);
+
+static void drop(Value **values, int *count, int at) {
+    --*count;
+    for (int i = at; i < *count; i++)
+        values[i] = values[i + 1];
+}
+
+static bool drop_outputs(Op *scan, int *uses) {
+    bool changed = false;
+    for (int i = scan->result_count - 1; i >= scan->attr.scan.carried; i--) {
+        if (uses[scan->results[i]->id] || scan->result_count == 1)
+            continue;
+        uses[scan->region->yields[i]->id]--;
+        drop(scan->results, &scan->result_count, i);
+        drop(scan->region->yields, &scan->region->yield_count, i);
+        changed = true;
+    }
+    return changed;
+}
+
+static bool drop_inputs(Op *scan, int *uses) {
+    ScanAttr *attr = &scan->attr.scan;
+    Region *region = scan->region;
+    bool changed = false;
+    for (int i = scan->input_count - 1; i >= 0; i--) {
+        bool is_state = i < attr->carried;
+        if (uses[region->args[i]->id] || (is_state && (uses[scan->results[i]->id] || scan->result_count == 1)))
+            continue;
+        uses[scan->inputs[i]->id]--;
+        drop(scan->inputs, &scan->input_count, i);
+        drop(region->args, &region->arg_count, i);
+        if (is_state) {
+            uses[region->yields[i]->id]--;
+            drop(scan->results, &scan->result_count, i);
+            drop(region->yields, &region->yield_count, i);
+            attr->carried--;
+        } else
+            attr->sequences -= i < attr->carried + attr->sequences;
+        changed = true;
+    }
+    return changed;
+}
+
+static bool trim_scan(Op *scan, int *uses) {
+    bool changed = drop_outputs(scan, uses);
+    changed |= remove_dead(scan->region, uses);
+    return drop_inputs(scan, uses) || changed;
+}
+
 /* Backwards, so that the users of an op are gone before it is looked at. */
 static bool remove_dead(Region *region, int *uses) {
     bool changed = false;
@@ -31,6 +82,8 @@ static bool remove_dead(Region *region, int *uses) {
             forget_inputs(op, uses);
             op_remove(op);
             changed = true;
+        } else if (op->code == OP_SCAN) {
+            changed |= trim_scan(op, uses);
         } else if (op->region) {
             changed |= remove_dead(op->region, uses);
         }

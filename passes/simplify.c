@@ -70,35 +70,53 @@ static void resolve(Value **values, int count, Value *const *replacement, int kn
             values[i] = replacement[values[i]->id];
 }
 
-/* One pass over the ops in order. Replaced ops stay until the end, when nobody reads them any more. */
-static bool sweep(Func *func, PassContext *context, bool has_grad) {
-    Simplify simplify = {.has_grad = has_grad, .value_count = func->value_count};
-    int known = func->value_count, dead_count = 0;
-    simplify.uses = func_count_uses(func, context->arena);
-    Value **replacement = ARENA_ARRAY(context->arena, Value *, known + 1);
-    Op **dead = ARENA_ARRAY(context->arena, Op *, known + 1);
-    for (Op *op = func->body.first, *next; op; op = next) {
+typedef struct {
+    Func *func;
+    PassContext *context;
+    Simplify rules;
+    int known;           /* values at the start of the sweep */
+    Value **replacement; /* by Value.id */
+    Op **dead;
+    int dead_count;
+} Sweep;
+
+/* Replaced ops stay until the end, when nobody reads them any more. */
+static bool sweep_region(Sweep *s, Region *region) {
+    for (Op *op = region->first, *next; op; op = next) {
         next = op->next;
-        resolve(op->inputs, op->input_count, replacement, known);
-        if (op->result_count != 1)
+        resolve(op->inputs, op->input_count, s->replacement, s->known);
+        if (op->code == OP_SCAN && !sweep_region(s, op->region))
+            return false;
+        if (op->result_count != 1 || op->region)
             continue;
-        simplify.build = builder_before(func, op);
-        Value *value = simplify_op(&simplify, op), *old = op->results[0];
+        s->rules.build = builder_before(s->func, op);
+        Value *value = simplify_op(&s->rules, op), *old = op->results[0];
         if (!value)
             continue;
         if (value->type != old->type) {
-            diag_internal(context->diag, op->span, "simplify changed the type of %s", op_infos[op->code].name);
-            break;
+            diag_internal(s->context->diag, op->span, "simplify changed the type of %s", op_infos[op->code].name);
+            return false;
         }
         if (!value->name && value->def)
             value->name = old->name;
-        replacement[old->id] = value;
-        dead[dead_count++] = op;
+        s->replacement[old->id] = value;
+        s->dead[s->dead_count++] = op;
     }
-    resolve(func->body.yields, func->body.yield_count, replacement, known);
-    for (int i = 0; i < dead_count; i++)
-        op_remove(dead[i]);
-    return dead_count > 0;
+    resolve(region->yields, region->yield_count, s->replacement, s->known);
+    return true;
+}
+
+/* One pass over the ops in order. */
+static bool sweep(Func *func, PassContext *context, bool has_grad) {
+    Sweep s = {.func = func, .context = context, .known = func->value_count};
+    s.rules = (Simplify){.has_grad = has_grad, .value_count = func->value_count};
+    s.rules.uses = func_count_uses(func, context->arena);
+    s.replacement = ARENA_ARRAY(context->arena, Value *, s.known + 1);
+    s.dead = ARENA_ARRAY(context->arena, Op *, s.known + 1);
+    bool ok = sweep_region(&s, &func->body);
+    for (int i = 0; ok && i < s.dead_count; i++)
+        op_remove(s.dead[i]);
+    return ok && s.dead_count > 0;
 }
 
 static bool has_grad_op(const Func *func) {

@@ -207,7 +207,55 @@ static Value *drop_empty_pad(Simplify *simplify, const Op *op) {
     return op->inputs[0];
 }
 
+/* ---- sums of paddings */
+enum { MOST_PIECES = 16 };
+
+/* The only axis that is padded, plainly; -1: there is none, or several. */
+static int padded_axis(const Op *pad) {
+    int found = -1;
+    for (int i = 0; i < pad->results[0]->type->rank; i++)
+        if (pad->attr.pad.low[i] || pad->attr.pad.high[i]) {
+            if (found >= 0)
+                return -1;
+            found = i;
+        }
+    return is_plain_growth(&pad->attr.pad, pad->results[0]->type->rank) ? found : -1;
+}
+
+static bool collect_pads(const Simplify *simplify, const Value *value, const Op **pads, int *count, int depth) {
+    const Op *pad = defined_by(value, OP_PAD), *sum = defined_by_map(value, FN_add);
+    if (pad && *count < MOST_PIECES) {
+        pads[(*count)++] = pad;
+        return true;
+    }
+    return sum && depth < MOST_PIECES && (depth == 0 || used_once(simplify, value)) &&
+           collect_pads(simplify, sum->inputs[0], pads, count, depth + 1) &&
+           collect_pads(simplify, sum->inputs[1], pads, count, depth + 1);
+}
+
+/* Pieces with zeros around them that fill an axis together are a concatenation: the gradient of slices. */
+static Value *concat_of_pads(Simplify *simplify, const Op *op) {
+    const Op *pads[MOST_PIECES];
+    Value *pieces[MOST_PIECES];
+    int count = 0, axis;
+    if (op->attr.scalar != FN_add || !collect_pads(simplify, op->results[0], pads, &count, 0) ||
+        (axis = padded_axis(pads[0])) < 0)
+        return NULL;
+    int64_t end = 0;
+    for (int found = 0; found < count; found++) {
+        int at = 0;
+        while (at < count && (padded_axis(pads[at]) != axis || pads[at]->attr.pad.low[axis] != end))
+            at++;
+        if (at == count)
+            return NULL;
+        pieces[found] = pads[at]->inputs[0];
+        end += pieces[found]->type->dims[axis].n;
+    }
+    return end == op->results[0]->type->dims[axis].n ? build_concat(&simplify->build, pieces, count, axis) : NULL;
+}
+
 const SimplifyRule simplify_shape_rules[] = {
+    {OP_MAP, concat_of_pads},
     {OP_RESHAPE, drop_same_type},
     {OP_RESHAPE, fold_moved_constant},
     {OP_RESHAPE, merge_reshapes},

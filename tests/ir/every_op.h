@@ -1,4 +1,4 @@
-/* A module that holds every op of ops.def but scan, and every scalar function, built with the builder. It computes
+/* A module that holds every op of ops.def and every scalar function, built with the builder. It computes
  * nothing sensible; tests of the text form and of the verifier use it. */
 #ifndef NNC_TESTS_IR_EVERY_OP_H
 #define NNC_TESTS_IR_EVERY_OP_H
@@ -98,6 +98,16 @@ static inline void every_fusion(EveryOp *e) {
     op_append(&func->body, op);
 }
 
+static inline void every_scan(EveryOp *e) {
+    Builder *b = &e->build;
+    Value *state = build_sum(b, e->images, (int[]){1, 2}, 2), *sequence = build_sum(b, e->images, (int[]){2}, 1);
+    ScanInputs in = {4, true, &state, &sequence, &sequence, 1, 1, 1};
+    Op *scan = build_scan_begin(b, &in);
+    Value **args = scan->region->args;
+    Value *next = build_add(b, build_add(b, args[0], args[1]), build_sum(b, args[2], (int[]){1}, 1));
+    build_scan_end(b, scan, &next, &args[0], 1);
+}
+
 static inline Module *every_op_module(Arena *arena, Diag *diag) {
     EveryOp e = {.module = module_new(arena, diag, "every op", 32)};
     e.module->random_streams = 2;
@@ -124,6 +134,7 @@ static inline Module *every_op_module(Arena *arena, Diag *diag) {
     e.build.layer = NULL;
     build_assign(&e.build, e.kernel, gradients[1]);
     every_fusion(&e);
+    every_scan(&e);
     func_add_result(func, loss, "loss.total");
     func_add_result(func, gradients[0], "gradient");
     module_func(e.module, "empty");

@@ -180,8 +180,13 @@ static void result_of_region(Sample *s) {
 static void batch_wrong(Sample *s) {
     s->module->batch_max = 0;
 }
-static void scan_there(Sample *s) {
+static void scan_states(Sample *s) {
     s->fusion->code = OP_SCAN;
+    s->fusion->attr.scan = (ScanAttr){.steps = 2, .carried = 9};
+}
+static void scan_sequence(Sample *s) {
+    s->fusion->code = OP_SCAN;
+    s->fusion->attr.scan = (ScanAttr){.steps = 2, .sequences = 1};
 }
 
 static const struct {
@@ -234,7 +239,8 @@ static const struct {
     {result_missing, "a result is missing"},
     {result_of_region, "a result is not defined"},
     {batch_wrong, "the largest batch is 0"},
-    {scan_there, "scan is not built yet"},
+    {scan_states, "scan: more states and sequences are announced than there are"},
+    {scan_sequence, "scan: sequence 1 is"},
 };
 
 static void test_broken_rules(void) {

@@ -272,6 +272,17 @@ static Value *make_scatter_add(Case *c) {
     return build_op(&c->b, OP_SCATTER_ADD, NULL, inputs, 2, type_of(c, DTYPE_F32, EXTENTS(4, 2)));
 }
 
+/* tests/passes/test_scan.c has more of them. */
+static Value *make_scan(Case *c) {
+    Value *x = arg(c, EXTENTS(0, 3, 2)), *state = arg(c, EXTENTS(0, 2)), *factor = arg(c, EXTENTS(2));
+    ScanInputs in = {3, false, &state, &x, &factor, 1, 1, 1};
+    Op *scan = build_scan_begin(&c->b, &in);
+    Value **args = scan->region->args;
+    Value *next = build_add(&c->b, build_mul(&c->b, args[0], args[2]), args[1]);
+    build_scan_end(&c->b, scan, &next, &next, 1);
+    return scan->results[1];
+}
+
 /* One value used by three ops, one of them twice, and a path that stop_gradient cuts. */
 static Value *make_fan_out(Case *c) {
     Value *x = build_map1(&c->b, FN_sin, arg(c, EXTENTS(0, 3))), *square = build_mul(&c->b, x, x);
@@ -306,6 +317,7 @@ static void test_ops(void) {
         {"pool_grad", make_pool_grad, 1},
         {"gather", make_gather, 1},
         {"scatter_add", make_scatter_add, 1},
+        {"scan", make_scan, 2},
         {"fan-out", make_fan_out, 2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
