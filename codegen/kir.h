@@ -148,6 +148,9 @@ typedef struct KKernel {
     struct Nest **nests;    /* before mapping */
     int nest_count, nest_capacity;
     bool rows;              /* every nest's axis 0 is the same rows of the batch (codegen/nest.h) */
+    /* A recurrence: the nests from step_first to step_end - 1 run `steps` times, with `step` 0, 1, ..; 0: none do. */
+    int steps, step_first, step_end;
+    KVar *step;
     KStmt *body;            /* after mapping; at most one AXIS_PARALLEL loop, outermost */
     KBuffer **locals;
     int local_count, local_capacity;
@@ -172,6 +175,7 @@ typedef struct {
     bool masks;             /* cheap partial loads and stores */
     int panel_from;         /* rows of so many elements and more are cut in panels */
     const char *c_flags;    /* advice for the C compiler: -march=x86-64-v4 */
+    const char *c_macros;   /* condition of the preprocessor that the compiler has been told so; NULL: none */
 } KIsa;
 
 typedef struct KProgram {

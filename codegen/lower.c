@@ -233,15 +233,20 @@ static void lower_func(Lower *lower, Func *func) {
     lower->func = func;
     lower->memory = ARENA_ARRAY(p->arena, KBuffer *, func->value_count + 1);
     lower_arguments(lower);
+    const int *uses = func_count_uses(func, p->arena);
     for (const Op *op = func->body.first; op; op = op->next) {
         if (op->code == OP_RESHAPE)
             lower_reshape(lower, op);
-        if (op->code != OP_FUSION)
+        if (op->code != OP_FUSION && op->code != OP_SCAN)
             continue;
         KBuffer **results = ARENA_ARRAY(p->arena, KBuffer *, op->result_count + 1);
         for (int i = 0; i < op->result_count; i++)
-            results[i] = lower->memory[op->results[i]->id] = destination(lower, op, op->results[i]);
-        lower_fusion(lower, op, results);
+            if (op->code == OP_FUSION || uses[op->results[i]->id])
+                results[i] = lower->memory[op->results[i]->id] = destination(lower, op, op->results[i]);
+        if (op->code == OP_SCAN)
+            lower_scan(lower, op, results);
+        else
+            lower_fusion(lower, op, results);
     }
     for (const Op *op = func->body.first; op; op = op->next)
         if (op->code == OP_ASSIGN)
@@ -254,7 +259,8 @@ static void lower_func(Lower *lower, Func *func) {
 static bool check_fused(const Module *module, Diag *diag) {
     for (int i = 0; i < module->func_count; i++)
         for (const Op *op = module->funcs[i]->body.first; op; op = op->next)
-            if (op->code != OP_FUSION && op->code != OP_RESHAPE && op->code != OP_ASSIGN && op->code != OP_VARIABLE) {
+            if (op->code != OP_FUSION && op->code != OP_SCAN && op->code != OP_RESHAPE && op->code != OP_ASSIGN &&
+                op->code != OP_VARIABLE && op->code != OP_CONST) {
                 diag_error(diag, (Span){0}, "kernels are made of fusions, and there are none: run the pass fuse");
                 return false;
             }

@@ -20,16 +20,34 @@ typedef struct {
 typedef struct {
     Lower *lower;
     KKernel *kernel;
-    const Op *fusion;
+    const Op *fusion; /* or scan */
+    bool single;      /* one nest: nothing is computed twice */
     KBuffer **memory; /* the value lies here once the nest that makes it has run */
+    KExpr **step;     /* the value is this step of the sequence that lies there; NULL: it is all of it */
     KVar **var;       /* the value is this variable of nest `home` at the point of its axes */
     Nest **home;
-    KBuffer **wanted; /* a result: where it is to be stored */
-    KStmt **stores;   /* by position of the nest: stores come after all lets */
+    KBuffer **wanted;   /* a result: where it is to be stored */
+    KBuffer **sequence; /* scans: an output: every step of it is stored here, at `now` */
+    KExpr *now;
+    KStmt **stores; /* by position of the nest: stores come after all lets */
     bool failed;
 } LowerRegion;
 
 void lower_fusion(Lower *, const Op *fusion, KBuffer *const *results);
+/* results[i] NULL: nobody reads it */
+void lower_scan(Lower *, const Op *scan, KBuffer *const *results);
+LowerRegion lower_region_start(Lower *, const Op *fusion, KBuffer *const *results);
+void lower_region_ops(LowerRegion *);
+void lower_region_end(LowerRegion *); /* the stores that were put off */
+/* What lies in memory, at an index of the value; a store of a variable of the nest to it. */
+KExpr *lower_load(LowerRegion *, const Value *, KExpr *const *index);
+void lower_store(LowerRegion *, Nest *, KBuffer *, KExpr *const *index, int count, KExpr *value);
+/* The value becomes a variable of the nest, at the point of its axes. */
+KVar *lower_let(LowerRegion *, Nest *, const Value *);
+/* The index of a value, with the step of its sequence; returns its rank. */
+int lower_step_index(KExpr *const *index, const Type *, KExpr *step, KExpr **with_step);
+/* The last nest over these axes that may compute the value; NULL: none. */
+Nest *lower_find_nest(LowerRegion *, const Value *);
 /* The scalar expression of a value at an index, inside a nest. */
 KExpr *lower_expr(LowerRegion *, Nest *, const Value *, KExpr *const *index);
 /* Gives a value that is a variable of its nest memory too. */

@@ -171,6 +171,23 @@ static KExpr *expr_op(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *in
     }
 }
 
+int lower_step_index(KExpr *const *index, const Type *type, KExpr *step, KExpr **with_step) {
+    int axis = scan_time_axis(type), count = 0;
+    for (int i = 0; i <= type->rank; i++) {
+        if (i == axis && step)
+            with_step[count++] = step;
+        if (i < type->rank)
+            with_step[count++] = index[i];
+    }
+    return count;
+}
+
+KExpr *lower_load(LowerRegion *r, const Value *value, KExpr *const *index) {
+    KExpr *all[MAX_RANK + 1];
+    int count = lower_step_index(index, value->type, r->step[value->id], all);
+    return kexpr_load(r->lower->program, r->memory[value->id], all, count);
+}
+
 KExpr *lower_expr(LowerRegion *r, Nest *nest, const Value *value, KExpr *const *index) {
     int id = value->id;
     if (r->var[id] && r->home[id] == nest && is_here(nest, value, index))
@@ -178,6 +195,6 @@ KExpr *lower_expr(LowerRegion *r, Nest *nest, const Value *value, KExpr *const *
     if (r->var[id] && !r->memory[id])
         lower_ensure_memory(r, value);
     if (r->memory[id])
-        return kexpr_load(r->lower->program, r->memory[id], index, value->type->rank);
+        return lower_load(r, value, index);
     return expr_op(r, nest, value->def, index);
 }

@@ -41,15 +41,19 @@ static int nest_position(const LowerRegion *r, const Nest *nest) {
     return -1;
 }
 
-static void add_store(LowerRegion *r, Nest *nest, KBuffer *buffer, KExpr *value) {
+void lower_store(LowerRegion *r, Nest *nest, KBuffer *buffer, KExpr *const *index, int count, KExpr *value) {
     KProgram *p = r->lower->program;
-    KExpr *index[MAX_RANK];
-    for (int i = 0; i < nest->parallel_count; i++)
-        index[i] = kexpr_var(p, nest->axes[i].var);
     int at = nest_position(r, nest);
     if (!r->stores[at])
         r->stores[at] = kstmt_block(p);
-    kstmt_add(r->stores[at], kstmt_store(p, buffer, index, nest->parallel_count, value, NULL));
+    kstmt_add(r->stores[at], kstmt_store(p, buffer, index, count, value, NULL));
+}
+
+static void add_store(LowerRegion *r, Nest *nest, KBuffer *buffer, KExpr *value) {
+    KExpr *index[MAX_RANK];
+    for (int i = 0; i < nest->parallel_count; i++)
+        index[i] = kexpr_var(r->lower->program, nest->axes[i].var);
+    lower_store(r, nest, buffer, index, nest->parallel_count, value);
 }
 
 KBuffer *lower_ensure_memory(LowerRegion *r, const Value *value) {
@@ -98,7 +102,7 @@ static bool same_space(const Nest *nest, const Type *type) {
     return true;
 }
 
-static void let_in(LowerRegion *r, Nest *nest, const Value *value) {
+KVar *lower_let(LowerRegion *r, Nest *nest, const Value *value) {
     KProgram *p = r->lower->program;
     KExpr *index[MAX_RANK];
     for (int i = 0; i < nest->parallel_count; i++)
@@ -109,6 +113,7 @@ static void let_in(LowerRegion *r, Nest *nest, const Value *value) {
     kstmt_add(nest->epilogue, kstmt_let(p, var, expr));
     r->var[value->id] = var;
     r->home[value->id] = nest;
+    return var;
 }
 
 /* Readers inside the region, and as yields. */
@@ -133,20 +138,27 @@ static bool is_yield(const LowerRegion *r, const Value *value) {
     return false;
 }
 
+Nest *lower_find_nest(LowerRegion *r, const Value *value) {
+    int after = needs_nest(r, value);
+    for (int i = r->kernel->nest_count - 1; i >= after && i >= r->kernel->step_first; i--)
+        if (same_space(r->kernel->nests[i], value->type))
+            return r->kernel->nests[i];
+    return NULL;
+}
+
 static void lower_pointwise(LowerRegion *r, const Op *op) {
     const Value *value = op->results[0];
-    int after = needs_nest(r, value);
-    for (int i = r->kernel->nest_count - 1; i >= after && i >= 0; i--)
-        if (same_space(r->kernel->nests[i], value->type) && nest_position(r, r->kernel->nests[i]) >= after) {
-            let_in(r, r->kernel->nests[i], value);
-            return;
-        }
+    Nest *nest = lower_find_nest(r, value);
+    if (nest) {
+        lower_let(r, nest, value);
+        return;
+    }
     bool reduced;
     int readers = count_readers(r, value, &reduced);
     int cost = op->code == OP_MAP ? scalar_infos[op->attr.scalar].cost : 0;
-    bool many = r->fusion->attr.fusion.kind != FUSION_NEST && cost > CHEAP && (readers > 1 || reduced);
+    bool many = !r->single && cost > CHEAP && (readers > 1 || reduced);
     if (is_yield(r, value) || many)
-        let_in(r, lower_nest(r, op, value->type), value);
+        lower_let(r, lower_nest(r, op, value->type), value);
 }
 
 static bool is_pointwise(const Op *op) {
@@ -164,7 +176,7 @@ static void store_results(LowerRegion *r, KBuffer *const *results) {
         if (r->memory[value->id] == results[i])
             continue; /* its nests have stored it */
         if (!r->var[value->id])
-            let_in(r, lower_nest(r, value->def, value->type), value);
+            lower_let(r, lower_nest(r, value->def, value->type), value);
         Nest *home = r->home[value->id];
         if (several && results[i]->space == SPACE_VARIABLE && nest_position(r, home) < made - 1) {
             KBuffer *memory = lower_ensure_memory(r, value);
@@ -178,18 +190,19 @@ static void store_results(LowerRegion *r, KBuffer *const *results) {
     }
 }
 
-static LowerRegion region_start(Lower *lower, const Op *fusion, KBuffer *const *results) {
+LowerRegion lower_region_start(Lower *lower, const Op *fusion, KBuffer *const *results) {
     Arena *arena = lower->program->arena;
     int values = lower->func->value_count;
     LowerRegion r = {.lower = lower, .fusion = fusion};
     r.memory = ARENA_ARRAY(arena, KBuffer *, values);
+    r.step = ARENA_ARRAY(arena, KExpr *, values);
     r.var = ARENA_ARRAY(arena, KVar *, values);
     r.home = ARENA_ARRAY(arena, Nest *, values);
     r.wanted = ARENA_ARRAY(arena, KBuffer *, values);
-    int ops = 0;
+    int nests = fusion->region->yield_count * 2 + fusion->input_count + 2;
     for (const Op *op = fusion->region->first; op; op = op->next)
-        ops++;
-    r.stores = ARENA_ARRAY(arena, KStmt *, ops * 2 + fusion->region->yield_count * 2 + 2);
+        nests += op->input_count > 2 ? op->input_count : 2;
+    r.stores = ARENA_ARRAY(arena, KStmt *, nests);
     for (int i = 0; i < fusion->input_count; i++)
         r.memory[fusion->region->args[i]->id] = lower->memory[fusion->inputs[i]->id];
     for (int i = 0; i < fusion->region->yield_count; i++)
@@ -197,21 +210,30 @@ static LowerRegion region_start(Lower *lower, const Op *fusion, KBuffer *const *
     return r;
 }
 
+void lower_region_ops(LowerRegion *r) {
+    for (const Op *op = r->fusion->region->first; op && !r->failed; op = op->next) {
+        if (lower_is_root(op))
+            lower_root(r, op);
+        else if (is_pointwise(op) && op->results[0]->type->dtype != DTYPE_BOOL)
+            lower_pointwise(r, op);
+    }
+}
+
+void lower_region_end(LowerRegion *r) {
+    for (int i = 0; i < r->kernel->nest_count; i++)
+        if (r->stores[i])
+            kstmt_add(r->kernel->nests[i]->epilogue, r->stores[i]);
+}
+
 void lower_fusion(Lower *lower, const Op *fusion, KBuffer *const *results) {
     KProgram *p = lower->program;
-    LowerRegion r = region_start(lower, fusion, results);
+    LowerRegion r = lower_region_start(lower, fusion, results);
+    r.single = fusion->attr.fusion.kind == FUSION_NEST;
     r.kernel = lower_kernel(lower, fusion, "");
     r.kernel->why = fusion->note;
-    for (const Op *op = fusion->region->first; op && !r.failed; op = op->next) {
-        if (lower_is_root(op))
-            lower_root(&r, op);
-        else if (is_pointwise(op) && op->results[0]->type->dtype != DTYPE_BOOL)
-            lower_pointwise(&r, op);
-    }
+    lower_region_ops(&r);
     store_results(&r, results);
-    for (int i = 0; i < r.kernel->nest_count; i++)
-        if (r.stores[i])
-            kstmt_add(r.kernel->nests[i]->epilogue, r.stores[i]);
+    lower_region_end(&r);
     r.kernel->rows = fusion->attr.fusion.kind == FUSION_ROWS && r.kernel->nest_count > 1;
     for (int i = 0; i < r.kernel->nest_count; i++)
         r.kernel->work += nest_slots(r.kernel->nests[i], p->module->batch_max);

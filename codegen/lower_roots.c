@@ -81,10 +81,22 @@ static void affine_range(const Contraction *c, const AffineIndex *a, int64_t *lo
     }
 }
 
+/* What a step of a recurrence reads cannot be prepared by another kernel. */
+static bool kernel_before(LowerRegion *r, const Op *op) {
+    if (!r->kernel->steps)
+        return true;
+    diag_error(r->lower->program->diag, op->span, "%s with padding or windows inside of a recurrence is not built yet",
+               op_infos[op->code].name);
+    r->failed = true;
+    return false;
+}
+
 /* A kernel that copies the operand into a buffer indexed by the numerator - low, zeros where there is no element. */
 static KBuffer *halo(LowerRegion *outer, const Op *op, int input, const Contraction *c, AffineIndex *access, int rank) {
     Lower *lower = outer->lower;
     KProgram *p = lower->program;
+    if (!kernel_before(outer, op))
+        return NULL;
     const Value *value = op->inputs[input];
     Dim dims[MAX_RANK];
     int64_t low[MAX_RANK], high;
@@ -216,6 +228,8 @@ static void root_pool(LowerRegion *r, const Op *op) {
 static KBuffer *argmax_of_windows(LowerRegion *outer, const Op *op) {
     Lower *lower = outer->lower;
     KProgram *p = lower->program;
+    if (!kernel_before(outer, op))
+        return NULL;
     const Type *out = op->inputs[1]->type;
     KBuffer *place =
         kbuffer_new(p, SPACE_ARENA, lower_name(lower, op->layer, "argmax"), KBASE_I32, out->rank, out->dims);
@@ -341,26 +355,55 @@ static void root_pool_grad(LowerRegion *r, const Op *op) {
     kstmt_add(nest->epilogue, kstmt_let(p, r->var[result->id], expr));
 }
 
-/* ---- concatenation: a nest per operand, each into its part of the result */
+/* ---- concatenation: each operand is stored into its part of the result */
+
+/* Equal operands that are computed in this kernel share a nest: what they have in common is computed once. */
+static Nest *shared_nest(LowerRegion *r, const Op *op) {
+    for (int i = 0; i < op->input_count; i++) {
+        const Value *part = op->inputs[i];
+        if (part->type != op->inputs[0]->type || !part->def || r->memory[part->id])
+            return NULL;
+    }
+    Nest *nest = lower_find_nest(r, op->inputs[0]);
+    for (int i = 1; i < op->input_count; i++)
+        if (lower_find_nest(r, op->inputs[i]) != nest)
+            nest = NULL;
+    if (nest)
+        return nest;
+    for (int i = 0; i < op->input_count; i++)
+        if (r->var[op->inputs[i]->id])
+            return NULL;
+    return lower_nest(r, op, op->inputs[0]->type);
+}
+
+static void store_part(LowerRegion *r, Nest *nest, const Op *op, KBuffer *buffer, KExpr *step, int64_t offset,
+                       KVar *var) {
+    KProgram *p = r->lower->program;
+    KExpr *index[MAX_RANK], *to[MAX_RANK + 1];
+    for (int k = 0; k < nest->parallel_count; k++)
+        index[k] = axis(r, nest, k);
+    index[op->attr.axis] = kexpr_binary(p, '+', index[op->attr.axis], index_of(r, offset));
+    int count = lower_step_index(index, op->results[0]->type, step, to);
+    lower_store(r, nest, buffer, to, count, kexpr_var(p, var));
+}
+
 static void root_concat(LowerRegion *r, const Op *op) {
     KProgram *p = r->lower->program;
     const Value *result = op->results[0];
-    KBuffer *buffer = r->wanted[result->id];
+    KBuffer *buffer = r->wanted[result->id], *sequence = r->sequence ? r->sequence[result->id] : NULL;
     if (!buffer)
         buffer = kbuffer_local(p, r->kernel, SPACE_LOCAL, "joined", lower_base(result->type->dtype), result->type->rank,
                                result->type->dims);
+    Nest *shared = shared_nest(r, op);
     int64_t offset = 0;
     for (int i = 0; i < op->input_count; i++) {
         const Value *part = op->inputs[i];
-        Nest *nest = lower_nest(r, op, part->type);
-        KExpr *from[MAX_RANK], *to[MAX_RANK];
-        for (int k = 0; k < part->type->rank; k++)
-            from[k] = to[k] = axis(r, nest, k);
-        to[op->attr.axis] = kexpr_binary(p, '+', to[op->attr.axis], index_of(r, offset));
-        KExpr *value = lower_expr(r, nest, part, from);
-        KVar *var = kvar_new(p, r->kernel, "v", value->type, false);
-        kstmt_add(nest->epilogue, kstmt_let(p, var, value));
-        kstmt_add(nest->epilogue, kstmt_store(p, buffer, to, part->type->rank, kexpr_var(p, var), NULL));
+        Nest *nest = shared ? shared : lower_nest(r, op, part->type);
+        bool here = shared && r->var[part->id] && r->home[part->id] == nest;
+        KVar *var = here ? r->var[part->id] : lower_let(r, nest, part);
+        store_part(r, nest, op, buffer, NULL, offset, var);
+        if (sequence)
+            store_part(r, nest, op, sequence, r->now, offset, var);
         offset += part->type->dims[op->attr.axis].n;
     }
     r->memory[result->id] = buffer;

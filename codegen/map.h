@@ -10,11 +10,9 @@ bool map_cpu(KProgram *);
 bool map_gpu(KProgram *);
 
 /* ---- inside the room: kernels that are too much for one thread or block (codegen/map_split.c) */
-/* Several nests with more local memory than `most_bytes` (of `rows` rows at a time in a kernel over rows), or, not being
- * over rows, with more work than one thread or block should do alone. */
-bool map_is_too_big(const KProgram *, const KKernel *, int64_t rows, int64_t most_bytes);
-/* One kernel per nest instead of kernel number `at`. */
-void map_split(KProgram *, KSequence *, int at);
+/* If kernel number `at` has several nests with more local memory than `most_bytes` (of `rows` rows at a time in a kernel
+ * over rows), or, not being over rows, with more work than one thread or block should do alone: one kernel per nest. */
+void map_fit(KProgram *, KSequence *, int at, int64_t rows, int64_t most_bytes);
 
 /* ---- inside the room: one instance of a nest's expressions at a place (codegen/vectorise.c) */
 typedef struct {

@@ -21,6 +21,22 @@ static void allocate_locals(KProgram *p, KKernel *kernel, int64_t rows, KStmt *b
     }
 }
 
+/* The nests one after the other; those of a recurrence's step in a loop over the steps. */
+static bool map_nests(const MapNest *m, bool parallel, KStmt *body) {
+    KProgram *p = m->program;
+    KKernel *kernel = m->kernel;
+    KStmt *step = kstmt_block(p);
+    for (int i = 0; i < kernel->nest_count; i++) {
+        bool in_step = kernel->steps && i >= kernel->step_first && i < kernel->step_end;
+        if (!map_nest_tiles(m, kernel->nests[i], parallel, in_step ? step : body))
+            return false;
+        if (in_step && i + 1 == kernel->step_end)
+            kstmt_add(body, kstmt_for(p, kernel->step, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, kernel->steps), 1,
+                                      step));
+    }
+    return true;
+}
+
 static bool map_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     int64_t rows = block_rows(p, kernel);
     allocate_locals(p, kernel, rows, body);
@@ -31,9 +47,8 @@ static bool map_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     KExpr *next = kexpr_binary(p, '+', kexpr_var(p, from), kexpr_index(p, rows));
     kstmt_add(block, kstmt_let(p, to, kexpr_binary(p, 'm', next, end)));
     MapNest m = {p, kernel, kexpr_var(p, from), kexpr_var(p, to), rows, slack};
-    for (int i = 0; i < kernel->nest_count; i++)
-        if (!map_nest_tiles(&m, kernel->nests[i], false, block))
-            return false;
+    if (!map_nests(&m, false, block))
+        return false;
     kstmt_add(body, kstmt_for(p, from, AXIS_PARALLEL, kexpr_index(p, 0), end, rows, block));
     return true;
 }
@@ -44,10 +59,7 @@ static bool map_kernel(KProgram *p, KKernel *kernel, int *slack) {
         return map_rows(p, kernel, slack, kernel->body);
     allocate_locals(p, kernel, 0, kernel->body);
     MapNest m = {p, kernel, NULL, NULL, 0, slack};
-    for (int i = 0; i < kernel->nest_count; i++)
-        if (!map_nest_tiles(&m, kernel->nests[i], kernel->nest_count == 1, kernel->body))
-            return false;
-    return true;
+    return map_nests(&m, kernel->nest_count == 1 && !kernel->steps, kernel->body);
 }
 
 static void allow_slack(KProgram *p, int slack) {
@@ -65,8 +77,7 @@ bool map_cpu(KProgram *p) {
     for (int s = 0; s < p->sequence_count; s++)
         for (int i = 0; i < p->sequences[s]->count; i++) {
             KKernel *kernel = p->sequences[s]->kernels[i];
-            if (map_is_too_big(p, kernel, block_rows(p, kernel), STACK_BYTES))
-                map_split(p, p->sequences[s], i);
+            map_fit(p, p->sequences[s], i, block_rows(p, kernel), STACK_BYTES);
             if (!map_kernel(p, kernel, &slack))
                 return false;
         }

@@ -46,12 +46,18 @@ static bool map_nests_in_block(KProgram *p, KKernel *kernel, KExpr *row, KStmt *
     int locals = kernel->local_count;
     KStmt *body = kstmt_block(p);
     g.thread = gpu_index_var(&g, "thread", g.threads);
+    KStmt *step = kstmt_block(p);
     for (int i = 0; i < kernel->nest_count; i++) {
+        bool in_step = kernel->steps && i >= kernel->step_first && i < kernel->step_end;
+        KStmt *place = in_step ? step : body;
         if (i > 0)
-            kstmt_add(body, kstmt_barrier(p));
+            kstmt_add(place, kstmt_barrier(p));
         g.nest = kernel->nests[i];
-        if (!gpu_map_in_block(&g, body))
+        if (!gpu_map_in_block(&g, place))
             return false;
+        if (in_step && i + 1 == kernel->step_end)
+            kstmt_add(body, kstmt_for(p, kernel->step, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, kernel->steps), 1,
+                                      step));
     }
     share_locals(kernel, locals);
     kstmt_add(out, kstmt_for(p, g.thread, AXIS_THREAD_X, kexpr_index(p, 0), kexpr_index(p, g.threads), 1, body));
@@ -73,7 +79,7 @@ static bool map_blocks(KProgram *p, KKernel *kernel) {
 
 static bool map_kernel(KProgram *p, KKernel *kernel) {
     kernel->body = kstmt_block(p);
-    if (kernel->nest_count > 1)
+    if (kernel->nest_count > 1 || kernel->steps)
         return map_blocks(p, kernel);
     allocate_locals(p, kernel, kernel->body);
     GpuNest g = {.p = p, .kernel = kernel, .threads = GPU_BLOCK};
@@ -89,8 +95,7 @@ bool map_gpu(KProgram *p) {
     for (int s = 0; s < p->sequence_count; s++)
         for (int i = 0; i < p->sequences[s]->count; i++) {
             KKernel *kernel = p->sequences[s]->kernels[i];
-            if (map_is_too_big(p, kernel, 1, GPU_SHARED_BYTES - reduction_bytes(kernel)))
-                map_split(p, p->sequences[s], i);
+            map_fit(p, p->sequences[s], i, 1, GPU_SHARED_BYTES - reduction_bytes(kernel));
             if (!map_kernel(p, kernel)) {
                 diag_internal(p->diag, kernel->span, "no GPU mapping for %s", kernel->name);
                 return false;

@@ -24,7 +24,7 @@ static int64_t nest_work(const KProgram *p, const Nest *nest) {
     return work;
 }
 
-bool map_is_too_big(const KProgram *p, const KKernel *kernel, int64_t rows, int64_t most_bytes) {
+static bool is_too_big(const KProgram *p, const KKernel *kernel, int64_t rows, int64_t most_bytes) {
     if (kernel->nest_count < 2)
         return false;
     if (local_bytes(p, kernel, rows) > most_bytes)
@@ -58,12 +58,16 @@ static KKernel *new_part(KProgram *p, KSequence *sequence, const KKernel *whole,
     return kernel;
 }
 
-void map_split(KProgram *p, KSequence *sequence, int at) {
+static void move_locals(KProgram *p, KSequence *sequence, KKernel *kernel) {
+    for (int i = 0; i < kernel->local_count; i++)
+        move_to_arena(p, sequence, kernel->locals[i]);
+    kernel->local_count = 0;
+}
+
+static void split(KProgram *p, KSequence *sequence, int at) {
     KKernel *whole = sequence->kernels[at];
     int nests = whole->nest_count;
-    for (int i = 0; i < whole->local_count; i++)
-        move_to_arena(p, sequence, whole->locals[i]);
-    whole->local_count = 0;
+    move_locals(p, sequence, whole);
     for (int n = 1; n < nests; n++) {
         KKernel *part = new_part(p, sequence, whole, at + n, n + 1);
         part->work = whole->work / nests;
@@ -72,4 +76,14 @@ void map_split(KProgram *p, KSequence *sequence, int at) {
     whole->work /= nests;
     whole->nest_count = 1;
     whole->rows = false;
+}
+
+/* The steps of a recurrence stay together: only its local memory moves. */
+void map_fit(KProgram *p, KSequence *sequence, int at, int64_t rows, int64_t most_bytes) {
+    KKernel *kernel = sequence->kernels[at];
+    if (kernel->steps) {
+        if (local_bytes(p, kernel, rows) > most_bytes)
+            move_locals(p, sequence, kernel);
+    } else if (is_too_big(p, kernel, rows, most_bytes))
+        split(p, sequence, at);
 }

@@ -35,7 +35,9 @@ static bool wants_plain(const Op *op, int input) {
            (op->code == OP_GATHER && input == 0);
 }
 
-static bool wants_memory(const Op *op) {
+static bool wants_memory(const Op *op, int input) {
+    if (op->code == OP_SCAN) /* initial states may be numbers */
+        return !op->inputs[input]->def || op->inputs[input]->def->code != OP_CONST || input >= op->attr.scan.carried;
     return op->code == OP_RESHAPE && !fuse_is_unit_reshape(op);
 }
 
@@ -52,14 +54,23 @@ static bool can_be_stored(const Value *value) {
     return value->def && !fuse_is_inline(value->def) && value->def->code != OP_RESHAPE;
 }
 
-static bool materialise(Func *func, Arena *arena) {
+static bool materialise_operands(Func *func, Region *region) {
     bool changed = false;
-    for (Op *op = func->body.first; op; op = op->next)
+    for (Op *op = region->first; op; op = op->next) {
+        if (op->code == OP_SCAN)
+            changed = materialise_operands(func, op->region) || changed;
         for (int i = 0; i < op->input_count && op->code != OP_ASSIGN; i++)
-            if ((wants_plain(op, i) && !is_plain(op->inputs[i])) || (wants_memory(op) && !has_memory(op->inputs[i]))) {
+            if ((wants_plain(op, i) && !is_plain(op->inputs[i])) ||
+                (wants_memory(op, i) && !has_memory(op->inputs[i]))) {
                 op->inputs[i] = copy_before(func, op, op->inputs[i]);
                 changed = true;
             }
+    }
+    return changed;
+}
+
+static bool materialise(Func *func, Arena *arena) {
+    bool changed = materialise_operands(func, &func->body);
     char *stored = ARENA_ARRAY(arena, char, func->value_count + func->body.yield_count + 1);
     int known = func->value_count;
     for (Op *op = func->body.first; op; op = op->next) {

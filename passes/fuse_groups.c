@@ -66,9 +66,9 @@ bool fuse_is_inline(const Op *op) {
     }
 }
 
-/* Reshapes that change the memory form and assigns stay outside. */
+/* Reshapes that change the memory form, assigns and scans (kernels by themselves) stay outside. */
 static bool is_outside(const Op *op) {
-    return op->code == OP_ASSIGN || op->code == OP_RESHAPE || op->code == OP_FUSION;
+    return op->code == OP_ASSIGN || op->code == OP_RESHAPE || op->code == OP_FUSION || op->code == OP_SCAN;
 }
 static bool is_map(const Op *op) {
     return op->code == OP_MAP || op->code == OP_COPY;

@@ -268,9 +268,49 @@ static Value *attention(Model *m, Value *x) {
     return build_einsum(b, "bij,bjk->bik", softmax(m, scores), x);
 }
 
+static Value *gate(Model *m, Value *z, int64_t units, int which) {
+    int64_t extents[] = {1, units};
+    return build_slice(&m->b, z, (int64_t[]){0, which * units}, (int64_t[]){1, 1},
+                       model_type(m, DTYPE_F32, 2, extents, true));
+}
+
+/* A recurrence over the second axis with two states, one of them read by a product; the projection of the input inside
+ * of the step or before it, the sequence forward or backward, the last state or none added to the outputs. */
+static Value *recurrence(Model *m, Value *x) {
+    Builder *b = &m->b;
+    int64_t units = 2 + pick(m, 4), features = last_extent(x);
+    bool inside = pick(m, 2), softly = pick(m, 2), both = pick(m, 2), reverse = pick(m, 2);
+    Value *kernel = parameter(m, "recurrent", 2, (int64_t[]){units, 2 * units});
+    Value *offset = parameter(m, "offset", 1, &units);
+    Value *input = parameter(m, "input", 2, (int64_t[]){features, 2 * units});
+    Value *sequence = inside ? x : build_einsum(b, "btk,kn->btn", x, input);
+    int64_t extents[] = {1, units};
+    const Type *state = model_type(m, DTYPE_F32, 2, extents, true);
+    Value *start = build_broadcast(b, offset, state, (int[]){1});
+    Value *states[] = {pick(m, 2) ? build_const(b, state, 0) : start, build_const(b, state, 0.5)};
+    Value *whole[] = {kernel, offset, input};
+    ScanInputs in = {(int)x->type->dims[1].n, reverse, states, &sequence, whole, 2, 1, inside ? 3 : 2};
+    Op *scan = build_scan_begin(b, &in);
+    Value **args = scan->region->args;
+    Value *step = inside ? build_einsum(b, "bk,kn->bn", args[2], args[5]) : args[2];
+    Value *z = build_add(b, build_scale(b, build_einsum(b, "bk,kn->bn", args[0], args[3]), 0.4), step);
+    Value *open = build_map1(b, FN_sigmoid, gate(m, z, units, 0));
+    Value *candidate = build_add(b, gate(m, z, units, 1), args[4]);
+    candidate = softly ? softmax(m, candidate) : bounded(m, candidate);
+    Value *second = build_add(b, build_mul(b, open, candidate), build_scale(b, args[1], 0.5));
+    Value *next = build_mul(b, open, build_map1(b, FN_tanh, build_add(b, second, args[0])));
+    build_scan_end(b, scan, (Value *[]){next, second}, (Value *[]){next, build_mul(b, second, args[1])}, 2);
+    Value *y = build_add(b, scan->results[2], scan->results[3]);
+    return both ? build_add(b, y, build_broadcast(b, scan->results[1], y->type, (int[]){0, 2})) : y;
+}
+
 static Value *network(Model *m, Value *x) {
     if (x->type->rank == 3 && pick(m, 2)) {
         x = attention(m, x);
+        m->layer++;
+    }
+    if (x->type->rank == 3 && pick(m, 2)) {
+        x = recurrence(m, x);
         m->layer++;
     }
     for (int count = x->type->rank > 2 ? 1 + pick(m, 3) : 0; count > 0; count--, m->layer++)
