@@ -136,7 +136,7 @@ static bool is_printed(const CPrinter *p, const KStmt *s) {
     switch (s->kind) {
     case KS_BLOCK:
         for (const KStmt *child = s->block.first; child; child = child->next)
-            if (is_printed(p, child) && child->kind != KS_COMMENT)
+            if (is_printed(p, child) && child->kind != KS_COMMENT && child->kind != KS_FORGET)
                 return true;
         return false;
     case KS_FOR:
@@ -508,6 +508,10 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
         break;
     case KS_TRANSPOSE:
         print_transpose(p, s);
+        break;
+    case KS_FORGET:
+        if (p->dialect->forget)
+            c_line(p, p->dialect->forget);
         break;
     case KS_COMMENT:
         print_comment(p, s->comment);

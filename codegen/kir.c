@@ -259,6 +259,10 @@ KStmt *kstmt_barrier(KProgram *p) {
     return stmt_new(p, KS_BARRIER);
 }
 
+KStmt *kstmt_forget(KProgram *p) {
+    return stmt_new(p, KS_FORGET);
+}
+
 KStmt *kstmt_comment(KProgram *p, const char *text) {
     KStmt *s = stmt_new(p, KS_COMMENT);
     s->comment = text;

@@ -119,7 +119,7 @@ typedef enum {
     AXIS_THREAD_Y
 } AxisKind;
 
-typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_COMMENT } KStmtKind;
+typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_FORGET, KS_COMMENT } KStmtKind;
 
 typedef struct KStmt KStmt;
 struct KStmt {
@@ -234,6 +234,8 @@ KStmt *kstmt_set(KProgram *, KVar *, KExpr *);
 KStmt *kstmt_store(KProgram *, KBuffer *, KExpr *const *index, int count, KExpr *value, KExpr *lanes_count);
 KStmt *kstmt_alloc(KProgram *, KBuffer *);
 KStmt *kstmt_barrier(KProgram *);
+/* Advice: here no vector should be in a register; what is needed behind it is loaded again. */
+KStmt *kstmt_forget(KProgram *);
 KStmt *kstmt_comment(KProgram *, const char *);
 KStmt *kstmt_transpose(KProgram *, KBuffer *to, KExpr *const *to_index, KBuffer *from, KExpr *const *from_index,
                        int64_t rows, int64_t columns, int lanes);

@@ -52,6 +52,7 @@ void kstmt_visit(const KStmt *s, const KVisitor *v) {
         break;
     case KS_ALLOC:
     case KS_BARRIER:
+    case KS_FORGET:
     case KS_COMMENT:
         break;
     }

@@ -17,6 +17,7 @@ typedef struct {
     KBuffer *buffer;
     KExpr *const *index;
     bool inner; /* in a reduction */
+    bool store;
 } Access;
 
 typedef struct {
@@ -25,14 +26,14 @@ typedef struct {
 } Accesses;
 
 /* ---- what a nest touches */
-static void add_access(Accesses *a, KBuffer *buffer, KExpr *const *index, bool inner) {
+static void add_access(Accesses *a, KBuffer *buffer, KExpr *const *index, bool inner, bool store) {
     if (a->count < MAX_ACCESSES)
-        a->items[a->count++] = (Access){buffer, index, inner};
+        a->items[a->count++] = (Access){buffer, index, inner, store};
 }
 
 static void accesses_of_expr(Accesses *a, const KExpr *e, bool inner) {
     if (e->kind == KE_LOAD)
-        add_access(a, e->load.buffer, e->load.index, inner);
+        add_access(a, e->load.buffer, e->load.index, inner, false);
     else if (e->kind == KE_FN)
         for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++)
             accesses_of_expr(a, e->fn.args[i], inner);
@@ -47,7 +48,7 @@ static void accesses_of_block(Accesses *a, const KStmt *block) {
         else if (s->kind == KS_LET)
             accesses_of_expr(a, s->let.value, false);
         else if (s->kind == KS_STORE) {
-            add_access(a, s->store.buffer, s->store.index, false);
+            add_access(a, s->store.buffer, s->store.index, false, true);
             accesses_of_expr(a, s->store.value, false);
         }
     }
@@ -170,7 +171,8 @@ static double nest_cost(const KProgram *p, const Nest *nest, const Accesses *a, 
         if ((axis->reduce && !access->inner) || move == MOVE_NONE || move == MOVE_CONTIGUOUS)
             continue;
         double price = access->inner ? all * price_strided : outer * price_strided;
-        if (move == MOVE_IRREGULAR) /* cannot be done on lanes */
+        bool scattered = access->store && !axis->reduce && !(along == 0 && access->buffer->rank == 1);
+        if (move == MOVE_IRREGULAR || scattered) /* cannot be done on lanes */
             price = work * price_scalar * 2;
         bool copied = access->buffer->space == SPACE_ARGUMENT;
         double twin = elements(p, access->buffer) * (copied ? price_copied : price_turned);
@@ -221,11 +223,21 @@ static void collect_nests(Layout *l) {
             }
 }
 
-static bool is_aliased(const KProgram *p, const KBuffer *b) {
+bool layout_is_aliased(const KProgram *p, const KBuffer *b) {
     for (int i = 0; i < p->buffer_count; i++)
         if (p->buffers[i]->alias == b)
             return true;
     return b->alias != NULL;
+}
+
+static int batch_pad(const KProgram *p) {
+    return p->isa.lanes * (p->module->batch_max > p->isa.lanes ? 2 : 1);
+}
+
+void layout_pad_again(KProgram *p) {
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i]->pad > 1)
+            p->buffers[i]->pad = batch_pad(p);
 }
 
 /* Puts `axis` innermost, the others in their own order. The batch innermost is padded to whole vectors. */
@@ -235,15 +247,16 @@ static void set_innermost(const KProgram *p, KBuffer *b, int axis) {
         if (i != axis)
             b->order[n++] = (int8_t)i;
     b->order[n] = (int8_t)axis;
-    b->pad = b->dims[axis].batch ? p->isa.lanes * (p->module->batch_max > p->isa.lanes ? 2 : 1) : 1;
+    b->pad = b->dims[axis].batch ? batch_pad(p) : 1;
 }
 
 static void collect_free_buffers(Layout *l) {
     KProgram *p = l->p;
     for (int i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 2 && !is_aliased(p, p->buffers[i]))
+        if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 2 && !layout_is_aliased(p, p->buffers[i]))
             ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->buffers[i]);
-        else if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 1 && !is_aliased(p, p->buffers[i]))
+        else if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 1 &&
+                 !layout_is_aliased(p, p->buffers[i]))
             set_innermost(p, p->buffers[i], 0);
     for (int s = 0; s < p->sequence_count; s++)
         for (int k = 0; k < p->sequences[s]->count; k++)
@@ -300,11 +313,12 @@ static bool improve_orders(Layout *l) {
 static void make_panels(const KProgram *p, KBuffer *b) {
     int inner = kbuffer_innermost(b), panel = 2 * p->isa.lanes;
     bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
-    if (!own || b->rank != 2 || b->base != KBASE_F32 || b->dims[inner].batch || b->dims[inner].n < p->isa.panel_from ||
-        b->dims[inner].n % panel || is_aliased(p, b))
+    if (!own || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch || b->dims[inner].n < p->isa.panel_from ||
+        b->dims[inner].n % panel || layout_is_aliased(p, b))
         return;
+    for (int i = b->rank - 1; i > 0; i--)
+        b->order[i] = b->order[i - 1];
     b->order[0] = (int8_t)inner;
-    b->order[1] = (int8_t)(1 - inner);
     b->block_axis = (int8_t)inner;
     b->block = panel;
     b->pad = 1;
@@ -324,6 +338,8 @@ static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
         sequence->kernels[i] = sequence->kernels[i - 1];
     sequence->kernels[at] = kernel;
     twin->kernel = kernel;
+    kernel->layer = twin->of->layer ? twin->of->layer : "step";
+    kernel->role = "turn";
     kernel->comment =
         arena_format(p->arena, "%s again, contiguous along axis %d for the kernel below", twin->of->name, twin->axis);
     kernel->needs_barrier_before = at > 0;
@@ -400,7 +416,7 @@ static bool is_made_here(const TwinMaker *t, const KBuffer *b) {
 static void redirect(TwinMaker *t, KExpr *e, bool inner) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
     if (e->kind == KE_LOAD) {
-        Access access = {e->load.buffer, e->load.index, inner};
+        Access access = {e->load.buffer, e->load.index, inner, false};
         int axis = twin_axis(t->nest, &access, t->nest->vector_axis);
         if (axis >= 0 && !is_made_here(t, e->load.buffer))
             e->load.buffer = twin_of(t->p, t->sequence, t->at, t->twins, &t->count, e->load.buffer, axis);
@@ -459,9 +475,11 @@ void layout_program(KProgram *p) {
         ;
     for (int i = 0; i < l.count; i++)
         l.nests[i]->vector_axis = best_vector(p, l.nests[i], &l.accesses[i], &cost);
+    layout_sequences(p);
     for (int i = 0; i < p->buffer_count; i++)
         make_panels(p, p->buffers[i]);
     make_twins(p);
+    layout_sums(p);
 }
 
 void layout_scalar(KProgram *p) {

@@ -9,4 +9,12 @@
 void layout_program(KProgram *);
 /* Every nest scalar, every buffer as it is: for targets without vectors. */
 void layout_scalar(KProgram *);
+
+/* ---- inside the room (codegen/layout_order.c): sequences of recurrences lie step by step; the loops of sums are put in
+ * the order in which memory lies */
+void layout_sequences(KProgram *);
+void layout_sums(KProgram *);
+bool layout_is_aliased(const KProgram *, const KBuffer *); /* its memory is seen through another buffer too */
+/* After the module's batch_max has grown: what was chosen for smaller batches stays, and has room for the larger ones. */
+void layout_pad_again(KProgram *);
 #endif

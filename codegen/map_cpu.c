@@ -2,12 +2,25 @@
  * same rows run block of rows by block of rows; small ones run one after the other on one thread. */
 #include "codegen/map.h"
 
-/* Rows of a block: whole vectors of samples if a nest has the samples on the lanes. */
+enum { LEAST_ROWS = 4, MOST_ROWS = 12 };
+
+/* Rows of a block: whole vectors of samples if a nest has the samples on the lanes; else what divides the batch best,
+ * an even number of blocks before more rows. */
 static int64_t block_rows(const KProgram *p, const KKernel *kernel) {
     for (int i = 0; i < kernel->nest_count; i++)
         if (kernel->nests[i]->vector_axis == 0)
             return 2 * p->isa.lanes;
-    return 8;
+    if (!kernel->steps)
+        return 8;
+    int64_t batch = p->module->batch_max, best = 8, least = batch * MOST_ROWS;
+    for (int64_t rows = LEAST_ROWS; rows <= MOST_ROWS; rows++) {
+        int64_t blocks = (batch + rows - 1) / rows, cost = (blocks * rows - batch) * MOST_ROWS + blocks % 2;
+        if (cost <= least) {
+            least = cost;
+            best = rows;
+        }
+    }
+    return best;
 }
 
 enum { STACK_BYTES = 1 << 18 }; /* that the local buffers of a kernel may take */

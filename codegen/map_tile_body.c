@@ -3,6 +3,8 @@
 #include "codegen/map_tile.h"
 #include <math.h>
 
+enum { LONG_SUM = 24 };
+
 static double identity(ReduceKind kind) {
     return kind == REDUCE_SUM ? 0 : kind == REDUCE_MAX ? -(double)INFINITY : (double)INFINITY;
 }
@@ -251,7 +253,8 @@ static int64_t panel_along(const KExpr *e, const NestAxis *axis) {
     int64_t coefficient;
     if (e->kind == KE_LOAD) {
         const KBuffer *b = e->load.buffer;
-        bool cut = b->block > 0 && kexpr_coefficient(e->load.index[b->block_axis], axis->var, &coefficient) && coefficient == 1;
+        bool cut = b->block > 0 && kexpr_coefficient(e->load.index[b->block_axis], axis->var, &coefficient) &&
+                   coefficient == 1;
         return cut && !axis->extent.batch && axis->extent.n % b->block == 0 ? b->block : 0;
     }
     int count = kexpr_operands(e, operands);
@@ -339,10 +342,20 @@ static void finish(Tiles *t, Accumulators *a, KStmt *out) {
     close_rows(t, a, out, body);
 }
 
+/* Constants of an epilogue that live across a sum cost it registers: compilers spill its operands for them. */
+static bool long_sum(const Tiles *t) {
+    int64_t points = 1;
+    for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++)
+        points *= dim_size(t->nest->axes[i].extent, t->p->module->batch_max);
+    return t->vector >= 0 && points >= LONG_SUM && all_rows(t) * t->tile_vectors >= 8;
+}
+
 void map_tile_body(Tiles *t, KStmt *out) {
     Accumulators *a = ARENA_NEW(t->p->arena, Accumulators);
     KExpr *index[NEST_MAX_AXES] = {NULL};
     if (t->nest->reduction_count) {
+        if (long_sum(t))
+            kstmt_add(out, kstmt_forget(t->p));
         declare_accumulators(t, a, out);
         reduce_loops(t, a, t->nest->parallel_count, index, out);
     }

@@ -123,9 +123,12 @@ static int64_t memory_stride(const MapPlace *place, const KBuffer *buffer, int a
         return buffer->block % place->lanes == 0 ? 1 : 0;
     kbuffer_physical(buffer, batch_max, extent);
     kbuffer_strides(buffer, batch_max, stride);
-    for (int i = 0; i < buffer->rank; i++)
+    bool settled = true; /* rows beyond the batch are added to its extent when all tiles are known */
+    for (int i = buffer->rank - 1; i >= 0; i--) {
         if (buffer->order[i] == axis)
-            return stride[i];
+            return settled ? stride[i] : 0;
+        settled = settled && !buffer->dims[buffer->order[i]].batch;
+    }
     return 0;
 }
 
