@@ -301,13 +301,14 @@ static int print_load(CPrinter *p, Text *out, const KExpr *e) {
 
 static int print_random(CPrinter *p, Text *out, const KExpr *e) {
     bool uniform = e->random.kind == RANDOM_UNIFORM;
-    const char *name = uniform ? p->dialect->uniform : p->dialect->normal;
-    KExpr *operands[] = {e->random.seed, kexpr_number(p->program, KBASE_I32, e->random.stream), e->random.step,
-                         e->random.index};
-    char template[128];
-    snprintf(template, sizeof template, e->type.lanes > 1 ? "%s_%%t(%s)" : "%s(%s)", name,
-             "(uint32_t)%1, %2, (uint32_t)%3, (uint64_t)%4");
-    return print_template(p, out, template, e->type, operands, 4);
+    const char *name = uniform ? p->dialect->uniform : p->dialect->normal, *stream = c_stream(p, e->random.stream);
+    KExpr *operands[] = {e->random.seed, e->random.step, e->random.index};
+    Text template = {0};
+    text_format(&template, e->type.lanes > 1 ? "%s_%%t(" : "%s(", name);
+    text_format(&template, "(uint32_t)%%1, %s, (uint32_t)%%2, (uint64_t)%%3)", stream);
+    int precedence = print_template(p, out, template.data, e->type, operands, 3);
+    text_free(&template);
+    return precedence;
 }
 
 static int print_across(CPrinter *p, Text *out, const KExpr *e) {

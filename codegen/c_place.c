@@ -15,15 +15,45 @@ static bool in_model(const KBuffer *b) {
     return b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
 }
 
+static bool by_value(const KBuffer *b) {
+    return b->rank == 0 && b->space == SPACE_ARGUMENT;
+}
+
+/* In a function of several kernels a buffer of the program is a parameter. */
+static const char *name_of(const CPrinter *p, const KBuffer *b) {
+    const KKernel *k = p->kernel;
+    for (int i = 0; k && k->shared && i < k->shared->parameter_count; i++)
+        if (k->passed[i] == b)
+            return k->shared->parameters[i].name;
+    return b->name;
+}
+
+const char *c_hint(const CPrinter *p, const char *name) {
+    const KShared *shared = p->kernel ? p->kernel->shared : NULL;
+    for (int i = 0; shared && i < shared->parameter_count; i++)
+        if (strcmp(p->kernel->passed[i]->name, name) == 0)
+            return shared->parameters[i].name;
+    return name;
+}
+
+const char *c_stream(const CPrinter *p, int stream) {
+    const KKernel *k = p->kernel;
+    for (int i = 0; k && k->shared && i < k->shared->stream_count; i++)
+        if (k->streams[i] == stream && k->shared->streams[i])
+            return k->shared->streams[i];
+    return arena_format(p->program->arena, "%d", stream);
+}
+
 /* ---- elements */
 
-static int rank_zero(Text *out, const KBuffer *b) {
-    if (b->space == SPACE_ARGUMENT || b->space == SPACE_LOCAL || b->space == SPACE_SHARED) {
-        text_add(out, b->name); /* by value, or declared here */
+static int rank_zero(const CPrinter *p, Text *out, const KBuffer *b) {
+    if (by_value(b) || b->space == SPACE_LOCAL || b->space == SPACE_SHARED) {
+        text_add(out, name_of(p, b)); /* or declared here */
         return PRECEDENCE_POSTFIX;
     }
-    text_format(out, b->space == SPACE_VARIABLE ? "model->%s" : "*%s", b->name);
-    return b->space == SPACE_VARIABLE ? PRECEDENCE_POSTFIX : PRECEDENCE_UNARY;
+    bool member = b->space == SPACE_VARIABLE && !(p->kernel && p->kernel->shared);
+    text_format(out, member ? "model->%s" : "*%s", name_of(p, b));
+    return member ? PRECEDENCE_POSTFIX : PRECEDENCE_UNARY;
 }
 
 /* A cast to the type of indices says nothing inside brackets. */
@@ -59,8 +89,8 @@ static void flat_index(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *i
 
 int c_access(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *index, int count) {
     if (count == 0)
-        return rank_zero(out, b);
-    text_format(out, "%s[", b->name);
+        return rank_zero(p, out, b);
+    text_format(out, "%s[", name_of(p, b));
     if (is_flat(b))
         flat_index(p, out, b, index, count);
     for (int i = 0; i < count && !is_flat(b); i++) {
@@ -79,7 +109,7 @@ void c_address(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *index, in
     bool at_start = count > 0 && kexpr_constant(index[count - 1], &value) && value == 0;
     if (at_start && !is_flat(b) && !(b->indirect && count == 1)) {
         if (count == 1)
-            text_add(out, b->name);
+            text_add(out, name_of(p, b));
         else
             c_access(p, out, b, index, count - 1);
         return;
@@ -127,12 +157,9 @@ void c_declare_array(CPrinter *p, Text *out, const KBuffer *b) {
 
 /* Work in place gives two buffers the same memory: restrict would be a lie. */
 static bool overlaps(const KUse *uses, int count, const KBuffer *b) {
-    for (int i = 0; i < count; i++) {
-        const KBuffer *other = uses[i].buffer;
-        if (other != b && other->space == SPACE_ARENA && b->space == SPACE_ARENA &&
-            other->offset < b->offset + b->bytes && b->offset < other->offset + other->bytes)
+    for (int i = 0; i < count; i++)
+        if (uses[i].buffer != b && kbuffer_overlaps(uses[i].buffer, b))
             return true;
-    }
     return false;
 }
 
@@ -161,8 +188,24 @@ static void declare_buffer(CPrinter *p, const KBuffer *b, bool written, bool alo
     text_free(&line);
 }
 
+/* Parameters and local memory have their names already. */
+static void take_shared_names(CPrinter *p) {
+    const KShared *shared = p->kernel->shared;
+    for (int i = 0; i < shared->parameter_count; i++)
+        c_take_name(p, shared->parameters[i].name);
+    for (int i = 0; i < shared->stream_count; i++)
+        if (shared->streams[i])
+            c_take_name(p, shared->streams[i]);
+    for (int i = 0; i < p->kernel->local_count; i++)
+        c_take_name(p, p->kernel->locals[i]->name);
+}
+
 void c_declare_buffers(CPrinter *p) {
     KUse *uses;
+    if (p->kernel->shared) {
+        take_shared_names(p);
+        return;
+    }
     int count = kkernel_uses(p->program, p->kernel, &uses);
     for (int i = 0; i < count; i++)
         c_take_name(p, uses[i].buffer->name);
@@ -221,11 +264,11 @@ static const char *model_name(const KProgram *p) {
     return p->module && p->module->name ? p->module->name : "model";
 }
 
-static void parameter(CPrinter *p, Text *out, const KBuffer *b, bool written) {
-    if (b->rank == 0 && b->space == SPACE_ARGUMENT)
-        text_format(out, "%s %s", p->dialect->memory_types[b->base], b->name);
+static void parameter(CPrinter *p, Text *out, const KBuffer *b, bool written, bool alone, const char *name) {
+    if (by_value(b))
+        text_format(out, "%s %s", p->dialect->memory_types[b->base], name);
     else
-        pointer(p, out, b, written, true, b->name);
+        pointer(p, out, b, written, alone, name);
 }
 
 /* Arguments in the order of the function, then results. */
@@ -237,40 +280,119 @@ static void each_passed(CPrinter *p, Text *out, const Parameters *need, bool dec
                 text_add(out, *comma);
                 *comma = ", ";
                 if (declare)
-                    parameter(p, out, need->uses[i].buffer, need->uses[i].written);
+                    parameter(p, out, need->uses[i].buffer, need->uses[i].written, true, need->uses[i].buffer->name);
                 else
                     text_add(out, need->uses[i].buffer->name);
             }
 }
 
+/* Buffers and random streams of a function that several kernels call. */
+static void shared_parameters(CPrinter *p, Text *out, const char **comma) {
+    const KShared *shared = p->kernel->shared;
+    for (int i = 0; i < shared->parameter_count; i++) {
+        const KParameter *given = &shared->parameters[i];
+        text_add(out, *comma);
+        *comma = ", ";
+        parameter(p, out, p->kernel->passed[i], given->written, given->alone, given->name);
+    }
+    for (int i = 0; i < shared->stream_count; i++)
+        if (shared->streams[i]) {
+            text_format(out, "%s%s %s", *comma, p->dialect->value_types[KBASE_I32], shared->streams[i]);
+            *comma = ", ";
+        }
+}
+
+static void own_parameters(CPrinter *p, Text *out, const Parameters *need, const char **comma) {
+    if (need->model) {
+        text_format(out, "%sstruct %s *%s model", need->model_written ? "" : "const ", model_name(p->program),
+                    p->dialect->restrict_word);
+        *comma = ", ";
+    }
+    each_passed(p, out, need, true, comma);
+}
+
+static const char *function_name(const KKernel *k) {
+    return k->shared ? k->shared->name : k->name;
+}
+
 void c_signature(CPrinter *p, Text *out) {
     Parameters need = parameters_of(p);
-    const char *comma = "", *restrict_word = p->dialect->restrict_word;
-    text_format(out, "%s %s(", need.batch ? p->dialect->inline_kernel : p->dialect->kernel, p->kernel->name);
-    if (need.model) {
-        text_format(out, "%sstruct %s *%s model", need.model_written ? "" : "const ", model_name(p->program),
-                    restrict_word);
-        comma = ", ";
-    }
-    each_passed(p, out, &need, true, &comma);
-    if (need.rows) {
-        text_format(out, "%sconst int32_t *%s rows", comma, restrict_word);
-        comma = ", ";
-    }
-    if (need.batch) {
-        text_format(out, "%sint64_t batch", comma);
-        comma = ", ";
-    }
-    if (need.share) {
-        text_format(out, "%sint64_t first, int64_t last", comma);
-        comma = ", ";
-    }
+    const char *comma = "";
+    text_format(out, "%s %s(", need.batch ? p->dialect->inline_kernel : p->dialect->kernel, function_name(p->kernel));
+    if (p->kernel->shared)
+        shared_parameters(p, out, &comma);
+    else
+        own_parameters(p, out, &need, &comma);
+    const struct {
+        bool needed;
+        const char *type, *name;
+    } tail[] = {{need.rows, "const int32_t *", "rows"},
+                {need.batch, "int64_t", "batch"},
+                {need.share, "int64_t", "first"},
+                {need.share, "int64_t", "last"}};
+    for (int i = 0; i < 4; i++)
+        if (tail[i].needed) {
+            text_format(out, "%s%s%s %s", comma, tail[i].type, i == 0 ? p->dialect->restrict_word : "", tail[i].name);
+            comma = ", ";
+        }
     text_add(out, comma[0] ? ")" : "void)");
+}
+
+void c_print_places(Text *out, KProgram *program, const Dialect *d) {
+    if (program->shared_count && d->void_converts)
+        text_add(out, "/* What lies at a place in the arena. */\n"
+                      "#define ARENA(buffer) ((void *)(model->arena + OFFSET_##buffer))\n\n");
+}
+
+/* What a kernel passes for a buffer: its place in the model, or what the step got. */
+static void shared_argument(CPrinter *p, Text *out, const KBuffer *b, bool written, const char *model) {
+    if (b->space == SPACE_ARENA && p->dialect->void_converts && strcmp(model, "model") == 0) {
+        text_format(out, "ARENA(%s)", b->name);
+        return;
+    }
+    const char *whole = b->alias && b->space != SPACE_ARENA ? b->alias->name : b->name;
+    bool cast = b->space == SPACE_ARENA || b->alias;
+    if (cast) {
+        text_add(out, "(");
+        if (p->dialect->void_converts)
+            text_add(out, written || in_model(b) ? "void *" : "const void *");
+        else
+            pointer(p, out, b, written, false, "");
+        text_add(out, ")");
+    }
+    if (b->space == SPACE_ARENA)
+        text_format(out, "(%s->arena + OFFSET_%s)", model, b->name);
+    else if (b->space == SPACE_VARIABLE)
+        text_format(out, "%s%s->%s", (b->alias ? b->alias : b)->rank == 0 ? "&" : "", model, whole);
+    else
+        text_add(out, whole);
+}
+
+static void shared_arguments(CPrinter *p, Text *out, const char *model, const char **comma) {
+    const KKernel *k = p->kernel;
+    for (int i = 0; i < k->shared->parameter_count; i++) {
+        text_add(out, *comma);
+        *comma = ", ";
+        shared_argument(p, out, k->passed[i], k->shared->parameters[i].written, model);
+    }
+    for (int i = 0; i < k->shared->stream_count; i++)
+        if (k->shared->streams[i]) {
+            text_format(out, "%s%d", *comma, k->streams[i]);
+            *comma = ", ";
+        }
+}
+
+static void own_arguments(CPrinter *p, Text *out, const Parameters *need, const char *model, const char **comma) {
+    if (need->model) {
+        text_add(out, model);
+        *comma = ", ";
+    }
+    each_passed(p, out, need, false, comma);
 }
 
 static void call_arguments(CPrinter *p, Text *out, CallNames names) {
     Parameters need = parameters_of(p);
-    const char *comma = "";
+    const char *comma = "", *model = names.model ? names.model : "model";
     const struct {
         bool needed;
         const char *given, *own;
@@ -279,11 +401,10 @@ static void call_arguments(CPrinter *p, Text *out, CallNames names) {
                 {need.share, names.first, "first"},
                 {need.share, names.last, "last"}};
     text_add(out, "(");
-    if (need.model) {
-        text_add(out, names.model ? names.model : "model");
-        comma = ", ";
-    }
-    each_passed(p, out, &need, false, &comma);
+    if (p->kernel->shared)
+        shared_arguments(p, out, model, &comma);
+    else
+        own_arguments(p, out, &need, model, &comma);
     for (int i = 0; i < 4; i++)
         if (tail[i].needed) {
             text_format(out, "%s%s", comma, tail[i].given ? tail[i].given : tail[i].own);
@@ -299,14 +420,14 @@ void c_print_signature(Text *out, KProgram *program, const Dialect *d, const KKe
 
 void c_print_call(Text *out, KProgram *program, const Dialect *d, const KKernel *k, CallNames names) {
     CPrinter p = c_printer(out, program, d, k);
-    text_add(out, k->name);
+    text_add(out, function_name(k));
     call_arguments(&p, out, names);
 }
 
 void c_print_launch(Text *out, KProgram *program, const Dialect *d, const KKernel *k, CallNames names,
                     const char *stream) {
     CPrinter p = c_printer(out, program, d, k);
-    text_format(out, "%s<<<dim3(", k->name);
+    text_format(out, "%s<<<dim3(", function_name(k));
     c_expr(&p, out, p.launch.grid[0], PRECEDENCE_ANY);
     text_add(out, ", ");
     c_expr(&p, out, p.launch.grid[1], PRECEDENCE_ANY);
@@ -338,18 +459,21 @@ void c_print_member(Text *out, KProgram *program, const Dialect *d, const KBuffe
 
 void c_print_parameter(Text *out, KProgram *program, const Dialect *d, const KBuffer *b, bool written) {
     CPrinter p = {.program = program, .dialect = d, .out = out};
-    parameter(&p, out, b, written);
+    parameter(&p, out, b, written, true, b->name);
 }
 
 void c_print_offsets(Text *out, KProgram *p, const KSequence *sequence) {
-    bool any = false;
+    enum { INDENT = 4, LINE_WIDTH = 120 };
+    int column = 0;
     for (int i = 0; i < p->buffer_count; i++) {
         const KBuffer *b = p->buffers[i];
         if (b->space != SPACE_ARENA || (sequence && b->sequence != sequence))
             continue;
-        text_add(out, any ? "" : "enum {\n");
-        text_format(out, "    OFFSET_%s = %lld,\n", b->name, (long long)b->offset);
-        any = true;
+        const char *place = arena_format(p->arena, "OFFSET_%s = %lld,", b->name, (long long)b->offset);
+        int length = (int)strlen(place);
+        bool fits = column > 0 && column + 1 + length <= LINE_WIDTH;
+        text_format(out, "%s%*s%s", fits ? "" : column ? "\n" : "enum {\n", fits ? 1 : INDENT, "", place);
+        column = fits ? column + 1 + length : INDENT + length;
     }
-    text_add(out, any ? "};\n" : "");
+    text_add(out, column ? "\n};\n" : "");
 }

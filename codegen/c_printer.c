@@ -44,7 +44,7 @@ const char *c_take_name(CPrinter *p, const char *wanted) {
 }
 
 static const char *declare(CPrinter *p, const KVar *var) {
-    p->names[var->id] = c_take_name(p, var->name);
+    p->names[var->id] = c_take_name(p, c_hint(p, var->name));
     return p->names[var->id];
 }
 
@@ -65,7 +65,7 @@ static int break_quality(const char *text, int at, int depth) {
  * in no bracket of this text, and leaves as that of the text after the break. */
 static int find_break(const char *text, int width, int *column) {
     int depth = 0, best = 0, best_quality = -1, outside = *column, open[16] = {0};
-    for (int i = 0; text[i] && i <= width; i++) {
+    for (int i = 0; text[i] && (i <= width || best == 0); i++) {
         if (strchr("([{", text[i]) && depth < 15)
             open[++depth] = i + 1;
         if (strchr(")]}", text[i]) && depth > 0)
@@ -168,7 +168,8 @@ static bool needs_braces(const CPrinter *p, const KStmt *body) {
     const KStmt *only = NULL;
     if (count_printed(p, body, &only) != 1)
         return true;
-    return only->kind != KS_SET && only->kind != KS_STORE && only->kind != KS_BARRIER;
+    bool block = only->kind == KS_TRANSPOSE && only->transpose.lanes > 1;
+    return !block && only->kind != KS_SET && only->kind != KS_STORE && only->kind != KS_BARRIER;
 }
 
 static void print_stmt(CPrinter *p, const KStmt *s);
@@ -522,12 +523,15 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
 bool c_print_kernel(Text *out, KProgram *program, const Dialect *d, const KKernel *k) {
     CPrinter p = c_printer(out, program, d, k);
     Text signature = {0};
+    if (k->shared && k->shared->printed != k)
+        return true;
     if (!k->body) {
         c_fail(&p, "it is not mapped");
         return false;
     }
-    if (k->comment)
-        print_comment(&p, k->comment);
+    const char *comment = k->shared ? k->shared->comment : k->comment;
+    if (comment)
+        print_comment(&p, comment);
     c_signature(&p, &signature);
     text_add(&signature, " {");
     c_line(&p, signature.data);

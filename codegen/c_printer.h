@@ -8,6 +8,9 @@
  *   batch               int64_t: samples in this batch
  *   first, last         int64_t: share of the AXIS_PARALLEL loop, in units of its iterations (see c_print_units)
  *
+ * A function that several kernels share (KShared) has parameters for all their buffers instead of model, arguments and
+ * results, and for the random streams that differ.
+ *
  * The model struct has one member per variable (c_print_member) and `arena`, bytes aligned to 64; places in the arena
  * are the constants OFFSET_<buffer> of c_print_offsets. */
 #ifndef NNC_C_PRINTER_H
@@ -15,7 +18,7 @@
 #include "codegen/dialect.h"
 #include "codegen/kir.h"
 
-/* The kernel with its comment. false with an error in the program's diag: the dialect lacks something it needs. */
+/* The kernel with its comment; nothing where another kernel's function serves it (KShared). false with an error in the program's diag: the dialect lacks something it needs. */
 bool c_print_kernel(Text *, KProgram *, const Dialect *, const KKernel *);
 /* "static void dense_forward(struct digits *restrict model, ..)" without a final semicolon */
 void c_print_signature(Text *, KProgram *, const Dialect *, const KKernel *);
@@ -33,6 +36,8 @@ void c_print_units(Text *, KProgram *, const Dialect *, const KKernel *);
 void c_print_member(Text *, KProgram *, const Dialect *, const KBuffer *);
 /* "enum { OFFSET_dense = 0, .. };" for all arena buffers of a sequence, or of the program if it is NULL */
 void c_print_offsets(Text *, KProgram *, const KSequence *);
+/* "#define ARENA(buffer) .." in front of calls of functions that several kernels share */
+void c_print_places(Text *, KProgram *, const Dialect *);
 /* "const float (*restrict x)[64]": parameter for an argument or result buffer */
 void c_print_parameter(Text *, KProgram *, const Dialect *, const KBuffer *, bool written);
 /* An index expression over the batch, for host code: "(batch + 7) / 8" */

@@ -52,6 +52,11 @@ void c_suffix(char out[32], KType);
 void c_template(CPrinter *, Text *, const char *template, KType type, const char *const *texts, int count);
 void c_value_type(CPrinter *, Text *, KType);
 
+/* A name for a variable: that of a parameter, if it would be named after the buffer there. */
+const char *c_hint(const CPrinter *, const char *name);
+/* A random stream: its number, or the parameter for it. */
+const char *c_stream(const CPrinter *, int stream);
+
 /* The declarations at the top of a kernel, and names of what it uses. */
 void c_declare_buffers(CPrinter *);
 void c_declare_array(CPrinter *, Text *, const KBuffer *); /* float gradient[8][32] */

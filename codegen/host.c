@@ -5,6 +5,15 @@
 #include <math.h>
 #include <string.h>
 
+int64_t host_batch(const Host *h) {
+    int64_t most = h->program->module->batch_max, asked = h->info->fit.batch_size;
+    return asked > 0 && asked < most ? asked : most;
+}
+
+bool host_has_room(const Host *h) {
+    return host_batch(h) < h->program->module->batch_max;
+}
+
 /* ---- text */
 
 void host_text(const Host *h, Text *out, const char *template) {
@@ -21,7 +30,10 @@ void host_text(const Host *h, Text *out, const char *template) {
             text_add(out, h->upper);
             break;
         case 'b':
-            text_format(out, "%lld", (long long)h->program->module->batch_max);
+            text_format(out, "%lld", (long long)host_batch(h));
+            break;
+        case 'M':
+            text_format(out, host_has_room(h) ? "%s_MAX_BATCH" : "%s_BATCH", h->upper);
             break;
         default:
             text_add_length(out, c, 1);
@@ -31,11 +43,11 @@ void host_text(const Host *h, Text *out, const char *template) {
 
 enum { LINE_WIDTH = 120, INDENT = 4, DEEPEST = 16 };
 
-/* The last place in the first `width` characters where a line may be broken: after a comma, the less deep the better.
- * 0: none. *column: where the next line begins, below what the innermost open bracket holds. */
+/* The last place in the first `width` characters where a line may be broken, or else the first one behind them: after a
+ * comma, the less deep the better. 0: none. *column: where the next line begins, below what the innermost open bracket holds. */
 static int find_break(const char *text, int width, int first_column, int *column) {
     int depth = 0, best = 0, best_depth = DEEPEST, open[DEEPEST] = {INDENT};
-    for (int i = 0; text[i] && i <= width; i++) {
+    for (int i = 0; text[i] && (i <= width || best == 0); i++) {
         if (strchr("([{", text[i]) && depth + 1 < DEEPEST)
             open[++depth] = first_column + i + 1;
         if (strchr(")]}", text[i]) && depth > 0)
@@ -273,6 +285,22 @@ static void first_comment(const Host *h, Text *out) {
     text_format(out, "%s%s */\n", h->target->threads ? "\n * " : "", h->target->threads ? h->target->threads : "");
 }
 
+/* Compiled for another instruction set the vectors of the kernels have no type: one message, not hundreds. */
+static void guard_begin(const Host *h, Text *out) {
+    if (!h->program->isa.c_macros)
+        return;
+    text_format(out,
+                "#if !(%s)\n"
+                "#error \"compile this file with %s, or make it for any machine with nnc --cpu=generic\"\n"
+                "#else\n",
+                h->program->isa.c_macros, h->program->isa.c_flags);
+}
+
+static void guard_end(const Host *h, Text *out) {
+    if (h->program->isa.c_macros)
+        text_add(out, "#endif\n");
+}
+
 static void includes(Host *h, Text *out, const Text *header) {
     if (h->options->runtime)
         text_add(out, "#ifndef _POSIX_C_SOURCE\n#define _POSIX_C_SOURCE 200809L\n#endif\n");
@@ -309,7 +337,18 @@ static const char *const step_titles[HOST_STEPS] = {
     "One evaluation step: loss and metrics.",
 };
 
+static void print_kernel(Host *h, Text *out, const KKernel *kernel) {
+    if (h->failed)
+        return;
+    h->failed = !c_print_kernel(out, h->program, h->dialect, kernel);
+    text_add(out, "\n");
+}
+
 static void kernels(Host *h, Text *out) {
+    if (h->program->shared_count)
+        text_add(out, "/* ---- Kernels that serve several layers or steps. */\n\n");
+    for (int i = 0; i < h->program->shared_count; i++)
+        print_kernel(h, out, h->program->shared[i]->printed);
     for (int i = 0; i < HOST_STEPS; i++) {
         KSequence *sequence = h->steps[i].sequence;
         if (!sequence)
@@ -323,10 +362,9 @@ static void kernels(Host *h, Text *out) {
             out->data[out->length = before] = '\0';
         else
             text_add(out, "\n");
-        for (int k = 0; k < sequence->count && !h->failed; k++) {
-            h->failed = !c_print_kernel(out, h->program, h->dialect, sequence->kernels[k]);
-            text_add(out, "\n");
-        }
+        for (int k = 0; k < sequence->count; k++)
+            if (!sequence->kernels[k]->shared)
+                print_kernel(h, out, sequence->kernels[k]);
     }
 }
 
@@ -345,12 +383,14 @@ bool host_emit(Text *source, Text *header, KProgram *p, const HostOptions *optio
     }
     host_header(h, header);
     first_comment(h, source);
+    guard_begin(h, source);
     includes(h, source, header);
     kernels(h, source);
     h->target->steps(h, source);
     host_table(h, source);
     host_api(h, source);
     main_function(h, source);
+    guard_end(h, source);
     return !h->failed;
 }
 

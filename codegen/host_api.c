@@ -28,9 +28,9 @@ static void print_identity(const Host *h, Text *out) {
     Text line = {0};
     host_text(h, out,
               "/* Samples in the order in which they lie. */\nstatic const int32_t $n_in_order[$N_BATCH] = {\n");
-    for (int64_t i = 0; i < h->program->module->batch_max; i++) {
+    for (int64_t i = 0; i < host_batch(h); i++) {
         text_format(&line, "%s%lld,", i % 16 ? " " : "", (long long)i);
-        if (i % 16 == 15 || i + 1 == h->program->module->batch_max) {
+        if (i % 16 == 15 || i + 1 == host_batch(h)) {
             host_line(out, 1, "%s", line.data);
             text_clear(&line);
         }

@@ -152,7 +152,7 @@ static void print_measuring(Host *h, Text *out, HostStepKind kind) {
                 "    float *results = (float *)nnrt_device_alloc(&device, %d * sizeof(float)), sums[%d] = {0};\n",
                 count, count);
     host_text(h, out,
-              "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $N_BATCH), done = 0;\n"
+              "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $M), done = 0;\n"
               "    int stop = 0;\n"
               "    for (int64_t at = 0; at < steps->samples && !stop && device.error == cudaSuccess; at += size) {\n"
               "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n");

@@ -162,8 +162,15 @@ void host_header(Host *h, Text *out) {
     host_text(h, out,
               "#ifndef $N_H\n#define $N_H\n#include <stdint.h>\n\n"
               "#ifdef __cplusplus\n#define $N_ALIGNED alignas(64)\nextern \"C\" {\n"
-              "#else\n#define $N_ALIGNED _Alignas(64)\n#endif\n\n"
-              "#define $N_BATCH $b /* samples of a training step; memory is planned for so many */\n");
+              "#else\n#define $N_ALIGNED _Alignas(64)\n#endif\n\n");
+    host_text(h, out,
+              host_has_room(h)
+                  ? "#define $N_BATCH $b /* samples of a training step */\n"
+                  : "#define $N_BATCH $b /* samples of a training step; memory is planned for so many */\n");
+    if (host_has_room(h))
+        text_format(out,
+                    "#define %s_MAX_BATCH %lld /* of the trainer's --batch-size; memory is planned for so many */\n",
+                    h->upper, (long long)h->program->module->batch_max);
     text_format(out, "#define %s_ARENA_BYTES %lld\n\n", h->upper, (long long)h->program->arena_bytes);
     model_struct(h, out);
     if (host_has_training(h))

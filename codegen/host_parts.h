@@ -40,7 +40,11 @@ struct HostTarget {
 /* false with an error in diag. */
 bool host_begin(Host *, KProgram *, const HostOptions *);
 
-/* "Formatted lines" with $n for the model's name, $N for it in capitals, $b for the largest batch, and $$. */
+/* Samples of a training step, and whether memory is planned for more (a trainer's --batch-size). */
+int64_t host_batch(const Host *);
+bool host_has_room(const Host *);
+/* "Formatted lines" with $n for the model's name, $N for it in capitals, $b for the samples of a training step, $M for the
+ * macro with the largest batch, and $$. */
 void host_text(const Host *, Text *, const char *template);
 /* One line, broken where it is too long. */
 void host_line(Text *, int depth, const char *format, ...) __attribute__((format(printf, 3, 4)));

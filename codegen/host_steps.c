@@ -26,7 +26,34 @@ static bool runs_alone(KProgram *p, const KKernel *kernel) {
     return !loop || (kexpr_range(p, kloop_count(p, loop), &low, &high) && high <= 1);
 }
 
-static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, bool alone) {
+static int start_line(Text *out, int columns) {
+    text_format(out, "%*s", columns, "");
+    return columns;
+}
+
+/* "kernel(a, b);" with its further lines a little further in: arguments are many, names are long. */
+static void print_call(Text *out, int depth, const char *call) {
+    enum { INDENT = 4, LINE_WIDTH = 120 };
+    int column = start_line(out, depth * INDENT);
+    while (*call) {
+        const char *comma = strstr(call, ", ");
+        int length = comma ? (int)(comma + 1 - call) : (int)strlen(call);
+        if (column + 1 + length + !comma > LINE_WIDTH && column > (depth + 1) * INDENT) {
+            text_add(out, "\n");
+            column = start_line(out, (depth + 1) * INDENT);
+        } else if (column > depth * INDENT) {
+            text_add(out, " ");
+            column++;
+        }
+        text_add_length(out, call, (size_t)length);
+        column += length;
+        call += length + (comma != NULL);
+    }
+    text_add(out, ";\n");
+}
+
+/* `shared`: the units of which first and last are this thread's share. */
+static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, bool alone, Text *shared) {
     Text call = {0}, units = {0};
     c_print_call(&call, h->program, h->dialect, kernel,
                  alone ? (CallNames){.first = "0", .last = "1"} : (CallNames){.first = "first", .last = "last"});
@@ -34,9 +61,12 @@ static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, bool al
         host_line(out, 1, "if (thread == 0)");
     } else {
         c_print_units(&units, h->program, h->dialect, kernel);
-        host_line(out, 1, "nnrt_thread_share(%s, thread, threads, &first, &last);", units.data);
+        if (!shared->length || strcmp(shared->data, units.data) != 0)
+            host_line(out, 1, "nnrt_thread_share(%s, thread, threads, &first, &last);", units.data);
+        text_clear(shared);
+        text_add(shared, units.data);
     }
-    host_line(out, alone ? 2 : 1, "%s;", call.data);
+    print_call(out, alone ? 2 : 1, call.data);
     text_free(&call);
     text_free(&units);
 }
@@ -44,6 +74,7 @@ static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, bool al
 /* The calls in order. True if more than one thread works. */
 static bool print_calls(Host *h, Text *out, const HostStep *step) {
     bool others_worked = false, any_shared = false;
+    Text shared = {0};
     for (int k = 0; k < step->sequence->count; k++) {
         const KKernel *kernel = step->sequence->kernels[k];
         bool alone = runs_alone(h->program, kernel);
@@ -53,8 +84,9 @@ static bool print_calls(Host *h, Text *out, const HostStep *step) {
         }
         others_worked |= !alone;
         any_shared |= !alone;
-        print_kernel_call(h, out, kernel, alone);
+        print_kernel_call(h, out, kernel, alone, &shared);
     }
+    text_free(&shared);
     return any_shared;
 }
 
@@ -220,7 +252,7 @@ static void print_measuring_loop(Host *h, Text *out, HostStepKind kind) {
         if (step->arguments[i])
             declare_argument(h, out, step, i);
     host_text(h, out,
-              "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $N_BATCH), done = 0;\n"
+              "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $M), done = 0;\n"
               "    for (int64_t at = 0; at < steps->samples && !job->stop; at += size) {\n"
               "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n"
               "        const int32_t *rows = steps->rows + at;\n"
@@ -321,6 +353,7 @@ static void print_predict(Host *h, Text *out) {
 
 void host_steps_c(Host *h, Text *out) {
     text_add(out, "/* ---- Steps as sequences of kernels. */\n\n");
+    c_print_places(out, h->program, h->dialect);
     for (int i = 0; i < HOST_STEPS; i++)
         if (h->steps[i].sequence && (i < HOST_TRAIN || host_has_training(h)))
             print_step(h, out, i);

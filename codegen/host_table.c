@@ -10,16 +10,16 @@ static const char *const roles[] = {[VARIABLE_TRAINABLE] = "NNRT_TRAINABLE",
 static const char *const inits[] = {
     [INIT_CONSTANT] = "NNRT_INIT_CONSTANT",     [INIT_UNIFORM] = "NNRT_INIT_UNIFORM",
     [INIT_NORMAL] = "NNRT_INIT_NORMAL",         [INIT_TRUNCATED_NORMAL] = "NNRT_INIT_TRUNCATED_NORMAL",
-    [INIT_ORTHOGONAL] = "NNRT_INIT_ORTHOGONAL", [INIT_IDENTITY] = "NNRT_INIT_IDENTITY"};
+    [INIT_ORTHOGONAL] = "NNRT_INIT_ORTHOGONAL", [INIT_IDENTITY] = "NNRT_INIT_IDENTITY",
+    [INIT_FORGET] = "NNRT_INIT_FORGET"};
 static const char *const fits[] = {[FIT_NONE] = "NNRT_FIT_NONE",
                                    [FIT_MEAN] = "NNRT_FIT_MEAN",
                                    [FIT_VARIANCE] = "NNRT_FIT_VARIANCE",
                                    [FIT_MINIMUM] = "NNRT_FIT_MINIMUM",
                                    [FIT_MAXIMUM] = "NNRT_FIT_MAXIMUM"};
-static const char *const data_kinds[] = {[DATA_NONE] = "NNRT_DATA_NONE",
-                                         [DATA_CSV] = "NNRT_DATA_CSV",
-                                         [DATA_IDX] = "NNRT_DATA_IDX",
-                                         [DATA_NPY] = "NNRT_DATA_NPY"};
+static const char *const data_kinds[] = {
+    [DATA_NONE] = "NNRT_DATA_NONE", [DATA_CSV] = "NNRT_DATA_CSV",   [DATA_IDX] = "NNRT_DATA_IDX",
+    [DATA_NPY] = "NNRT_DATA_NPY",   [DATA_TEXT] = "NNRT_DATA_TEXT", [DATA_WINDOWS] = "NNRT_DATA_WINDOWS"};
 static const char *const text_modes[] = {
     [TEXT_ERROR] = "NNRT_TEXT_ERROR", [TEXT_ONE_HOT] = "NNRT_TEXT_ONE_HOT", [TEXT_INDEX] = "NNRT_TEXT_INDEX"};
 static const char *const callback_kinds[] = {[CALLBACK_EARLY_STOPPING] = "NNRT_EARLY_STOPPING",
@@ -176,6 +176,28 @@ static void text_columns(const Host *h, Text *out) {
     }
 }
 
+static void column_list(const Host *h, Text *out, int which, const char *what, const char **columns, int count) {
+    Text line = {0};
+    if (count == 0)
+        return;
+    text_format(&line, "static const char *const %s_%s_%s[] = {", h->name, source_names[which], what);
+    for (int i = 0; i < count; i++) {
+        host_string(&line, columns[i]);
+        text_add(&line, ", ");
+    }
+    finish_line(out, &line, 0, "};");
+    text_add(out, "\n");
+    text_free(&line);
+}
+
+static void window_columns(const Host *h, Text *out) {
+    for (int s = 0; s < 3; s++) {
+        const DataSource *source = source_of(h, s);
+        column_list(h, out, s, "columns", source->columns, source->column_count);
+        column_list(h, out, s, "targets", source->targets, source->target_count);
+    }
+}
+
 static void data_source(const Host *h, Text *out, int which) {
     const DataSource *source = source_of(h, which);
     Text line = {0};
@@ -200,6 +222,18 @@ static void data_source(const Host *h, Text *out, int which) {
         text_format(&line, ".text = %s_%s_text, .text_count = %d, ", h->name, source_names[which], source->text_count);
     field_number(&line, "first", source->first);
     field_number(&line, "count", source->count);
+    if (source->window) {
+        field_number(&line, "window", source->window);
+        field_number(&line, "stride", source->stride);
+    }
+    if (source->horizon)
+        field_number(&line, "horizon", source->horizon);
+    if (source->column_count)
+        text_format(&line, ".columns = %s_%s_columns, .column_count = %d, ", h->name, source_names[which],
+                    source->column_count);
+    if (source->target_count)
+        text_format(&line, ".targets = %s_%s_targets, .target_count = %d, ", h->name, source_names[which],
+                    source->target_count);
     finish_line(out, &line, 1, "},");
     text_free(&line);
 }
@@ -229,6 +263,20 @@ static void callback(Text *out, const Callback *c) {
     field_bool(&line, "append", c->append);
     field_number(&line, "save_freq", c->save_freq);
     finish_line(out, &line, 1, "},");
+    text_free(&line);
+}
+
+/* The raw columns whose classes are checked when a file is read. */
+static void class_columns(const Host *h, Text *out) {
+    Text line = {0};
+    if (h->info->class_column_count == 0)
+        return;
+    host_text(h, &line, "static const nnrt_class_column $n_class_columns[] = {");
+    for (int i = 0; i < h->info->class_column_count; i++)
+        text_format(&line, "{%lld, %lld}, ", (long long)h->info->class_columns[i].column,
+                    (long long)h->info->class_columns[i].classes);
+    finish_line(out, &line, 0, "};");
+    text_add(out, "\n");
     text_free(&line);
 }
 
@@ -321,10 +369,13 @@ static void shape_fields(const Host *h, Text *out) {
         field_bool(&line, "target_one_hot", info->target_one_hot);
         finish_line(out, &line, 1, ",");
     }
+    if (info->class_column_count)
+        text_format(&line, ".class_columns = %s_class_columns, .class_column_count = %d, ", h->name,
+                    info->class_column_count);
     field_bool(&line, "has_preprocess", host_has_preprocess(h));
     field_bool(&line, "has_sample_weight", info->has_sample_weight);
     field_bool(&line, "has_training", host_has_training(h));
-    host_text(h, &line, ".maximum_batch = $N_BATCH, ");
+    host_text(h, &line, ".maximum_batch = $M, ");
     finish_line(out, &line, 1, ",");
     field_number(&line, "learning_rate_variable", info->learning_rate ? info->learning_rate->id : -1);
     field_number(&line, "iteration_variable", info->iteration ? info->iteration->id : -1);
@@ -349,6 +400,8 @@ void host_table(Host *h, Text *out) {
     if (host_has_training(h))
         metrics(h, out);
     text_columns(h, out);
+    window_columns(h, out);
+    class_columns(h, out);
     fit_tables(h, out);
     host_text(h, out, "static const nnrt_program $n_program = {\n");
     identity_fields(h, out);

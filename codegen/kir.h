@@ -60,6 +60,7 @@ int kbuffer_physical(const KBuffer *, int64_t batch_max, int64_t extent[MAX_RANK
 int kbuffer_innermost(const KBuffer *); /* logical axis along which neighbours lie side by side; -1: a scalar */
 int64_t kbuffer_elements(const KBuffer *, int64_t batch_max); /* of memory, padding included */
 void kbuffer_strides(const KBuffer *, int64_t batch_max, int64_t stride[MAX_RANK + 1]); /* per physical axis, in elements */
+bool kbuffer_overlaps(const KBuffer *, const KBuffer *); /* after memory planning: some bytes are in both */
 int64_t kbase_bytes(KBase); /* in memory; a bool is one byte */
 
 /* ---- expressions */
@@ -140,9 +141,27 @@ struct KStmt {
 };
 
 /* ---- kernels and programs */
+typedef struct {
+    const char *name;
+    bool written;
+    bool alone; /* no other parameter has a part of its memory */
+} KParameter;
+
+/* One function of the emitted file that several equal kernels call, each with its own buffers (codegen/kernel_share.h). */
+typedef struct KShared {
+    const char *name, *comment;
+    const struct KKernel *printed; /* whose body it is */
+    int kernel_count;
+    KParameter *parameters;        /* for buffers */
+    int parameter_count;
+    const char **streams;          /* names by first use of parameters for random streams; NULL: it is the same for all */
+    int stream_count;
+} KShared;
+
 typedef struct KKernel {
     int id;
-    const char *name;       /* C identifier, unique: dense_forward, dense_1_kernel_update */
+    const char *name;       /* C identifier, unique: train_dense_forward, train_dense_1_update */
+    const char *layer, *role; /* dense, forward: of which its name is made; NULL: none */
     const char *comment;    /* what it computes, layers and source lines */
     Span span;
     struct Nest **nests;    /* before mapping */
@@ -160,6 +179,9 @@ typedef struct KKernel {
     int64_t bytes;          /* read and written at batch_max */
     const char *why;        /* explain: what was fused, and why not more */
     struct Func *func;
+    KShared *shared;        /* the function that it has with its equals; NULL: one of its own */
+    KBuffer **passed;       /* with `shared`: its buffers by parameter */
+    int *streams;           /* with `shared`: its random streams by first use */
 } KKernel;
 
 typedef struct KSequence {  /* one function of the module */
@@ -188,6 +210,8 @@ typedef struct KProgram {
     int buffer_count, buffer_capacity;
     KSequence **sequences;
     int sequence_count, sequence_capacity;
+    KShared **shared;       /* kernel_share */
+    int shared_count, shared_capacity;
     int64_t arena_bytes, arena_lower_bound;
     Map *names;             /* used C identifiers */
 } KProgram;

@@ -254,7 +254,8 @@ static bool split_by(KProgram *p, KExpr *a, int64_t divisor, KExpr **quotient, K
     for (int i = 0; i < all.count; i++) {
         bool divides = all.coefficient[i] % divisor == 0;
         if (all.coefficient[i] != 0 && !divides && is_multiple(all.term[i], all.coefficient[i], divisor))
-            sum_term(&whole, index_new(p, '/', sum_scaled(p, all.term[i], all.coefficient[i]), kexpr_index(p, divisor)), 1);
+            sum_term(&whole, index_new(p, '/', sum_scaled(p, all.term[i], all.coefficient[i]), kexpr_index(p, divisor)),
+                     1);
         else if (all.coefficient[i] != 0)
             sum_term(divides ? &whole : &part, all.term[i], all.coefficient[i] / (divides ? divisor : 1));
     }

@@ -313,7 +313,7 @@ static bool improve_orders(Layout *l) {
 static void make_panels(const KProgram *p, KBuffer *b) {
     int inner = kbuffer_innermost(b), panel = 2 * p->isa.lanes;
     bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
-    if (!own || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch || b->dims[inner].n < p->isa.panel_from ||
+    if (!own || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch || b->dims[inner].n < (b->rank == 3 ? p->isa.panel_from / 4 : p->isa.panel_from) ||
         b->dims[inner].n % panel || layout_is_aliased(p, b))
         return;
     for (int i = b->rank - 1; i > 0; i--)
@@ -338,10 +338,10 @@ static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
         sequence->kernels[i] = sequence->kernels[i - 1];
     sequence->kernels[at] = kernel;
     twin->kernel = kernel;
-    kernel->layer = twin->of->layer ? twin->of->layer : "step";
+    kernel->layer = twin->of->layer ? twin->of->layer : sequence->kernels[at + 1]->layer;
     kernel->role = "turn";
     kernel->comment =
-        arena_format(p->arena, "%s again, contiguous along axis %d for the kernel below", twin->of->name, twin->axis);
+        arena_format(p->arena, "%s again, contiguous along axis %d", twin->of->name, twin->axis);
     kernel->needs_barrier_before = at > 0;
     sequence->kernels[at + 1]->needs_barrier_before = true;
     kernel->work = (int64_t)elements(p, twin->of) * 2;

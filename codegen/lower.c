@@ -193,15 +193,7 @@ static const char *kernel_role(Lower *lower, const Op *op) {
     for (int i = 0; i < op->result_count; i++)
         if (assign_of(lower, op->results[i]))
             return "update";
-    const char *layer = op->layer ? op->layer : "step";
-    for (int i = 0; i < lower->sequence->count; i++) {
-        const char *name = lower->sequence->kernels[i]->name;
-        size_t length = strlen(layer);
-        const char *at = strstr(name, layer);
-        if (at && strcmp(at + length, "_forward") == 0 && strcmp(lower->func->name, "train_step") == 0)
-            return "backward";
-    }
-    return "forward";
+    return op->gradient ? "backward" : "forward";
 }
 
 KKernel *lower_kernel(Lower *lower, const Op *op, const char *suffix) {
@@ -215,6 +207,8 @@ KKernel *lower_kernel(Lower *lower, const Op *op, const char *suffix) {
     const char *name = arena_format(p->arena, "%s_%s_%s", prefix, op->layer ? op->layer : "step", role);
     KKernel *kernel = kkernel_new(p, lower->sequence, name);
     kernel->span = op->span;
+    kernel->layer = op->layer ? op->layer : "step";
+    kernel->role = role;
     kernel->func = lower->func;
     kernel->needs_barrier_before = lower->sequence->count > 1;
     Text text = {0};

@@ -81,8 +81,8 @@ static bool keeps_place(const Op *op) {
 /* The first nest in which an expression of this value can be computed: that of its operands, or a later one where an
  * operand is read at another place than it is made at; -1: any. */
 static int needs_nest(const LowerRegion *r, const Value *value) {
-    if (r->home[value->id])
-        return nest_position(r, r->home[value->id]);
+    if (r->home[value->id]) /* what lies in memory only is there when its nest is done */
+        return nest_position(r, r->home[value->id]) + !r->var[value->id];
     if (!value->def || !value->def->parent || value->def->parent != r->fusion->region)
         return -1;
     int last = -1;
@@ -141,7 +141,7 @@ static bool is_yield(const LowerRegion *r, const Value *value) {
 Nest *lower_find_nest(LowerRegion *r, const Value *value) {
     int after = needs_nest(r, value);
     for (int i = r->kernel->nest_count - 1; i >= after && i >= r->kernel->step_first; i--)
-        if (same_space(r->kernel->nests[i], value->type))
+        if (!r->kernel->nests[i]->ordered && same_space(r->kernel->nests[i], value->type))
             return r->kernel->nests[i];
     return NULL;
 }

@@ -407,26 +407,64 @@ static void root_concat(LowerRegion *r, const Op *op) {
         offset += part->type->dims[op->attr.axis].n;
     }
     r->memory[result->id] = buffer;
+    r->home[result->id] = shared ? shared : r->kernel->nests[r->kernel->nest_count - 1];
 }
 
-/* table[n, rest] = sum over ids i with ids[i] == n of rows[i, rest] */
-static void root_scatter_add(LowerRegion *r, const Op *op) {
+/* ---- scattered sums: table[n, rest] = sum over i with ids[i] == n of rows[i, rest] */
+static KExpr *table_row(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *index) {
     KProgram *p = r->lower->program;
-    const Value *ids = op->inputs[0], *rows = op->inputs[1], *table = op->results[0];
-    Nest *nest = lower_nest(r, op, table->type);
-    KExpr *index[MAX_RANK];
-    int n = ids->type->rank;
-    for (int i = 0; i < n; i++) {
-        lower_add_axis(r, nest, ids->type->dims[i].batch ? "m" : "k", ids->type->dims[i], true);
+    KExpr *id = kexpr_cast(p, KBASE_INDEX, lower_expr(r, nest, op->inputs[0], index));
+    int64_t last = op->results[0]->type->dims[0].n - 1;
+    return kexpr_binary(p, 'm', kexpr_binary(p, 'M', id, index_of(r, 0)), index_of(r, last));
+}
+
+static void add_id_axes(LowerRegion *r, Nest *nest, const Type *ids, KExpr **index) {
+    for (int i = 0; i < ids->rank; i++) {
+        lower_add_axis(r, nest, ids->dims[i].batch ? "m" : "k", ids->dims[i], true);
         index[i] = axis(r, nest, nest->axis_count - 1);
     }
+}
+
+/* Every element of the table looks at all rows: for targets where each element is a thread. */
+static void scatter_by_element(LowerRegion *r, const Op *op) {
+    KProgram *p = r->lower->program;
+    const Value *ids = op->inputs[0], *table = op->results[0];
+    Nest *nest = lower_nest(r, op, table->type);
+    KExpr *index[MAX_RANK];
+    add_id_axes(r, nest, ids->type, index);
     for (int i = 1; i < table->type->rank; i++)
-        index[n + i - 1] = axis(r, nest, i);
-    KExpr *id = kexpr_cast(p, KBASE_INDEX, lower_expr(r, nest, ids, index));
-    id = kexpr_binary(p, 'm', kexpr_binary(p, 'M', id, index_of(r, 0)), index_of(r, table->type->dims[0].n - 1));
-    KExpr *mine = kexpr_fn(p, FN_eq, id, axis(r, nest, 0), NULL);
-    KExpr *row = lower_expr(r, nest, rows, index);
+        index[ids->type->rank + i - 1] = axis(r, nest, i);
+    KExpr *mine = kexpr_fn(p, FN_eq, table_row(r, nest, op, index), axis(r, nest, 0), NULL);
+    KExpr *row = lower_expr(r, nest, op->inputs[1], index);
     add_reduction(r, nest, table, REDUCE_SUM, kexpr_fn(p, FN_select, mine, row, kexpr_number(p, KBASE_F32, 0)));
+}
+
+/* Zeros, then each row is added to its place, in the order of the rows. */
+static void scatter_by_row(LowerRegion *r, const Op *op) {
+    KProgram *p = r->lower->program;
+    const Value *ids = op->inputs[0], *table = op->results[0];
+    KBuffer *wanted = r->wanted[table->id], *sum = wanted && wanted->space == SPACE_ARENA ? wanted : NULL;
+    if (!sum)
+        sum = kbuffer_local(p, r->kernel, SPACE_LOCAL, "sums", KBASE_F32, table->type->rank, table->type->dims);
+    Nest *zero = lower_nest(r, op, table->type);
+    KExpr *place[MAX_RANK], *index[MAX_RANK];
+    for (int i = 0; i < table->type->rank; i++)
+        place[i] = axis(r, zero, i);
+    kstmt_add(zero->epilogue, kstmt_store(p, sum, place, table->type->rank, kexpr_number(p, KBASE_F32, 0), NULL));
+    Dim rest[MAX_RANK];
+    for (int i = 1; i < table->type->rank; i++)
+        rest[i - 1] = table->type->dims[i];
+    Nest *add = lower_nest(r, op, type_get((Module *)p->module, DTYPE_F32, table->type->rank - 1, rest));
+    add->ordered = true;
+    add_id_axes(r, add, ids->type, index);
+    for (int i = 1; i < table->type->rank; i++)
+        place[i] = index[ids->type->rank + i - 1] = axis(r, add, i - 1);
+    place[0] = table_row(r, add, op, index);
+    KExpr *both = kexpr_fn(p, FN_add, kexpr_load(p, sum, place, table->type->rank),
+                           lower_expr(r, add, op->inputs[1], index), NULL);
+    kstmt_add(add->epilogue, kstmt_store(p, sum, place, table->type->rank, both, NULL));
+    r->memory[table->id] = sum;
+    r->home[table->id] = add;
 }
 
 void lower_root(LowerRegion *r, const Op *op) {
@@ -439,7 +477,7 @@ void lower_root(LowerRegion *r, const Op *op) {
     else if (op->code == OP_CONCAT)
         root_concat(r, op);
     else if (op->code == OP_SCATTER_ADD)
-        root_scatter_add(r, op);
+        r->lower->program->isa.lanes > 1 ? scatter_by_row(r, op) : scatter_by_element(r, op);
     else
         root_contract(r, op);
 }

@@ -52,6 +52,8 @@ static KKernel *new_part(KProgram *p, KSequence *sequence, const KKernel *whole,
     sequence->kernels[at] = kernel;
     kernel->comment = arena_format(p->arena, "%s (part %d)", whole->comment ? whole->comment : "", part);
     kernel->span = whole->span;
+    kernel->layer = whole->layer;
+    kernel->role = whole->role;
     kernel->func = whole->func;
     kernel->var_count = whole->var_count;
     kernel->needs_barrier_before = true;

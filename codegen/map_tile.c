@@ -122,8 +122,24 @@ static void add_loop(Tiles *t, LoopKind kind, int axis) {
     t->order_axis[t->order_count++] = axis;
 }
 
+/* Around the loops that run in order: all others, the vectors outermost, to be shared by threads. */
+static void choose_ordered(Tiles *t) {
+    const Nest *nest = t->nest;
+    bool panels = t->vector >= 0 && !nest->axes[t->vector].reduce;
+    if (panels)
+        add_loop(t, LOOP_PANELS, t->vector);
+    for (int i = 0; i < nest->axis_count; i++)
+        if (!panels || i != t->vector)
+            add_loop(t, LOOP_AXIS, i);
+    t->parallel = t->parallel && nest->parallel_count > 0;
+}
+
 static void choose_order(Tiles *t) {
     const Nest *nest = t->nest;
+    if (nest->ordered) {
+        choose_ordered(t);
+        return;
+    }
     bool panels = t->vector >= 0 && !nest->axes[t->vector].reduce;
     for (int i = 0; i < nest->parallel_count; i++) {
         if (i == t->row || i == t->row2 || (panels && i == t->vector))

@@ -54,26 +54,67 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* Blocks of lanes x lanes along both innermost axes; the last ones are smaller. The whole planned batch is turned. */
+/* Where memory is planned for more samples than a step has, what lies beyond the batch is not turned. */
+static bool may_lie_beyond(const Turn *t, int axis, int64_t from) {
+    const Program *info = t->p->info;
+    Dim dim = t->from->dims[axis];
+    return dim.batch && info && info->fit.batch_size > 0 && from >= dim_size(dim, info->fit.batch_size);
+}
+
+static KExpr *extent_of(const Turn *t, int axis) {
+    return kexpr_binary(t->p, '*', kexpr_index(t->p, t->from->dims[axis].n), kexpr_batch(t->p));
+}
+
+static KStmt *turn_if_there(Turn *t, int axis, int64_t from, KStmt *block) {
+    if (!may_lie_beyond(t, axis, from))
+        return block;
+    return kstmt_if(t->p, kexpr_fn(t->p, FN_lt, kexpr_index(t->p, from), extent_of(t, axis), NULL), block, NULL);
+}
+
+/* So many blocks below each other stand in the text one by one, with constant addresses; more are a loop. */
+enum { BLOCKS_IN_TEXT = 8 };
+
+/* Blocks below each other, of `columns` columns from t->index on. */
+static void turn_rows(Turn *t, int64_t columns, KStmt *out) {
+    KProgram *p = t->p;
+    int64_t lanes = p->isa.lanes, rows = dim_size(t->from->dims[t->to_inner], p->module->batch_max), row = 0;
+    int64_t whole = rows / lanes * lanes;
+    if (whole / lanes > BLOCKS_IN_TEXT && !may_lie_beyond(t, t->to_inner, rows - 1)) {
+        KVar *var = axis_var(t, t->to_inner);
+        var->limit = whole;
+        var->multiple = lanes;
+        t->index[t->to_inner] = kexpr_var(p, var);
+        KStmt *block = turn_block(t, lanes, columns);
+        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, whole), lanes, block));
+        row = whole;
+    }
+    for (; row < rows; row += lanes) {
+        t->index[t->to_inner] = kexpr_index(p, row);
+        kstmt_add(out, turn_if_there(t, t->to_inner, row, turn_block(t, least(lanes, rows - row), columns)));
+    }
+}
+
+/* Blocks of lanes x lanes along both innermost axes; the last ones are smaller. The whole batch of a step is turned. */
 static void turn_blocks(Turn *t, AxisKind kind, KStmt *out) {
     KProgram *p = t->p;
-    int64_t lanes = p->isa.lanes, batch = p->module->batch_max;
-    int64_t rows = dim_size(t->from->dims[t->to_inner], batch), columns = dim_size(t->from->dims[t->from_inner], batch);
-    KVar *column = axis_var(t, t->from_inner);
-    column->multiple = lanes;
-    KStmt *body = kstmt_block(p);
-    int64_t whole = columns / lanes * lanes;
-    for (int64_t row = 0; row < rows; row += lanes) {
-        t->index[t->to_inner] = kexpr_index(p, row);
+    int64_t lanes = p->isa.lanes;
+    int64_t columns = dim_size(t->from->dims[t->from_inner], p->module->batch_max), whole = columns / lanes * lanes;
+    KExpr *end = kexpr_index(p, whole);
+    if (may_lie_beyond(t, t->from_inner, columns - 1))
+        end = kexpr_binary(p, 'm', extent_of(t, t->from_inner), end);
+    if (whole) {
+        KVar *column = axis_var(t, t->from_inner);
+        KStmt *body = kstmt_block(p);
+        column->multiple = lanes;
         t->index[t->from_inner] = kexpr_var(p, column);
-        kstmt_add(body, turn_block(t, least(lanes, rows - row), lanes));
+        turn_rows(t, lanes, body);
+        kstmt_add(out, kstmt_for(p, column, kind, kexpr_index(p, 0), end, lanes, body));
     }
-    if (whole)
-        kstmt_add(out, kstmt_for(p, column, kind, kexpr_index(p, 0), kexpr_index(p, whole), lanes, body));
-    for (int64_t row = 0; row < rows && whole < columns; row += lanes) {
-        t->index[t->to_inner] = kexpr_index(p, row);
+    if (whole < columns) {
+        KStmt *body = kstmt_block(p);
         t->index[t->from_inner] = kexpr_index(p, whole);
-        kstmt_add(out, turn_block(t, least(lanes, rows - row), columns - whole));
+        turn_rows(t, columns - whole, body);
+        kstmt_add(out, turn_if_there(t, t->from_inner, whole, body));
     }
 }
 

@@ -41,7 +41,7 @@ static int64_t block_cost(const KStmt *block) {
 }
 
 int64_t nest_slots(const Nest *nest, int64_t batch) {
-    int64_t work = points(nest, batch, false) * block_cost(nest->epilogue);
+    int64_t work = points(nest, batch, nest->ordered) * block_cost(nest->epilogue);
     for (int i = 0; i < nest->reduction_count; i++) {
         int64_t cost = expr_cost(nest->reductions[i].expr); /* a product and its sum are one FMA */
         work += points(nest, batch, true) * (cost > 1 ? cost : 1);

@@ -5,6 +5,8 @@
  *       r0 = reduce over the reduce axes of expression 0, ...
  *       epilogue: lets and stores that use the axes and r0, ..
  *
+ * In an `ordered` nest there are no reductions, and the epilogue adds to memory at each point of the reduce axes.
+ *
  * A kernel with several nests runs them one after the other; what they pass on lies in local buffers if `rows` is set:
  * then every nest's axis 0 is the same parallel axis (rows of the batch), and the kernel may be done by blocks of it.
  */
@@ -34,6 +36,7 @@ typedef struct Nest {
     NestReduction reductions[4];
     int reduction_count;
     KStmt *epilogue;        /* block of LET and STORE */
+    bool ordered;           /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
     int vector_axis;        /* axis on the vector lanes, chosen by layout; -1: none */
     struct KKernel *kernel; /* the kernel that it belongs to */
     Op *op;                 /* the op it is named after */

@@ -1,66 +1,111 @@
-/* --emit=dot: the kernels of each function and what passes between them, for Graphviz (dot -Tsvg). */
+/* --emit=dot: the layers of the model and what passes between them, for Graphviz (dot -Tsvg). The layers are those of
+ * the summary; which reads which follows from the operations of the tensor IR as the front end leaves it, where each
+ * one names its layer. */
+#include <string.h>
 #include "driver/driver.h"
 
-static const KBuffer *memory_of(const KBuffer *b) {
-    return b->alias ? b->alias : b;
+enum { NODE_INPUT = -1, NODE_NONE = -2 };
+
+typedef struct {
+    const Program *program;
+    const Func *func;
+    bool *edges; /* [from + 1][to]: from NODE_INPUT on */
+    bool *drawn; /* layers that have an operation */
+} Graph;
+
+static bool *edge(const Graph *g, int from, int to) {
+    return &g->edges[(from + 1) * g->program->layer_count + to];
 }
 
-static int64_t bytes_of(const KProgram *k, const KBuffer *b) {
-    return kbuffer_elements(b, k->module->batch_max) * kbase_bytes(b->base);
-}
-
-static bool uses(const KProgram *k, const KKernel *kernel, const KBuffer *buffer, bool written) {
-    KUse *all;
-    int count = kkernel_uses(k, kernel, &all);
-    for (int i = 0; i < count; i++)
-        if (memory_of(all[i].buffer) == buffer && (written ? all[i].written : all[i].read))
-            return true;
-    return false;
-}
-
-/* The kernel before `at` that wrote the buffer last, or -1. */
-static int writer_before(const KProgram *k, const KSequence *sequence, const KBuffer *buffer, int at) {
-    for (int i = at - 1; i >= 0; i--)
-        if (uses(k, sequence->kernels[i], buffer, true))
+/* The layer of the summary that an operation belongs to; of a model used as a layer, the model. */
+static int layer_of(const Graph *g, const char *name) {
+    for (int i = 0; name && i < g->program->layer_count; i++) {
+        size_t length = strlen(g->program->layers[i].name);
+        if (strncmp(name, g->program->layers[i].name, length) == 0 && (name[length] == '\0' || name[length] == '/'))
             return i;
-    return -1;
+    }
+    return NODE_NONE;
 }
 
-static void edges(Text *out, const KProgram *k, const KSequence *sequence, int s) {
-    for (int i = 0; i < sequence->count; i++) {
-        KUse *all;
-        int count = kkernel_uses(k, sequence->kernels[i], &all);
-        for (int u = 0; u < count; u++) {
-            const KBuffer *b = memory_of(all[u].buffer);
-            if (all[u].written && b->space == SPACE_RESULT)
-                text_format(out, "    k%d_%d -> r%d_%d;\n    r%d_%d [label=\"%s\", shape=oval];\n", s, i, s, b->id, s,
-                            b->id, b->name);
-            if (!all[u].read)
-                continue;
-            int from = writer_before(k, sequence, b, i);
-            if (b->space == SPACE_ARGUMENT)
-                text_format(out, "    a%d_%d -> k%d_%d;\n    a%d_%d [label=\"%s\", shape=oval];\n", s, b->id, s, i, s,
-                            b->id, b->name);
-            else if (from >= 0)
-                text_format(out, "    k%d_%d -> k%d_%d [label=\"%s\\n%lld B\"];\n", s, from, s, i, b->name,
-                            (long long)bytes_of(k, b));
+/* Where a value comes from: a layer, the input, or neither (weights, numbers). */
+static int origin_of(const Graph *g, const Value *value) {
+    while (value->def) {
+        int layer = layer_of(g, value->def->layer);
+        if (value->def->input_count == 0)
+            return NODE_NONE;
+        if (layer != NODE_NONE)
+            return layer;
+        value = value->def->inputs[0];
+    }
+    for (int i = 0; i < g->func->body.arg_count; i++)
+        if (g->func->body.args[i] == value && g->func->arg_kinds[i] == ARG_INPUT)
+            return NODE_INPUT;
+    return NODE_NONE;
+}
+
+static void find_edges(Graph *g) {
+    for (const Op *op = g->func->body.first; op; op = op->next) {
+        int to = op->input_count ? layer_of(g, op->layer) : NODE_NONE;
+        for (int i = 0; to != NODE_NONE && i < op->input_count; i++) {
+            int from = origin_of(g, op->inputs[i]);
+            if (from != NODE_NONE && from < to)
+                *edge(g, from, to) = g->drawn[to] = true;
         }
     }
 }
 
-void emit_dot(Text *out, const Pipeline *p) {
-    const KProgram *k = p->kernels;
-    text_format(
-        out,
-        "digraph %s {\n  node [shape=box, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
-        p->program->name);
-    for (int s = 0; s < k->sequence_count; s++) {
-        const KSequence *sequence = k->sequences[s];
-        text_format(out, "  subgraph cluster_%d {\n    label=\"%s\";\n", s, sequence->func->name);
-        for (int i = 0; i < sequence->count; i++)
-            text_format(out, "    k%d_%d [label=\"%s\"];\n", s, i, sequence->kernels[i]->name);
-        edges(out, k, sequence, s);
-        text_add(out, "  }\n");
+/* A layer that computes nothing, such as Dropout in prediction, stands behind the layer that is listed before it. */
+static void place_silent_layers(Graph *g) {
+    for (int i = 0; i < g->program->layer_count; i++) {
+        if (g->drawn[i])
+            continue;
+        for (int to = i + 1; to < g->program->layer_count; to++) {
+            *edge(g, i, to) = *edge(g, i - 1, to);
+            *edge(g, i - 1, to) = false;
+        }
+        *edge(g, i - 1, i) = true;
     }
+}
+
+static void shape(Text *out, const Type *type) {
+    text_add(out, "(None");
+    for (int i = 1; i < type->rank; i++)
+        text_format(out, ", %lld", (long long)type->dims[i].n);
+    text_add(out, type->rank > 1 ? ")" : ",)");
+}
+
+static void node(Text *out, int id, const char *name, const char *type, const Type *output, int64_t parameters) {
+    text_format(out, "  n%d [label=\"%s", id, name);
+    if (type)
+        text_format(out, " (%s)", type);
+    text_add(out, "\\n");
+    shape(out, output);
+    if (parameters)
+        text_format(out, "\\n%lld parameters", (long long)parameters);
+    text_add(out, "\"];\n");
+}
+
+static const Func *function_to_draw(const Module *module) {
+    const Func *func = module_find_func(module, "train_step");
+    return func ? func : module_find_func(module, "forward");
+}
+
+void emit_dot(Text *out, const Pipeline *p) {
+    const Program *program = p->program;
+    int count = program->layer_count;
+    Graph g = {program, function_to_draw(program->module), ARENA_ARRAY(p->arena, bool, (count + 1) * count + 1),
+               ARENA_ARRAY(p->arena, bool, count + 1)};
+    find_edges(&g);
+    place_silent_layers(&g);
+    text_format(out, "digraph %s {\n  node [shape=box, fontname=\"sans-serif\"];\n", program->name);
+    node(out, 0, "input", NULL, program->input, 0);
+    for (int i = 0; i < count; i++) {
+        const Layer *layer = &program->layers[i];
+        node(out, i + 1, layer->name, layer->type, layer->output, layer->parameters);
+    }
+    for (int from = NODE_INPUT; from < count; from++)
+        for (int to = 0; to < count; to++)
+            if (*edge(&g, from, to))
+                text_format(out, "  n%d -> n%d;\n", from + 1, to + 1);
     text_add(out, "}\n");
 }

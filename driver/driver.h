@@ -18,8 +18,9 @@ typedef struct {
     Command command;
     bool help, version;
     bool library, bundle, no_memory_plan, verify;
-    const char *input, *output, *model, *cpu, *target, *emit_name, *batch_size_text;
+    const char *input, *output, *model, *cpu, *target, *emit_name, *batch_size_text, *max_batch_text;
     int64_t batch_size; /* 0: as the fit block says */
+    int64_t max_batch;  /* memory is planned for so many samples; 0: pipeline.c chooses */
     Emit emit;
     PassOptions passes;
     const char **defines;
@@ -44,14 +45,21 @@ typedef struct {
     Program *program;
     KProgram *kernels;
     Text log;      /* what --print-after and --time-passes say */
-    bool stopped;  /* --stop-after was reached: no kernels */
+    bool stopped;  /* --stop-after was reached */
+    int dumps;     /* of --dump-dir so far */
     Status status; /* after a failure */
 } Pipeline;
 
 typedef enum { STAGE_AST, STAGE_PROGRAM, STAGE_PASSES, STAGE_KERNELS } Stage;
+/* The stages of code generation, which --time-passes, --print-after and --stop-after name beside the passes. */
+typedef enum { KERNELS_LOWER, KERNELS_LAYOUT, KERNELS_MAP, KERNELS_MEMORY_PLAN, KERNELS_STAGES } KernelStage;
+extern const char *const kernel_stages[KERNELS_STAGES];
+/* Whether a list such as "fuse,lower", or "all", holds the name. */
+bool options_list_has(const char *list, const char *name);
 /* Runs the stages up to `last`. false: errors are in diag and status says of which kind. */
 bool pipeline_run(Pipeline *, const Options *, Arena *, Diag *, Stage last);
 void pipeline_free(Pipeline *);
+bool pipeline_read(Pipeline *); /* source.c: the text of options->input into p->source */
 
 /* One row per --target (targets.c). */
 typedef struct {

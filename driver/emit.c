@@ -152,7 +152,10 @@ static Status write_text(const Pipeline *p) {
 }
 
 static Stage stage_for(Emit emit) {
-    return emit == EMIT_AST ? STAGE_AST : emit == EMIT_IR ? STAGE_PASSES : STAGE_KERNELS;
+    return emit == EMIT_AST   ? STAGE_AST
+           : emit == EMIT_DOT ? STAGE_PROGRAM
+           : emit == EMIT_IR  ? STAGE_PASSES
+                              : STAGE_KERNELS;
 }
 
 Status emit_run(const Options *options, Arena *arena, Diag *diag) {
@@ -160,7 +163,7 @@ Status emit_run(const Options *options, Arena *arena, Diag *diag) {
     Status status;
     if (!pipeline_run(&p, options, arena, diag, stage_for(options->emit)))
         status = p.status;
-    else if (p.stopped && options->emit != EMIT_IR) {
+    else if (p.stopped && options->emit != (p.kernels ? EMIT_KERNELS : EMIT_IR)) {
         diag_error(diag, (Span){0}, "--emit=%s needs what comes after --stop-after=%s", options->emit_name,
                    options->passes.stop_after);
         status = STATUS_USAGE;

@@ -27,12 +27,14 @@ static const OptionInfo infos[] = {
     {"define", 'D', OPTION_LIST, "NAME=VALUE", AT(defines), "another value for a constant of the file (let NAME = ..)"},
     {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text),
      "plan memory for batches of N instead of fit's batch_size"},
+    {"max-batch", 0, OPTION_TEXT, "N", AT(max_batch_text), "the largest --batch-size that the trainer will take"},
     {"emit", 0, OPTION_TEXT, "WHAT", AT(emit_name), "print ast, ir, kernels, summary, dot, explain or header instead"},
     {"no-memory-plan", 0, OPTION_FLAG, NULL, AT(no_memory_plan), "no two intermediate values share memory"},
-    {"print-after", 0, OPTION_TEXT, "PASSES", AT(passes.print_after), "print the tensor IR after these passes, or all"},
-    {"stop-after", 0, OPTION_TEXT, "PASS", AT(passes.stop_after), "stop there and print the tensor IR"},
+    {"print-after", 0, OPTION_TEXT, "PASSES", AT(passes.print_after),
+     "print the program after these passes, or all; lower, layout, map and memory_plan too"},
+    {"stop-after", 0, OPTION_TEXT, "PASS", AT(passes.stop_after), "stop there and print the program"},
     {"skip", 0, OPTION_TEXT, "PASSES", AT(passes.skip), "leave these passes out"},
-    {"dump-dir", 0, OPTION_TEXT, "DIR", AT(passes.dump_dir), "a file with the tensor IR after every pass"},
+    {"dump-dir", 0, OPTION_TEXT, "DIR", AT(passes.dump_dir), "a file with the program after every pass"},
     {"time-passes", 0, OPTION_FLAG, NULL, AT(passes.time_passes), "how long each pass took"},
     {"verify", 0, OPTION_FLAG, NULL, AT(verify), "check the IR after every pass, and the kernels"},
     {"help", 'h', OPTION_FLAG, NULL, AT(help), "this text"},
@@ -44,6 +46,11 @@ const char *const emit_names[] = {
     [EMIT_CODE] = NULL,         [EMIT_AST] = "ast", [EMIT_IR] = "ir",           [EMIT_KERNELS] = "kernels",
     [EMIT_SUMMARY] = "summary", [EMIT_DOT] = "dot", [EMIT_EXPLAIN] = "explain", [EMIT_HEADER] = "header"};
 enum { EMIT_COUNT = sizeof emit_names / sizeof *emit_names };
+
+const char *const kernel_stages[KERNELS_STAGES] = {[KERNELS_LOWER] = "lower",
+                                                   [KERNELS_LAYOUT] = "layout",
+                                                   [KERNELS_MAP] = "map",
+                                                   [KERNELS_MEMORY_PLAN] = "memory_plan"};
 
 static const struct {
     const char *name;
@@ -210,6 +217,62 @@ static bool check_choice(Parser *p, const char *option, const char *value, const
     return false;
 }
 
+bool options_list_has(const char *list, const char *name) {
+    size_t length = strlen(name);
+    if (list && strcmp(list, "all") == 0)
+        return true;
+    for (const char *at = list; at && *at; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == length && strncmp(at, name, length) == 0)
+            return true;
+    return false;
+}
+
+static bool is_kernel_stage(const char *name, size_t length) {
+    for (int i = 0; i < KERNELS_STAGES; i++)
+        if (strlen(kernel_stages[i]) == length && strncmp(kernel_stages[i], name, length) == 0)
+            return true;
+    return false;
+}
+
+/* The list without the stages of code generation: what the pass manager is to know. */
+static const char *only_passes(Parser *p, const char *list) {
+    const char *passes = NULL;
+    for (const char *at = list; at && *at;) {
+        int length = (int)strcspn(at, ",");
+        if (!is_kernel_stage(at, (size_t)length))
+            passes = passes ? arena_format(p->arena, "%s,%.*s", passes, length, at)
+                            : arena_format(p->arena, "%.*s", length, at);
+        at += length + (at[length] == ',');
+    }
+    return list && !*list ? list : passes;
+}
+
+static bool check_passes(Parser *p) {
+    Options *o = p->options;
+    PassOptions passes = o->passes;
+    if (passes.stop_after && strchr(passes.stop_after, ',')) {
+        diag_error(p->diag, (Span){0}, "--stop-after takes one pass, not `%s`", passes.stop_after);
+        return false;
+    }
+    passes.print_after = only_passes(p, passes.print_after);
+    if (passes.stop_after && is_kernel_stage(passes.stop_after, strlen(passes.stop_after)))
+        passes.stop_after = NULL;
+    if (o->passes.stop_after && !o->emit_name)
+        o->emit = passes.stop_after ? EMIT_IR : EMIT_KERNELS;
+    return pass_options_check(&passes, p->diag);
+}
+
+static bool read_samples(Parser *p, const char *option, const char *text, int64_t *value) {
+    char *end;
+    if (!text)
+        return true;
+    *value = strtoll(text, &end, 10);
+    if (!*end && end != text && *value >= 1 && *value <= 1 << 24)
+        return true;
+    diag_error(p->diag, (Span){0}, "--%s=%s: expected a whole number from 1 to %d", option, text, 1 << 24);
+    return false;
+}
+
 static bool check_values(Parser *p) {
     Options *o = p->options;
     const char *names[8];
@@ -225,19 +288,16 @@ static bool check_values(Parser *p) {
     for (int i = 0; i < EMIT_COUNT && o->emit_name; i++)
         if (emit_names[i] && strcmp(emit_names[i], o->emit_name) == 0)
             o->emit = (Emit)i;
-    if (o->passes.stop_after && !o->emit_name)
-        o->emit = EMIT_IR;
-    if (o->batch_size_text) {
-        char *end;
-        o->batch_size = strtoll(o->batch_size_text, &end, 10);
-        if (*end || end == o->batch_size_text || o->batch_size < 1 || o->batch_size > 1 << 24) {
-            diag_error(p->diag, (Span){0}, "--batch-size=%s: expected a whole number from 1 to %d", o->batch_size_text,
-                       1 << 24);
-            return false;
-        }
+    if (!read_samples(p, "batch-size", o->batch_size_text, &o->batch_size) ||
+        !read_samples(p, "max-batch", o->max_batch_text, &o->max_batch))
+        return false;
+    if (o->max_batch && o->library) {
+        diag_error(p->diag, (Span){0}, "--max-batch is for a trainer; a library always takes steps of one size");
+        diag_help(p->diag, "--batch-size=%s sets it", o->max_batch_text);
+        return false;
     }
     o->passes.verify_all = o->verify;
-    return pass_options_check(&o->passes, p->diag);
+    return check_passes(p);
 }
 
 static bool check_command(Parser *p) {

@@ -1,35 +1,31 @@
 /* From a source file to mapped kernels with a memory plan, stage by stage. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include "codegen/isa.h"
+#include "codegen/kernel_share.h"
+#include "codegen/layout.h"
 #include "codegen/lower.h"
 #include "codegen/memory_plan.h"
 #include "driver/driver.h"
-
-static bool read_source(Pipeline *p) {
-    const char *path = p->options->input;
-    size_t length = 0;
-    char *text = text_read_file(path, &length);
-    if (!text) {
-        diag_error(p->diag, (Span){0}, "cannot read %s: %s", path, strerror(errno));
-        p->status = STATUS_FILE;
-        return false;
-    }
-    p->source = ARENA_NEW(p->arena, SourceFile); /* messages point to it */
-    *p->source = (SourceFile){.name = strcmp(path, "-") == 0 ? "<stdin>" : path,
-                              .text = arena_copy(p->arena, text, length + 1),
-                              .length = length};
-    free(text);
-    return true;
-}
 
 static bool has_errors(Pipeline *p) {
     if (diag_errors(p->diag) == 0)
         return false;
     p->status = STATUS_PROGRAM;
     return true;
+}
+
+/* A trainer's --batch-size may be larger than fit's batch_size: memory is planned for ROOM_BATCH samples where all
+ * values of a step together take at most ROOM_BYTES (less is needed, because they share memory). A library, what --emit
+ * shows and what `nnc run` makes are exact; so is --max-batch. */
+enum { ROOM_BATCH = 128, ROOM_BYTES = 256 << 20 };
+
+static bool gives_room(const Pipeline *p) {
+    const Options *o = p->options;
+    return o->command == COMMAND_COMPILE && (o->emit == EMIT_CODE || o->emit == EMIT_HEADER) && !o->library &&
+           !o->max_batch && p->program->target;
 }
 
 static bool build_program(Pipeline *p) {
@@ -40,17 +36,24 @@ static bool build_program(Pipeline *p) {
         p->status = STATUS_PROGRAM;
         return false;
     }
+    Module *module = p->program->module;
     if (o->batch_size) {
-        p->program->module->batch_max = o->batch_size;
+        module->batch_max = o->batch_size;
         p->program->fit.batch_size = (int)o->batch_size;
     }
-    return true;
+    if (!o->max_batch || o->max_batch >= module->batch_max)
+        return true;
+    diag_error(p->diag, (Span){0}, "--max-batch=%lld is less than the %lld samples of a training step",
+               (long long)o->max_batch, (long long)module->batch_max);
+    p->status = STATUS_USAGE;
+    return false;
 }
 
 static bool run_passes(Pipeline *p) {
     PassContext context = pass_context(p->diag, &p->log, &p->options->passes);
     bool ok = passes_run(p->program->module, &context, pass_pipeline, pass_pipeline_count) && !has_errors(p);
     p->stopped = context.stopped;
+    p->dumps = context.passes_run;
     if (!ok)
         p->status = STATUS_PROGRAM;
     return ok;
@@ -68,11 +71,65 @@ static double milliseconds(void) {
     return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
 }
 
-static void time_stage(Pipeline *p, const char *name, double *start) {
+static bool dump_kernels(Pipeline *p, const char *stage) {
+    Text text = {0};
+    const char *path = arena_format(p->arena, "%s/%02d-%s.kernels", p->options->passes.dump_dir, ++p->dumps, stage);
+    kprogram_print(&text, p->kernels);
+    bool ok = text_write_file(path, text.data, text.length) == 0;
+    if (!ok) {
+        diag_error(p->diag, (Span){0}, "cannot write %s: %s", path, strerror(errno));
+        p->status = STATUS_FILE;
+    }
+    text_free(&text);
+    return ok;
+}
+
+/* What the options want to know of a stage of code generation. False: an error, or the end. */
+static bool after_stage(Pipeline *p, KernelStage stage, double *start) {
+    const PassOptions *o = &p->options->passes;
     double now = milliseconds();
-    if (p->options->passes.time_passes)
-        text_format(&p->log, "%-12s %8.3f ms\n", name, now - *start);
-    *start = now;
+    if (o->time_passes)
+        text_format(&p->log, "%-12s %8.3f ms\n", kernel_stages[stage], now - *start);
+    if (options_list_has(o->print_after, kernel_stages[stage])) {
+        text_format(&p->log, "# after %s\n", kernel_stages[stage]);
+        kprogram_print(&p->log, p->kernels);
+    }
+    if (o->dump_dir && !dump_kernels(p, kernel_stages[stage]))
+        return false;
+    *start = milliseconds();
+    p->stopped = o->stop_after && strcmp(o->stop_after, kernel_stages[stage]) == 0;
+    return !p->stopped;
+}
+
+static bool map_kernels(Pipeline *p, const Target *target) {
+    if (!target->map(p->kernels))
+        return false;
+    return !p->options->verify || kprogram_verify(p->kernels, "mapping");
+}
+
+static int64_t most_bytes(const KProgram *k, int64_t batch) {
+    int64_t most = 0;
+    for (int i = 0; i < k->sequence_count; i++) {
+        int64_t bytes = 0;
+        for (int n = 0; n < k->buffer_count; n++) {
+            const KBuffer *b = k->buffers[n];
+            if (b->space == SPACE_ARENA && b->sequence == k->sequences[i])
+                bytes += kbuffer_elements(b, batch) * kbase_bytes(b->base);
+        }
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* Passes and layout have decided for the batches of a training step, so a program computes the same bits whatever its
+ * room is; only tiles and memory are made for more samples. */
+static void make_room(Pipeline *p) {
+    bool fits = gives_room(p) && most_bytes(p->kernels, ROOM_BATCH) <= ROOM_BYTES;
+    int64_t room = fits ? ROOM_BATCH : p->options->max_batch;
+    if (room <= p->program->module->batch_max)
+        return;
+    p->program->module->batch_max = room;
+    layout_pad_again(p->kernels);
 }
 
 static bool make_kernels(Pipeline *p) {
@@ -87,25 +144,40 @@ static bool make_kernels(Pipeline *p) {
     }
     p->source->name = base_name(p->source->name);
     p->kernels = lower_program(p->arena, p->diag, p->program, isa);
-    time_stage(p, "lower", &start);
     if (!p->kernels) {
         p->status = STATUS_PROGRAM;
         return false;
     }
+    if (!after_stage(p, KERNELS_LOWER, &start))
+        return p->stopped;
     target->layout(p->kernels);
-    time_stage(p, "layout", &start);
-    bool ok = target->map(p->kernels);
-    time_stage(p, "map", &start);
-    if (ok && p->options->verify)
-        ok = kprogram_verify(p->kernels, "mapping");
+    if (!after_stage(p, KERNELS_LAYOUT, &start))
+        return p->stopped;
+    make_room(p);
+    if (!map_kernels(p, target))
+        return false;
+    if (!after_stage(p, KERNELS_MAP, &start))
+        return p->stopped;
     memory_plan(p->kernels, !p->options->no_memory_plan);
-    time_stage(p, "memory_plan", &start);
-    return ok && !diag_errors(p->diag);
+    kernel_share(p->kernels);
+    if (!after_stage(p, KERNELS_MEMORY_PLAN, &start))
+        return p->stopped;
+    return !diag_errors(p->diag);
+}
+
+/* The folder of --dump-dir is made where it is missing. */
+static bool make_dump_folder(Pipeline *p) {
+    const char *path = p->options->passes.dump_dir;
+    if (!path || mkdir(path, 0777) == 0 || errno == EEXIST)
+        return true;
+    diag_error(p->diag, (Span){0}, "cannot make the folder %s: %s", path, strerror(errno));
+    p->status = STATUS_FILE;
+    return false;
 }
 
 bool pipeline_run(Pipeline *p, const Options *options, Arena *arena, Diag *diag, Stage last) {
     *p = (Pipeline){.options = options, .arena = arena, .diag = diag, .status = STATUS_INTERNAL};
-    if (!read_source(p))
+    if (!pipeline_read(p))
         return false;
     p->ast = ast_parse(arena, interner_new(arena), diag, p->source);
     if (!p->ast || has_errors(p)) {
@@ -118,11 +190,9 @@ bool pipeline_run(Pipeline *p, const Options *options, Arena *arena, Diag *diag,
         return false;
     if (last == STAGE_PROGRAM)
         return true;
-    if (!run_passes(p))
+    if (!make_dump_folder(p) || !run_passes(p))
         return false;
-    if (last == STAGE_PASSES || p->stopped)
-        return true;
-    return make_kernels(p);
+    return last == STAGE_PASSES || p->stopped || make_kernels(p);
 }
 
 void pipeline_free(Pipeline *p) {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include "driver/driver.h"
 
-static const char *const verbs[] = {"init", "fit", "evaluate", "predict", "summary"};
+static const char *const verbs[] = {"init", "fit", "evaluate", "predict", "generate", "summary"};
 enum { VERB_COUNT = sizeof verbs / sizeof *verbs };
 
 typedef struct {
@@ -224,7 +224,7 @@ static bool check_verb(Run *run) {
     const Options *o = run->options;
     if (o->rest_count == 0) {
         diag_error(run->diag, (Span){0}, "what shall be run? nnc run %s fit", o->input);
-        diag_help(run->diag, "there are: init, fit, evaluate, predict, summary");
+        diag_help(run->diag, "there are: init, fit, evaluate, predict, generate, summary");
         return run_fail(run, STATUS_USAGE);
     }
     if (strcmp(o->target, "c") != 0) {
@@ -241,7 +241,7 @@ static bool check_verb(Run *run) {
     if (nearest)
         diag_help(run->diag, "did you mean %s?", nearest);
     else
-        diag_help(run->diag, "there are: init, fit, evaluate, predict, summary");
+        diag_help(run->diag, "there are: init, fit, evaluate, predict, generate, summary");
     return run_fail(run, STATUS_USAGE);
 }
 

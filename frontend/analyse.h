@@ -31,6 +31,11 @@ typedef struct {
 } Assignment;
 
 typedef struct {
+    const Value *value;
+    Value *mask;
+} Mask;
+
+typedef struct {
     const char *name; /* as the user wrote it: what logs call it */
     Span span;
     const Component *component;
@@ -81,6 +86,8 @@ typedef struct Model {
     Map *regularised; /* names of weights whose penalty was added */
     Assignment *assignments;
     int assignment_count, assignment_capacity;
+    Mask *masks; /* of values; the last entry of a value counts */
+    int mask_count, mask_capacity;
     Value *logits, *logits_output;
     int logits_kind;
     int64_t parameters; /* of the layer being built */
@@ -93,6 +100,7 @@ Args *block_bind(Model *, const Block *);
 /* Picks the model and the blocks that belong to it. False after an error. */
 bool blocks_choose(Model *);
 const Block *block_find_model(const Model *, const char *name);
+bool c_name_taken(const char *name); /* c_names.c: a C file could not have a model of this name */
 
 /* model.c */
 void model_begin(Model *, Func *, bool training);
@@ -101,6 +109,8 @@ Value *model_walk(Model *, Value *x);               /* the whole model */
 const Type *model_input_type(Model *, const Block *, int depth);
 void model_check_unused(Model *); /* models that the compiled one does not contain: their arguments only */
 const char *shape_words(Model *, const Type *);
+Value *model_mask(const Model *, const Value *); /* NULL: none */
+void model_set_mask(Model *, const Value *, Value *mask);
 bool model_count_layer(Model *, Span); /* false, with an error the first time: more than MAX_LAYERS */
 bool type_is_huge(const Type *);       /* more than MAX_ELEMENTS for one sample */
 

@@ -162,6 +162,10 @@ bool args_part(Arena *arena, Diag *diag, ComponentKind kind, const Expr *expr, M
     Span span;
     const char *name = expr_callee(expr, &span);
     const Component *component = component_find(kind, name);
+    if (!component && kind == COMPONENT_LAYER && component_find(COMPONENT_COMBINATOR, name)) {
+        diag_error(diag, span, "`%s` with its { ... } cannot be an argument of a layer", name);
+        return false;
+    }
     if (!component) {
         component_unknown(diag, kind, name, span, NULL, 0);
         return false;

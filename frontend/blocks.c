@@ -158,28 +158,14 @@ static const Block *owner_of(Model *m, const Block *block) {
     return outermost;
 }
 
-static bool c_keyword(const char *name) {
-    static const char *const words[] = {
-        "auto",   "break",    "case",     "char",      "const",   "continue", "default",   "do",       "double",
-        "else",   "enum",     "extern",   "float",     "for",     "goto",     "if",        "inline",   "int",
-        "long",   "register", "restrict", "return",    "short",   "signed",   "sizeof",    "static",   "struct",
-        "switch", "typedef",  "union",    "unsigned",  "void",    "volatile", "while",     "class",    "new",
-        "delete", "this",     "template", "namespace", "private", "public",   "protected", "virtual",  "operator",
-        "try",    "catch",    "throw",    "using",     "friend",  "explicit", "export",    "typename", "main",
-        "bool",   "true",     "false",    "and",       "or",      "not",      "xor"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(words[i], name) == 0)
-            return true;
-    return false;
-}
-
 static void check_model_name(Model *m, const Block *block) {
     const char *name = block->name;
     if (strchr(name, '.')) {
         diag_error(m->diag, block->name_span, "a model's name has letters, digits and _ only");
-    } else if (c_keyword(name)) {
+    } else if (c_name_taken(name)) {
         diag_error(m->diag, block->name_span, "`%s` is a word of C or C++: functions of the model could not be named",
                    name);
+        diag_help(m->diag, "call it `%s_model`", name);
     } else if (component_find(COMPONENT_LAYER, name) || component_find(COMPONENT_COMBINATOR, name)) {
         diag_error(m->diag, block->name_span, "`%s` is the name of a layer", name);
         diag_help(m->diag, "give the model a name of its own");

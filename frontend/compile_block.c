@@ -1,6 +1,7 @@
 /* Reads the compile block: loss, optimizer with its learning rate, metrics. What depends on the shape of the output is
  * resolved in target.c. */
 #include <string.h>
+#include <strings.h>
 #include "frontend/analyse.h"
 #include "frontend/constants.h"
 
@@ -18,7 +19,7 @@ static void read_loss(Model *m, const Args *args) {
         return;
     }
     m->compile.loss_wrong = false;
-    if (strcmp(name, "crossentropy") == 0 || strcmp(name, "ce") == 0) /* resolved when the output is known */
+    if (strcasecmp(name, "crossentropy") == 0 || strcasecmp(name, "ce") == 0) /* resolved when the output is known */
         return;
     if (args_part(m->arena, m->diag, COMPONENT_LOSS, arg->expr, m->constants, &part)) {
         m->compile.loss = part.part.component;
@@ -82,13 +83,13 @@ static void read_optimizer(Model *m, const Args *args) {
     check_clips(m);
 }
 
-/* Words whose meaning depends on the shape of the output: target.c. */
+/* Words whose meaning depends on the shape of the output: target.c. In any case of letters, as in Keras. */
 static const char *const later_names[] = {"accuracy", "acc", "crossentropy", "ce"};
 enum { LATER_NAMES = sizeof later_names / sizeof *later_names };
 
 static bool resolved_later(const char *name) {
     for (int i = 0; i < LATER_NAMES; i++)
-        if (strcmp(later_names[i], name) == 0)
+        if (strcasecmp(later_names[i], name) == 0)
             return true;
     return false;
 }

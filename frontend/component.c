@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 #include "frontend/args.h"
 
 const KindWords component_kind_words[COMPONENT_KINDS] = {
@@ -41,10 +42,15 @@ static bool in_list(const char *list, const char *name) {
     return false;
 }
 
+/* Keras takes the name of an optimizer in any case. */
+static bool has_name(const Component *component, const char *name) {
+    return component->kind == COMPONENT_OPTIMIZER ? strcasecmp(component->name, name) == 0
+                                                  : strcmp(component->name, name) == 0;
+}
+
 const Component *component_find(ComponentKind kind, const char *name) {
     for (int i = 0; components[i]; i++)
-        if (components[i]->kind == kind &&
-            (strcmp(components[i]->name, name) == 0 || in_list(components[i]->aliases, name)))
+        if (components[i]->kind == kind && (has_name(components[i], name) || in_list(components[i]->aliases, name)))
             return components[i];
     return NULL;
 }

@@ -66,6 +66,7 @@ typedef struct {
         struct {
             const Component *component;
             Args *args;
+            const char *name; /* of a layer: its own or Keras' automatic one, given anew in each walk */
         } part;
         const Expr *expr;
     };
@@ -98,6 +99,7 @@ typedef struct LayerContext {
     bool training;
     bool trainable;
     Value *seed, *step;  /* for random numbers in training; NULL otherwise */
+    Value *mask;         /* of the input: layer_mask */
     struct Model *model; /* frontend/analyse.c's own state */
     const Args *args;
 } LayerContext;
@@ -116,8 +118,20 @@ int layer_random_stream(LayerContext *); /* the same in every build of this laye
 /* For layers that end in a softmax over the last axis (kind -1) or a sigmoid (kind FN_sigmoid) without an `activation`
  * argument (Softmax): `output` was made from `logits`. layer_activation does it by itself. */
 void layer_logits(LayerContext *, Value *output, Value *logits, int kind);
+/* The same for a layer that passes on what another one made, in another shape. */
+void layer_keep_logits(LayerContext *, Value *from, Value *to);
 /* Builds a nested body (combinators) on x. */
 Value *layer_body(LayerContext *, const Body *, Value *x);
+/* Builds a layer that is an argument of this one (Bidirectional, TimeDistributed) on x, as NAME/part; `build` takes the
+ * place of its record's, NULL: that one. */
+Value *layer_part(LayerContext *, const Arg *, const char *part, Value *x, Value *(*build)(LayerContext *, Value *));
+
+/* Masks, as in Keras: bool[B] or bool[B, T, ...], true where a step counts; they belong to a value. A layer whose record
+ * has COMPONENT_KEEPS_MASK gives its result the mask of its input; one with COMPONENT_USES_MASK sees to it by itself; any
+ * other drops it with a warning. */
+Value *layer_mask(LayerContext *); /* of the input; NULL: none */
+Value *layer_mask_of(LayerContext *, const Value *);
+void layer_set_mask(LayerContext *, Value *, Value *mask);
 const Type *layer_type(LayerContext *, int rank, const Dim *);
 
 typedef struct {
@@ -143,6 +157,7 @@ typedef struct {
     Builder *builder;
     const Args *args;
     Value *x; /* raw or so-far preprocessed batch */
+    int step; /* steps before this one */
     struct Model *model;
 } DataContext;
 /* State of a preprocessing step, fitted per feature on the training rows: "standardize/mean". */
@@ -177,7 +192,9 @@ enum {
     COMPONENT_SPARSE_TARGET = 1,
     COMPONENT_HIGHER_IS_BETTER = 2,
     COMPONENT_ROOT_MEAN = 4,
-    COMPONENT_ONE_HOT_TARGET = 8 /* y is one-hot (categorical losses): data files may hold the class index */
+    COMPONENT_ONE_HOT_TARGET = 8, /* y is one-hot (categorical losses): data files may hold the class index */
+    COMPONENT_KEEPS_MASK = 16,    /* layers: the mask of the input is that of the result */
+    COMPONENT_USES_MASK = 32      /* layers: reads the mask and says itself whether the result has one */
 };
 
 extern const Component *const components[];                                /* ends with NULL */

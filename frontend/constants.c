@@ -202,6 +202,20 @@ static bool used_early(Diag *diag, const Expr *expr, const Ast *ast, int from, M
     return found;
 }
 
+/* A number of the program can be given another number, by name too; a word in its place is a slip of the hand. */
+static bool fits_let(Diag *diag, const Let *let, const Expr *value, Map *constants) {
+    ExprKind kind = let->value->kind;
+    bool number = kind == EXPR_NUMBER || kind == EXPR_UNARY || kind == EXPR_BINARY;
+    bool word = value->kind == EXPR_STRING || (value->kind == EXPR_NAME && !map_get(constants, value->text));
+    if (!number || !word)
+        return true;
+    Span span = value->span;
+    span.start += (uint32_t)strlen(let->name) + 1;
+    diag_error(diag, span, "`%s` is a number in the program", let->name);
+    diag_note(diag, let->value->span, "here");
+    return false;
+}
+
 Map *constants_read(Arena *arena, Interner *names, Diag *diag, const Ast *ast, const char *const *defines, int count) {
     Map *constants = map_new(arena);
     map_put(constants, names_key, ARENA_NEW(arena, NameList));
@@ -214,10 +228,12 @@ Map *constants_read(Arena *arena, Interner *names, Diag *diag, const Ast *ast, c
             diag_note(diag, first->name_span, "first here");
             continue;
         }
-        if (map_get(values, let.name))
-            let.value = map_get(values, let.name);
-        bool early = used_early(diag, let.value, ast, i, constants);
-        constant_put(arena, diag, constants, &let, !early);
+        const Expr *given = map_get(values, let.name);
+        bool good = !given || fits_let(diag, &let, given, constants);
+        if (given)
+            let.value = (Expr *)given;
+        good = !used_early(diag, let.value, ast, i, constants) && good;
+        constant_put(arena, diag, constants, &let, good);
     }
     return constants;
 }

@@ -55,7 +55,9 @@ Value *data_state(DataContext *ctx, const char *name, FitKind fit) {
     const char *path = arena_format(m->arena, "%s/%s", unique, name);
     Variable *variable = module_find_variable(m->module, path);
     if (!variable) {
-        const Type *state = type_get(m->module, DTYPE_F32, type->rank - 1, type->dims + 1);
+        bool series = m->program->train.kind == DATA_WINDOWS; /* the rows of a window have their columns in common */
+        int first = series ? type->rank - 1 : 1;
+        const Type *state = type_get(m->module, DTYPE_F32, type->rank - first, type->dims + first);
         Init init = {.kind = INIT_CONSTANT, .a = fit == FIT_VARIANCE || fit == FIT_MAXIMUM, .seed = -1};
         variable = module_variable(m->module, path, state, VARIABLE_PREPROCESS, init, ctx->args->span);
         variable->fit = fit;
@@ -64,7 +66,7 @@ Value *data_state(DataContext *ctx, const char *name, FitKind fit) {
     return build_variable(ctx->builder, variable);
 }
 
-static Value *apply_step(Model *m, const Entry *entry, Value *x) {
+static Value *apply_step(Model *m, const Entry *entry, Value *x, int step) {
     Arg part = {0};
     Span span;
     const char *name = expr_callee(entry->value, &span);
@@ -79,7 +81,7 @@ static Value *apply_step(Model *m, const Entry *entry, Value *x) {
         return NULL;
     m->builder.span = entry->span;
     m->builder.layer = snake;
-    DataContext ctx = {.builder = &m->builder, .args = part.part.args, .x = x, .model = m};
+    DataContext ctx = {.builder = &m->builder, .args = part.part.args, .x = x, .step = step, .model = m};
     int errors = diag_errors(m->diag);
     Value *y = part.part.component->build.data_step(&ctx);
     if (!y && diag_errors(m->diag) == errors)
@@ -93,9 +95,10 @@ static Value *build_steps(Model *m, const Type *raw) {
     Value *x = func_add_arg(func, ARG_RAW_INPUT, raw, "raw");
     m->builder = builder_at_end(func);
     m->step_counts = map_new(m->arena);
-    for (int i = 0; i < m->data->body.count; i++)
+    m->program->class_column_count = 0;
+    for (int i = 0, step = 0; i < m->data->body.count; i++)
         if (m->data->body.entries[i]->kind == ENTRY_EXPR)
-            x = apply_step(m, m->data->body.entries[i], x);
+            x = apply_step(m, m->data->body.entries[i], x, step++);
     if (x)
         func_add_result(func, x, "output");
     return x;
@@ -109,9 +112,8 @@ static bool has_steps(const Model *m) {
 }
 
 /* Steps such as one_hot change the number of columns; the raw rows must be so wide that the model's input comes out. */
-void data_preprocess(Model *m) {
+static void build_preprocess(Model *m) {
     Program *program = m->program;
-    program->raw_input = program->input;
     if (!has_steps(m) || !program->input)
         return;
     int errors = diag_errors(m->diag), variables = m->module->variable_count, funcs = m->module->func_count;
@@ -131,4 +133,104 @@ void data_preprocess(Model *m) {
                    y ? shape_words(m, y->type) : "nothing", shape_words(m, program->input));
         diag_help(m->diag, "write the shape after the steps into the model's Input");
     }
+}
+
+/* ---- windows of characters or rows: their length is that of the model's Input */
+
+/* The model's input must be a window; length and stride that are not given follow from it. */
+static bool check_window(Model *m, DataSource *source) {
+    const Type *raw = m->program->raw_input;
+    bool text = source->kind == DATA_TEXT;
+    const char *what = text ? "text" : "windows", *length = text ? "window" : "length";
+    if (raw->rank != (text ? 2 : 3)) {
+        diag_error(m->diag, source->span, "%s gives samples of shape %s, but the model takes %s", what,
+                   text ? "(B, window)" : "(B, length, columns)", shape_words(m, raw));
+        diag_help(m->diag, text ? "begin the model with Input(N), the number of characters in a window"
+                                : "begin the model with Input((length, columns)); Flatten() makes one row of it");
+        return false;
+    }
+    int64_t wanted = raw->dims[1].n;
+    source->window = source->window ? source->window : wanted;
+    source->stride = source->stride ? source->stride : source->window;
+    if (source->window != wanted) {
+        diag_error(m->diag, source->span, "%s gives windows of %lld, but the model takes %s", what,
+                   (long long)source->window, shape_words(m, raw));
+        diag_help(m->diag, "leave out `%s`, which then follows the model", length);
+        return false;
+    }
+    if (!text && source->column_count && source->column_count != raw->dims[2].n) {
+        diag_error(m->diag, source->span, "windows has %d input columns, but the model takes %s", source->column_count,
+                   shape_words(m, raw));
+        diag_help(m->diag, "write Input((%lld, %d))", (long long)wanted, source->column_count);
+        return false;
+    }
+    return true;
+}
+
+static void check_window_output(Model *m, const DataSource *source) {
+    const Type *output = m->program->output;
+    if (!m->compile.optimizer || (output->rank == 2 && output->dims[0].batch))
+        return;
+    if (source->kind == DATA_WINDOWS) {
+        diag_error(m->diag, source->span, "windows gives one target for each window, but the model gives %s",
+                   shape_words(m, output));
+        diag_help(m->diag, "end the model with (B, outputs): the last recurrent layer without return_sequences");
+    } else if (output->rank != 3 || output->dims[1].n != source->window) {
+        diag_error(m->diag, source->span,
+                   "text gives the next character for each position or for the window, but the model gives %s",
+                   shape_words(m, output));
+        diag_help(m->diag, "end the model with (B, %lld, C) or (B, C), C at least the number of different characters",
+                  (long long)source->window);
+    }
+}
+
+static void check_character_loss(Model *m, const DataSource *source) {
+    const Component *loss = m->compile.loss;
+    if (!loss || (loss->flags & COMPONENT_SPARSE_TARGET))
+        return;
+    diag_error(m->diag, m->compile.loss_span,
+               "text(...) gives the number of the next character, which %s does not take",
+               component_snake(m->arena, loss->name));
+    diag_note(m->diag, source->span, "the text");
+    diag_help(m->diag, "use sparse_categorical_crossentropy, and one output for each different character");
+}
+
+/* An Embedding of the characters must know as many as the last layer. */
+static void check_character_rows(Model *m) {
+    const Func *forward = module_find_func(m->module, "forward");
+    const Type *output = m->program->output;
+    int64_t classes = output->dims[output->rank - 1].n;
+    for (const Op *op = forward ? forward->body.first : NULL; op; op = op->next) {
+        const Op *cast = op->code == OP_GATHER ? op->inputs[1]->def : NULL;
+        if (!cast || cast->code != OP_CAST || cast->inputs[0] != forward->body.args[0] ||
+            op->inputs[0]->type->dims[0].n >= classes)
+            continue;
+        diag_warning(m->diag, op->span, "Embedding has rows for %lld characters, but the model has %lld classes",
+                     (long long)op->inputs[0]->type->dims[0].n, (long long)classes);
+        diag_help(m->diag,
+                  "both are the number of different characters: characters beyond the rows share the last one");
+    }
+}
+
+static void check_windows(Model *m) {
+    Program *program = m->program;
+    DataSource *const sources[] = {&program->train, &program->test, &program->validation};
+    bool checked = false;
+    for (int i = 0; i < 3 && program->raw_input && program->output; i++) {
+        bool text = sources[i]->kind == DATA_TEXT;
+        if ((!text && sources[i]->kind != DATA_WINDOWS) || !check_window(m, sources[i]) || checked)
+            continue;
+        checked = true;
+        check_window_output(m, sources[i]);
+        if (text && m->compile.optimizer)
+            check_character_loss(m, sources[i]);
+        if (text)
+            check_character_rows(m);
+    }
+}
+
+void data_preprocess(Model *m) {
+    m->program->raw_input = m->program->input;
+    build_preprocess(m);
+    check_windows(m);
 }

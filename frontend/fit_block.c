@@ -160,10 +160,24 @@ static void read_callbacks(Model *m) {
         read_callback(m, arg->expr->list.items[i], &capacity);
 }
 
+/* Keras: validation data goes before a split. */
+static void warn_split_unused(Model *m) {
+    const Arg *in_fit = m->fit_args ? arg_get(m->fit_args, "validation_split") : NULL;
+    const Arg *in_data = m->data_args ? arg_get(m->data_args, "validation_split") : NULL;
+    const Arg *split = in_fit && in_fit->given ? in_fit : in_data;
+    if (!split || !split->given || m->program->fit.validation_split <= 0 || m->program->validation.kind == DATA_NONE)
+        return;
+    diag_warning(m->diag, split->span, "validation_split is not used: there is validation data");
+    diag_note(m->diag, m->program->validation.span, "here");
+    diag_help(m->diag, "leave out one of the two");
+}
+
 void fit_finish(Model *m) {
+    if (m->fit_args)
+        read_split(m);
+    warn_split_unused(m);
     if (!m->fit_args)
         return;
-    read_split(m);
     read_callbacks(m);
     if (m->program->target)
         read_class_weight(m);

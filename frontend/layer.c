@@ -16,8 +16,12 @@ static void weight_fans(const Type *type, double *fan_in, double *fan_out) {
     *fan_in = type->rank > 1 ? field * (double)type->dims[type->rank - 2].n : *fan_out;
 }
 
+/* Of query/kernel the argument is kernel_initializer, of recurrent_kernel recurrent_initializer. */
 static const Arg *leaf_part(LayerContext *ctx, const char *leaf, const char *suffix) {
-    const Arg *arg = arg_find(ctx->args, arena_format(ctx->model->arena, "%s_%s", leaf, suffix));
+    const char *slash = strrchr(leaf, '/'), *name = slash ? slash + 1 : leaf, *kernel = strstr(name, "_kernel");
+    const Arg *arg = arg_find(ctx->args, arena_format(ctx->model->arena, "%s_%s", name, suffix));
+    if (!arg && kernel)
+        arg = arg_find(ctx->args, arena_format(ctx->model->arena, "%.*s_%s", (int)(kernel - name), name, suffix));
     return arg && !arg->is_none && arg->part.component ? arg : NULL;
 }
 
@@ -110,6 +114,24 @@ void layer_logits(LayerContext *ctx, Value *output, Value *logits, int kind) {
     ctx->model->logits_output = output;
     ctx->model->logits = logits;
     ctx->model->logits_kind = kind;
+}
+
+void layer_keep_logits(LayerContext *ctx, Value *from, Value *to) {
+    Model *m = ctx->model;
+    if (from && to && m->logits && m->logits_output == from)
+        layer_logits(ctx, to, build_reshape(ctx->builder, m->logits, to->type), m->logits_kind);
+}
+
+Value *layer_mask(LayerContext *ctx) {
+    return ctx->mask;
+}
+
+Value *layer_mask_of(LayerContext *ctx, const Value *value) {
+    return model_mask(ctx->model, value);
+}
+
+void layer_set_mask(LayerContext *ctx, Value *value, Value *mask) {
+    model_set_mask(ctx->model, value, mask);
 }
 
 Value *layer_activation(LayerContext *ctx, Value *x) {

@@ -31,6 +31,8 @@ void model_begin(Model *m, Func *func, bool training) {
     m->regularised = map_new(m->arena);
     m->assignments = NULL;
     m->assignment_count = m->assignment_capacity = 0;
+    m->masks = NULL;
+    m->mask_count = m->mask_capacity = 0;
     m->logits = m->logits_output = NULL;
     m->parameters = 0;
 }
@@ -66,28 +68,57 @@ static bool name_taken(Model *m, const char *name, Span span, bool given) {
     return first != NULL;
 }
 
-/* The layer's path: its `name` argument or Keras' automatic name, after the prefix of its model. */
-static const char *layer_path(Model *m, const Component *component, const Args *args, const Expr *expr) {
+/* The argument `name`; NULL: not given, or wrong. */
+static const char *given_name(Model *m, const Args *args, Span *span) {
     const Arg *given = args ? arg_find(args, "name") : NULL;
     const char *name = given && given->given && !given->is_none ? given->text : NULL;
-    if (name && !plain_name(name)) {
-        diag_error(m->diag, given->span, "a layer's name has letters, digits, `_`, `-` and `.` only");
-        name = NULL;
+    *span = given ? given->span : (Span){0};
+    if (!name || plain_name(name))
+        return name;
+    diag_error(m->diag, *span, "a layer's name has letters, digits, `_`, `-` and `.` only");
+    return NULL;
+}
+
+/* Keras' automatic name: dense, dense_1, ... */
+static const char *next_name(Model *m, const Component *component) {
+    const char *snake = component_snake(m->arena, component->name);
+    int *count = map_get(m->scope->counts, snake);
+    if (!count)
+        map_put(m->scope->counts, snake, count = ARENA_NEW(m->arena, int));
+    int number = (*count)++;
+    return number ? arena_format(m->arena, "%s_%d", snake, number) : snake;
+}
+
+/* Layers that are arguments have names too, and those are given first, as Python makes arguments first. Only their own
+ * wrapper knows them, so they may equal others. */
+static void name_parts(Model *m, const Args *args) {
+    for (int i = 0; args && args->component->parameters[i].name; i++) {
+        const Parameter *parameter = &args->component->parameters[i];
+        Arg *arg = &args->values[i];
+        if (parameter->type != PARAMETER_COMPONENT || parameter->component != COMPONENT_LAYER || arg->is_none)
+            continue;
+        Span span;
+        name_parts(m, arg->part.args);
+        arg->part.name = given_name(m, arg->part.args, &span);
+        if (!arg->part.name)
+            arg->part.name = next_name(m, arg->part.component);
     }
-    if (name && name_taken(m, name, given->span, true))
+}
+
+/* The layer's path: its `name` argument or Keras' automatic name, after the prefix of its model. */
+static const char *layer_path(Model *m, const Component *component, const Args *args, const Expr *expr) {
+    Span span;
+    name_parts(m, args);
+    const char *name = given_name(m, args, &span);
+    if (name && name_taken(m, name, span, true))
         name = NULL; /* an automatic name, so that the mistake has no consequences */
     if (!name) {
-        const char *snake = component_snake(m->arena, component->name);
-        int *count = map_get(m->scope->counts, snake);
-        if (!count)
-            map_put(m->scope->counts, snake, count = ARENA_NEW(m->arena, int));
-        do {
-            name = *count ? arena_format(m->arena, "%s_%d", snake, *count) : snake;
-            ++*count;
-        } while (name_taken(m, name, expr->span, false));
+        span = expr->span;
+        do
+            name = next_name(m, component);
+        while (name_taken(m, name, span, false));
     }
-    map_put(m->scope->spans, name,
-            arena_copy(m->arena, given && given->given ? &given->span : &expr->span, sizeof(Span)));
+    map_put(m->scope->spans, name, arena_copy(m->arena, &span, sizeof(Span)));
     return arena_format(m->arena, "%s%s", m->scope->prefix, name);
 }
 
@@ -117,8 +148,36 @@ static void check_bodies(Model *m, const Expr *expr) {
         model_body(m, &expr->call.bodies[i], NULL);
 }
 
-static Value *build_layer(Model *m, const Component *component, const Args *args, const Expr *expr, const char *name,
-                          Value *x) {
+Value *model_mask(const Model *m, const Value *value) {
+    for (int i = m->mask_count - 1; i >= 0; i--)
+        if (m->masks[i].value == value)
+            return m->masks[i].mask;
+    return NULL;
+}
+
+void model_set_mask(Model *m, const Value *value, Value *mask) {
+    Mask entry = {value, mask};
+    if (value && (mask || model_mask(m, value)))
+        ARENA_PUSH(m->arena, m->masks, m->mask_count, m->mask_capacity, entry);
+}
+
+/* What becomes of the input's mask, where the layer does not say so itself. */
+static void pass_mask(LayerContext *ctx, const Component *component, Value *y) {
+    Model *m = ctx->model;
+    if (!y || !ctx->mask || component->kind == COMPONENT_COMBINATOR || (component->flags & COMPONENT_USES_MASK))
+        return;
+    bool keeps = (component->flags & COMPONENT_KEEPS_MASK) != 0;
+    model_set_mask(m, y, keeps ? ctx->mask : NULL);
+    if (keeps || !m->recording)
+        return;
+    diag_warning(m->diag, ctx->args->span, "%s drops the mask of its input: what follows sees masked steps like others",
+                 component->name);
+}
+
+typedef Value *BuildLayer(LayerContext *, Value *);
+
+static Value *build_layer(Model *m, const Args *args, BuildLayer *build, Span span, const char *name, Value *x) {
+    const Component *component = args->component;
     const Arg *trainable = arg_find(args, "trainable");
     LayerContext ctx = {.builder = &m->builder,
                         .diag = m->diag,
@@ -126,6 +185,7 @@ static Value *build_layer(Model *m, const Component *component, const Args *args
                         .training = m->training,
                         .seed = m->seed,
                         .step = m->step,
+                        .mask = model_mask(m, x),
                         .model = m,
                         .args = args};
     bool outer_trainable = m->trainable;
@@ -134,23 +194,36 @@ static Value *build_layer(Model *m, const Component *component, const Args *args
     const char *outer_layer = m->builder.layer;
     int64_t outer_parameters = m->parameters;
     int errors = diag_errors(m->diag);
-    m->builder.span = expr->span;
+    m->builder.span = span;
     m->builder.layer = name;
     m->parameters = 0;
-    Value *y = component->build.layer(&ctx, x);
+    Value *y = build(&ctx, x);
     if (!y && diag_errors(m->diag) == errors)
-        diag_internal(m->diag, expr->span, "%s was not built and gave no reason", component->name);
+        diag_internal(m->diag, span, "%s was not built and gave no reason", component->name);
     if (y && type_is_huge(y->type)) {
-        diag_error(m->diag, expr->span, "one sample of the result %s has too many elements", shape_words(m, y->type));
+        diag_error(m->diag, span, "one sample of the result %s has too many elements", shape_words(m, y->type));
         y = NULL;
     }
     if (y && !y->name)
         y->name = name;
-    record_layer(m, name, component->name, y, expr->span, outer_parameters);
+    pass_mask(&ctx, component, y);
+    record_layer(m, name, component->name, y, span, outer_parameters);
     m->trainable = outer_trainable;
     m->builder.span = outer_span;
     m->builder.layer = outer_layer;
     return diag_errors(m->diag) == errors ? y : NULL;
+}
+
+Value *layer_part(LayerContext *ctx, const Arg *arg, const char *part, Value *x, BuildLayer *build) {
+    Model *m = ctx->model;
+    const Args *args = arg->part.args;
+    if (!x || !model_count_layer(m, arg->span))
+        return NULL;
+    m->hidden++; /* its weights count for the layer around it */
+    Value *y = build_layer(m, args, build ? build : args->component->build.layer, args->span,
+                           arena_format(m->arena, "%s/%s", ctx->name, part), x);
+    m->hidden--;
+    return y;
 }
 
 /* Input says what shape the model takes; it makes nothing. */
@@ -183,7 +256,7 @@ static Value *walk_layer(Model *m, const Component *component, const Expr *expr,
         return NULL;
     const char *name = layer_path(m, component, args, expr);
     if (args && x)
-        return build_layer(m, component, args, expr, name, x);
+        return build_layer(m, args, component->build.layer, expr->span, name, x);
     check_bodies(m, expr);
     return NULL;
 }

@@ -21,6 +21,18 @@ static Value *weighted(Model *m, Value *values, Value *weight) {
     return build_mul(&m->builder, values, weight);
 }
 
+/* The mask of the prediction as numbers with the rank of the values, NULL: it has none. */
+static Value *mask_weights(Model *m, const Value *values, const Value *prediction) {
+    Value *mask = model_mask(m, prediction);
+    Dim dims[MAX_RANK];
+    if (!mask || !values || mask->type->rank > values->type->rank)
+        return NULL;
+    for (int i = 0; i < values->type->rank; i++)
+        dims[i] = i < mask->type->rank ? mask->type->dims[i] : dim_static(1);
+    mask = build_cast(&m->builder, mask, DTYPE_F32);
+    return build_reshape(&m->builder, mask, type_get(m->module, DTYPE_F32, values->type->rank, dims));
+}
+
 static LossContext loss_context(Model *m, const Args *args, const Value *prediction) {
     LossContext ctx = {.builder = &m->builder, .args = args};
     if (m->logits && m->logits_output == prediction) {
@@ -36,12 +48,25 @@ static Value *value_count(Model *m, const Value *values) {
     return build_scale(&m->builder, build_batch_size(&m->builder), (double)each);
 }
 
+/* The mean of the values that the mask leaves; none left: 0. */
+static Value *masked_mean(Model *m, Value *values, Value *mask) {
+    Builder *b = &m->builder;
+    double rest = 1; /* values for each element of the mask */
+    for (int i = 0; i < values->type->rank; i++)
+        if (!dim_equal(mask->type->dims[i], values->type->dims[i]))
+            rest *= (double)values->type->dims[i].n;
+    Value *count = build_scale(b, build_sum_all(b, mask), rest);
+    return build_div(b, build_sum_all(b, build_mul(b, values, mask)), build_max(b, count, build_number(b, 1)));
+}
+
+/* The divisor is the number of values, not the sum of the sample weights (Keras: sum_over_batch_size). */
 static Value *build_loss(Model *m, Value *y, Value *prediction, Value *weight) {
     LossContext ctx = loss_context(m, m->compile.loss_args, prediction);
     m->builder.span = m->compile.loss_span;
     m->builder.layer = "loss";
-    /* the divisor is the number of values, not the sum of the weights (Keras: sum_over_batch_size) */
-    Value *loss = build_mean_all(&m->builder, weighted(m, m->compile.loss->build.loss(&ctx, y, prediction), weight));
+    Value *values = weighted(m, m->compile.loss->build.loss(&ctx, y, prediction), weight);
+    Value *mask = mask_weights(m, values, prediction);
+    Value *loss = mask ? masked_mean(m, values, mask) : build_mean_all(&m->builder, values);
     for (int i = 0; i < m->loss_count; i++)
         loss = build_add(&m->builder, loss, m->losses[i]);
     return loss;
@@ -59,8 +84,14 @@ static void add_metric(Model *m, Func *func, const MetricChoice *metric, Value *
     m->builder.span = metric->span;
     m->builder.layer = metric->name;
     Value *values = metric->component->build.metric(&ctx, y, prediction);
-    if (values)
-        add_total(m, func, metric->name, build_sum_all(&m->builder, values), value_count(m, values));
+    if (!values)
+        return;
+    Value *mask = mask_weights(m, values, prediction), *count = value_count(m, values);
+    if (mask) {
+        values = build_mul(&m->builder, values, mask);
+        count = build_sum_all(&m->builder, build_broadcast_to(&m->builder, mask, values->type));
+    }
+    add_total(m, func, metric->name, build_sum_all(&m->builder, values), count);
 }
 
 static void apply_assignments(Model *m) {

@@ -1,6 +1,7 @@
 /* What the model is trained towards: the type of the target, classes, and the loss and metrics whose meaning depends on
  * the shape of the output (Keras' rules). Needs the model's output; leaves program->target and the resolved choices. */
 #include <string.h>
+#include <strings.h>
 #include "frontend/analyse.h"
 #include "frontend/components/components.h"
 
@@ -29,7 +30,7 @@ static int64_t last_extent(const Type *type) {
 static const Component *resolve(Model *m, ComponentKind kind, const char *word, Form form, Span span, Args **args) {
     for (size_t i = 0; i < sizeof resolved_names / sizeof *resolved_names; i++) {
         if (resolved_names[i].kind != kind ||
-            (strcmp(resolved_names[i].names[0], word) != 0 && strcmp(resolved_names[i].names[1], word) != 0))
+            (strcasecmp(resolved_names[i].names[0], word) != 0 && strcasecmp(resolved_names[i].names[1], word) != 0))
             continue;
         Expr *name = ARENA_NEW(m->arena, Expr);
         *name = (Expr){.kind = EXPR_NAME, .depth = 1, .span = span, .text = resolved_names[i].forms[form]};
@@ -57,7 +58,7 @@ static void target_type(Model *m) {
 
 /* A file with one class index per sample. */
 static bool holds_class_index(const DataSource *source) {
-    return source->kind == DATA_IDX || (source->kind == DATA_CSV && source->target);
+    return source->kind == DATA_IDX || (source->kind == DATA_CSV && source->target && source->target_count < 2);
 }
 
 static const DataSource *any_source(const Program *program) {
@@ -167,6 +168,16 @@ static void list_metrics(Model *m) {
     }
 }
 
+/* A list of target columns has one for each output. */
+static void check_target_list(Model *m, const DataSource *source) {
+    const Type *target = m->program->target;
+    int64_t wanted = target->rank == 2 && target->dtype == DTYPE_F32 ? last_extent(target) : 1;
+    if (source->kind != DATA_CSV || source->target_count < 2 || source->target_count == wanted)
+        return;
+    diag_error(m->diag, source->span, "the target has %d columns, but the model and its loss take %lld",
+               source->target_count, (long long)wanted);
+}
+
 bool target_resolve(Model *m) {
     Program *program = m->program;
     if (program->output->rank < 1 || !program->output->dims[0].batch || program->output->rank < 2) {
@@ -182,7 +193,11 @@ bool target_resolve(Model *m) {
     program->target_one_hot = (m->compile.loss->flags & COMPONENT_ONE_HOT_TARGET) && holds_class_index(source);
     if (program->target_one_hot)
         program->class_count = last_extent(program->output);
-    bool good = true;
+    int errors = diag_errors(m->diag);
+    check_target_list(m, &program->train);
+    check_target_list(m, &program->test);
+    check_target_list(m, &program->validation);
+    bool good = diag_errors(m->diag) == errors;
     for (int i = 0; i < m->compile.metric_count; i++)
         good = resolve_metric(m, &m->compile.metrics[i]) && good;
     list_metrics(m);

@@ -8,12 +8,18 @@ Builder builder_at_end(Func *func) {
 }
 
 Builder builder_before(Func *func, Op *op) {
-    return (Builder){
-        .module = func->module, .func = func, .region = op->parent, .before = op, .span = op->span, .layer = op->layer};
+    return (Builder){.module = func->module,
+                     .func = func,
+                     .region = op->parent,
+                     .before = op,
+                     .span = op->span,
+                     .layer = op->layer,
+                     .gradient = op->gradient};
 }
 
 static void insert(Builder *builder, Op *op) {
     op->layer = builder->layer;
+    op->gradient = builder->gradient;
     if (builder->before)
         op_insert_before(builder->before, op);
     else

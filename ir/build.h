@@ -1,6 +1,6 @@
 /* The builder: one call per operation, appended at the cursor. Shapes are inferred and checked; a mistake is reported
  * in diag with the builder's current span and gives NULL; calls with a NULL input give NULL, so that the front end may
- * go on. Every call tags the op with builder->span and builder->layer. */
+ * go on. Every call tags the op with builder->span, layer and gradient. */
 #ifndef NNC_IR_BUILD_H
 #define NNC_IR_BUILD_H
 #include "ir/ir.h"
@@ -12,6 +12,7 @@ typedef struct {
     Op *before; /* insert before this op; NULL: append to region */
     Span span;
     const char *layer;
+    bool gradient; /* as Op has it */
 } Builder;
 
 Builder builder_at_end(Func *);

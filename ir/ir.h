@@ -51,10 +51,12 @@ typedef enum { REDUCE_SUM, REDUCE_MAX, REDUCE_MIN } ReduceKind;
 typedef enum { RANDOM_UNIFORM, RANDOM_NORMAL } RandomKind;
 
 typedef enum { VARIABLE_TRAINABLE, VARIABLE_NON_TRAINABLE, VARIABLE_OPTIMIZER, VARIABLE_PREPROCESS } VariableRole;
-typedef enum { INIT_CONSTANT, INIT_UNIFORM, INIT_NORMAL, INIT_TRUNCATED_NORMAL, INIT_ORTHOGONAL, INIT_IDENTITY } InitKind;
+typedef enum { INIT_CONSTANT, INIT_UNIFORM, INIT_NORMAL, INIT_TRUNCATED_NORMAL, INIT_ORTHOGONAL, INIT_IDENTITY, INIT_FORGET } InitKind;
 typedef struct {
     InitKind kind;
-    double a, b;   /* constant a; uniform [a,b); normal mean a, deviation b; orthogonal gain a */
+    /* constant a; uniform [a,b); normal mean a, deviation b; orthogonal gain a; forget: a, and b in the second quarter
+     * (the forget gate of an LSTM) */
+    double a, b;
     int64_t seed;  /* -1: from the run's seed and the variable's index */
 } Init;
 typedef enum { FIT_NONE, FIT_MEAN, FIT_VARIANCE, FIT_MINIMUM, FIT_MAXIMUM } FitKind;
@@ -127,6 +129,7 @@ struct Op {
     OpCode code;
     Span span;         /* the source that asked for it */
     const char *layer; /* name of the layer it belongs to, for comments and explain; may be NULL */
+    bool gradient;     /* autodiff made it, for names of kernels; not part of the text form */
     const char *note;  /* why a pass made it so, for explain; not part of the text form; may be NULL */
     int input_count, result_count;
     Value **inputs;

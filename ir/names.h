@@ -10,8 +10,8 @@ static const char *const random_names[] = {"uniform", "normal"};
 static const struct {
     const char *name;
     int arguments; /* how many of a, b it has */
-} init_names[] = {{"constant", 1},         {"uniform", 2},    {"normal", 2},
-                  {"truncated_normal", 2}, {"orthogonal", 1}, {"identity", 1}};
+} init_names[] = {{"constant", 1},   {"uniform", 2},  {"normal", 2}, {"truncated_normal", 2},
+                  {"orthogonal", 1}, {"identity", 1}, {"forget", 2}};
 
 enum { INIT_KINDS = sizeof init_names / sizeof *init_names };
 #endif

@@ -4,7 +4,7 @@
 #define NNC_IR_PROGRAM_H
 #include "ir/ir.h"
 
-typedef enum { DATA_NONE, DATA_CSV, DATA_IDX, DATA_NPY } DataKind;
+typedef enum { DATA_NONE, DATA_CSV, DATA_IDX, DATA_NPY, DATA_TEXT, DATA_WINDOWS } DataKind;
 typedef enum { TEXT_ERROR, TEXT_ONE_HOT, TEXT_INDEX } TextMode;
 typedef struct {
     const char *column; /* name, or "#3" */
@@ -18,7 +18,10 @@ typedef struct {
     char separator;
     TextColumn *text;
     int text_count;
-    int64_t first, count; /* count -1: to the end */
+    int64_t first, count;           /* count -1: to the end */
+    int64_t window, stride, horizon; /* text, windows; window and stride 0: from the model's Input */
+    const char **columns, **targets; /* windows: "name" or "#3" */
+    int column_count, target_count;
     Span span;
 } DataSource;
 
@@ -62,6 +65,10 @@ typedef struct {
     int callback_count;
 } Fit;
 
+typedef struct {
+    int64_t column, classes;
+} ClassColumn; /* of raw rows: holds 0 to classes - 1 (the data step one_hot) */
+
 typedef struct Program {
     Module *module;             /* funcs: preprocess (if any), forward, train_step, evaluate_step (if compiled) */
     const SourceFile *source;
@@ -81,5 +88,7 @@ typedef struct Program {
     Variable *learning_rate;    /* settable; NULL: a schedule */
     Variable *iteration;        /* i32 step counter; NULL: not compiled */
     int preprocess_count;       /* variables to be fitted */
+    ClassColumn *class_columns; /* raw columns that one_hot steps read; the runtime checks them */
+    int class_column_count, class_column_capacity;
 } Program;
 #endif

@@ -128,6 +128,7 @@ static bool expand_grad(PassContext *context, Func *func, Op *grad) {
     Gradient gradient = {.context = context, .build = builder_before(func, grad)};
     gradient.depends = ARENA_ARRAY(context->arena, bool, func->value_count);
     gradient.adjoint = ARENA_ARRAY(context->arena, Value *, func->value_count);
+    gradient.build.gradient = true;
     mark_dependence(&gradient, grad);
     const Value *loss = grad->inputs[0];
     Op *last = grad->previous;

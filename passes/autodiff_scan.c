@@ -57,6 +57,7 @@ static Value *repeat(ScanGradient *s, const Op *op, Op *before) {
     Op *copy = op_new(s->func, op->code, inputs, op->input_count, types, 1, op->span);
     copy->attr = op->attr;
     copy->layer = op->layer;
+    copy->gradient = true;
     op_insert_before(before, copy);
     return copy->results[0];
 }

@@ -54,15 +54,32 @@ static bool can_be_stored(const Value *value) {
     return value->def && !fuse_is_inline(value->def) && value->def->code != OP_RESHAPE;
 }
 
-static bool materialise_operands(Func *func, Region *region) {
+/* What the caller passes is read sample by sample: other rows than samples need memory of the program's own. */
+static bool merges_rows(const Op *op, int input) {
+    const Value *from = op->inputs[input];
+    return op->code == OP_RESHAPE && !from->def && !fuse_is_unit_reshape(op) && from->type->rank > 0 &&
+           from->type->dims[0].batch &&
+           (op->results[0]->type->rank == 0 || !dim_equal(from->type->dims[0], op->results[0]->type->dims[0]));
+}
+
+static bool needs_copy(const Op *op, int input) {
+    return (wants_plain(op, input) && !is_plain(op->inputs[input])) ||
+           (wants_memory(op, input) && (!has_memory(op->inputs[input]) || merges_rows(op, input)));
+}
+
+/* One copy serves all readers of its region. */
+static bool materialise_operands(Func *func, Region *region, Map *copies) {
     bool changed = false;
     for (Op *op = region->first; op; op = op->next) {
         if (op->code == OP_SCAN)
-            changed = materialise_operands(func, op->region) || changed;
+            changed = materialise_operands(func, op->region, copies) || changed;
         for (int i = 0; i < op->input_count && op->code != OP_ASSIGN; i++)
-            if ((wants_plain(op, i) && !is_plain(op->inputs[i])) ||
-                (wants_memory(op, i) && !has_memory(op->inputs[i]))) {
-                op->inputs[i] = copy_before(func, op, op->inputs[i]);
+            if (needs_copy(op, i)) {
+                const char *key = arena_format(func->module->arena, "%p", (void *)op->inputs[i]);
+                Value *copy = map_get(copies, key);
+                if (!copy)
+                    map_put(copies, key, copy = copy_before(func, op, op->inputs[i]));
+                op->inputs[i] = copy;
                 changed = true;
             }
     }
@@ -70,7 +87,7 @@ static bool materialise_operands(Func *func, Region *region) {
 }
 
 static bool materialise(Func *func, Arena *arena) {
-    bool changed = materialise_operands(func, &func->body);
+    bool changed = materialise_operands(func, &func->body, map_new(arena));
     char *stored = ARENA_ARRAY(arena, char, func->value_count + func->body.yield_count + 1);
     int known = func->value_count;
     for (Op *op = func->body.first; op; op = op->next) {
@@ -132,6 +149,7 @@ static void clone_into(GroupRewrite *w, const Op *old) {
     Op *op = op_new(func, old->code, inputs, old->input_count, types, 1, old->span);
     op->attr = old->attr;
     op->layer = old->layer;
+    op->gradient = old->gradient;
     op->results[0]->name = old->results[0]->name;
     op_append(w->region, op);
     w->inside[old->results[0]->id] = op->results[0];
@@ -203,6 +221,7 @@ static void emit_group(Rewrite *r, int group) {
     Op *fusion = op_new(r->func, OP_FUSION, w.inputs, w.input_count, types, count, named->span);
     fusion->attr.fusion.kind = fuse_group_kind(g, group);
     fusion->layer = named->layer;
+    fusion->gradient = named->gradient;
     const char *why = why_not_more(g, group);
     fusion->note = why ? arena_strdup(r->func->module->arena, why) : NULL;
     fusion->region = w.region;

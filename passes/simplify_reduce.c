@@ -184,9 +184,44 @@ static Value *transpose_of_einsum(Simplify *simplify, const Op *op) {
     return build_op(&simplify->build, OP_EINSUM, &attr, inner->inputs, 2, op->results[0]->type);
 }
 
+static bool has_label(const int8_t *labels, int rank, int8_t label) {
+    for (int i = 0; i < rank; i++)
+        if (labels[i] == label)
+            return true;
+    return false;
+}
+
+/* Of rows that are looked up several times, the product is made for the table, and looked up. */
+static Value *product_of_gather(Simplify *simplify, const Op *op) {
+    const Op *gather = defined_by(op->inputs[0], OP_GATHER);
+    const Value *right = op->inputs[1];
+    if (!gather || gather->inputs[1]->type->rank == 0)
+        return NULL;
+    const Type *table = gather->inputs[0]->type, *ids = gather->inputs[1]->type, *out = op->results[0]->type;
+    if (2 * table->dims[0].n > type_count(ids, simplify->build.module->batch_max))
+        return NULL;
+    OpAttr attr = op->attr;
+    for (int i = 0; i < ids->rank; i++)
+        if (op->attr.einsum.out[i] != op->attr.einsum.a[i] ||
+            has_label(op->attr.einsum.b, right->type->rank, op->attr.einsum.a[i]))
+            return NULL;
+    Dim dims[MAX_RANK] = {table->dims[0]};
+    for (int i = 1; i < table->rank; i++)
+        attr.einsum.a[i] = op->attr.einsum.a[ids->rank + i - 1];
+    int rank = out->rank - ids->rank + 1;
+    for (int i = 1; i < rank; i++) {
+        attr.einsum.out[i] = op->attr.einsum.out[ids->rank + i - 1];
+        dims[i] = out->dims[ids->rank + i - 1];
+    }
+    Value *inputs[] = {gather->inputs[0], op->inputs[1]};
+    const Type *type = type_of_dims(simplify, out->dtype, rank, dims);
+    Value *product = build_op(&simplify->build, OP_EINSUM, &attr, inputs, 2, type);
+    return build_gather(&simplify->build, product, gather->inputs[1]);
+}
+
 const SimplifyRule simplify_reduce_rules[] = {
     {OP_REDUCE, reduce_of_units},     {OP_REDUCE, reduce_of_constant},     {OP_REDUCE, merge_reductions},
     {OP_REDUCE, reduce_of_broadcast}, {OP_REDUCE, reduce_of_transpose},    {OP_REDUCE, move_factor_outside},
-    {OP_EINSUM, einsum_of_transpose}, {OP_TRANSPOSE, transpose_of_einsum},
+    {OP_EINSUM, einsum_of_transpose}, {OP_TRANSPOSE, transpose_of_einsum}, {OP_EINSUM, product_of_gather},
 };
 const int simplify_reduce_rule_count = sizeof simplify_reduce_rules / sizeof *simplify_reduce_rules;

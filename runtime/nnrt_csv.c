@@ -38,11 +38,14 @@ static int number_error(const Reader *reader, const nnrt_csv_scanner *row, int64
     };
     const nnrt_csv_cell *cell = &row->cells[column];
     char message[300];
+    const char *remedy = remedies[kind];
+    if (kind == NNRT_CSV_TEXT && reader->plan.request->all_inputs)
+        remedy = "is not a number; list the columns of the inputs without it, or correct the cell";
     if (kind == NNRT_CSV_EMPTY)
-        snprintf(message, sizeof message, "%s", remedies[kind]);
+        snprintf(message, sizeof message, "%s", remedy);
     else
         snprintf(message, sizeof message, "\"%.*s\" %s", (int)(cell->length < 60 ? cell->length : 60), cell->text,
-                 remedies[kind]);
+                 remedy);
     return cell_error(reader, row, column, message);
 }
 
@@ -163,6 +166,8 @@ static int fill_cell(Reader *reader, const nnrt_csv_scanner *row, int64_t i, int
             return number_error(reader, row, i, kind);
     }
     if (column->role == NNRT_CSV_INPUT) {
+        if (column->words < 0 && nnrt_table_check_class(reader->plan.request, column->offset, value))
+            return cell_error(reader, row, i, nnrt_error_text());
         fill_input(reader, column, value, sample);
         return NNRT_OK;
     }

@@ -26,8 +26,28 @@ void nnrt_csv_plan_free(nnrt_csv_plan *plan) {
     plan->columns = NULL;
 }
 
+static bool is_number(const char *text) {
+    char *end;
+    strtod(text, &end);
+    return end > text && !*end;
+}
+
+/* The first row holds numbers where the names of the columns should stand. */
+static bool names_are_numbers(const nnrt_csv_plan *plan) {
+    for (int64_t i = 0; i < plan->count; i++)
+        if (!is_number(plan->names[i]))
+            return false;
+    return true;
+}
+
 /* "no such column": lists those that there are, and the nearest. */
 static int no_such_column(const nnrt_csv_plan *plan, const char *what, const char *name) {
+    if (names_are_numbers(plan))
+        return nnrt_error(NNRT_ERROR_DATA,
+                          "%s:%lld: the first row holds numbers, not the names of the columns, and the %s need%s '%s'; "
+                          "put a row of names first, or give exactly the inputs in the order of the training data",
+                          plan->file, (long long)plan->header_line, what, what[strlen(what) - 1] == 's' ? "" : "s",
+                          name);
     char list[600] = "";
     size_t used = 0;
     nnrt_nearest nearest = {name, NULL, 4};
@@ -83,11 +103,33 @@ static bool by_name(const char *column) {
     return column && column[0] != '#';
 }
 
+static bool all_numbers(const nnrt_csv_scanner *row) {
+    double value;
+    for (int64_t i = 0; i < row->count; i++)
+        if (nnrt_csv_number(&row->cells[i], &value) != NNRT_CSV_NUMBER)
+            return false;
+    return true;
+}
+
+/* predict: nothing but the inputs, in the order of the training data, needs no names. Where the names themselves are
+ * numbers, a row of numbers may be they. */
+static bool is_bare_inputs(const nnrt_csv_plan *plan, const nnrt_csv_scanner *row) {
+    const nnrt_table_request *request = plan->request;
+    const nnrt_vocabulary *known = request->vocabulary;
+    return !request->need_target && !(known && known->input_count && is_number(known->inputs[0])) &&
+           plan->source->text_count == 0 && plan->source->column_count == 0 && row->count == request->input_size &&
+           all_numbers(row);
+}
+
 /* A header, where a column is called by name, or a cell of a column of numbers is not a number. */
 static bool first_row_is_header(const nnrt_data_source *source, const nnrt_csv_scanner *row) {
     bool named = by_name(source->target) || by_name(source->weight);
     for (int i = 0; i < source->text_count; i++)
         named = named || by_name(source->text[i].column);
+    for (int i = 0; i < source->column_count; i++)
+        named = named || by_name(source->columns[i]);
+    for (int i = 0; i < source->target_count; i++)
+        named = named || by_name(source->targets[i]);
     for (int64_t i = 0; i < row->count && !named; i++) {
         char position[32];
         double value;
@@ -117,15 +159,39 @@ static int take_names(nnrt_csv_plan *plan, const nnrt_csv_scanner *row) {
     return plan->names ? NNRT_OK : nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for its header", plan->file);
 }
 
+/* One column for each output, named one by one. */
+static int plan_target_list(nnrt_csv_plan *plan, int64_t width) {
+    const nnrt_data_source *source = plan->source;
+    bool needed = plan->request->need_target;
+    if (needed && source->target_count != width)
+        return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: %d columns are named for the target, the model takes %lld",
+                          plan->file, (long long)plan->header_line, source->target_count, (long long)width);
+    for (int k = 0; k < source->target_count; k++) {
+        int64_t column = find_column(plan, "target", source->targets[k], needed);
+        if (column == -2)
+            return NNRT_ERROR_DATA;
+        if (column < 0)
+            continue;
+        plan->columns[column].role = needed ? NNRT_CSV_TARGET : NNRT_CSV_SKIPPED;
+        plan->columns[column].offset = k;
+        plan->target = plan->target < 0 ? column : plan->target;
+    }
+    return NNRT_OK;
+}
+
 static int plan_target(nnrt_csv_plan *plan) {
     int64_t width = nnrt_table_file_targets(plan->request);
     bool needed = plan->request->need_target;
     int64_t column = plan->count - width;
+    plan->target = -1;
+    if (plan->request->all_inputs)
+        return NNRT_OK;
+    if (plan->source->target_count > 1)
+        return plan_target_list(plan, width);
     if (plan->source->target)
         column = find_column(plan, "target", plan->source->target, needed);
     if (column == -2 && plan->source->target)
         return NNRT_ERROR_DATA;
-    plan->target = -1;
     if (column < 0 || column + width > plan->count)
         return !needed ? NNRT_OK
                        : nnrt_error(NNRT_ERROR_DATA, "%s:%lld: the target takes %lld columns, the file has %lld in all",
@@ -252,11 +318,35 @@ static int check_positions(const nnrt_csv_plan *plan, int64_t inputs, int64_t st
     return NNRT_OK;
 }
 
+/* The inputs that the source lists, in its order; all other columns are skipped. */
+static int plan_listed(nnrt_csv_plan *plan) {
+    const nnrt_data_source *source = plan->source;
+    plan->order = malloc((size_t)source->column_count * sizeof *plan->order);
+    if (!plan->order)
+        return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for its columns", plan->file);
+    for (int64_t i = 0; i < plan->count; i++)
+        plan->columns[i].role = NNRT_CSV_SKIPPED;
+    for (int i = 0; i < source->column_count; i++) {
+        int64_t column = find_column(plan, "inputs", source->columns[i], true);
+        if (column < 0)
+            return NNRT_ERROR_DATA;
+        if (plan->columns[column].role == NNRT_CSV_INPUT)
+            return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: column #%lld is listed twice, once as %s", plan->file,
+                              (long long)plan->header_line, (long long)column, source->columns[i]);
+        plan->columns[column].role = NNRT_CSV_INPUT;
+        plan->order[plan->order_count++] = column;
+    }
+    return NNRT_OK;
+}
+
 /* The inputs in the order of the training data. Columns that it did not have are skipped. */
 static int plan_inputs(nnrt_csv_plan *plan) {
     const nnrt_vocabulary *known = plan->request->vocabulary;
+    if (plan->source->column_count > 0)
+        return plan_listed(plan);
     if (!known || known->input_count == 0 || !plan->names)
         return NNRT_OK;
+    plan->order_count = known->input_count;
     plan->order = malloc((size_t)known->input_count * sizeof *plan->order);
     NamedColumn *sorted = plan->order ? sort_names(plan) : NULL;
     if (!sorted)
@@ -305,10 +395,30 @@ int nnrt_csv_keep_names(const nnrt_csv_plan *plan, nnrt_vocabulary *vocabulary) 
                : nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for the names of its columns", plan->file);
 }
 
+/* A row of one cell that would be several with another separator. */
+static int check_separator(const nnrt_csv_plan *plan, const nnrt_csv_scanner *row) {
+    static const char *const others[] = {";", "\t", "|", ","}, *const spellings[] = {";", "\\t", "|", ","};
+    const nnrt_table_request *request = plan->request;
+    if (row->count != 1 || (request->input_size <= 1 && !request->need_target))
+        return NNRT_OK;
+    for (int i = 0; i < 4; i++)
+        if (others[i][0] != plan->source->separator && memchr(row->cells[0].text, others[i][0], row->cells[0].length))
+            return nnrt_error(NNRT_ERROR_DATA,
+                              "%s:%lld: the row is a single cell, \"%.*s\"; if its columns are separated by %s, write "
+                              "csv(..., separator=\"%s\") in the program",
+                              plan->file, (long long)row->row_line,
+                              (int)(row->cells[0].length < 60 ? row->cells[0].length : 60), row->cells[0].text,
+                              i == 1 ? "tabs" : others[i], spellings[i]);
+    return NNRT_OK;
+}
+
 int nnrt_csv_plan_columns(nnrt_csv_plan *plan, const nnrt_csv_scanner *first_row, bool *header) {
     const nnrt_data_source *source = plan->source;
-    int code;
-    *header = source->header_auto ? first_row_is_header(source, first_row) : source->header;
+    int code = check_separator(plan, first_row);
+    if (code)
+        return code;
+    *header = source->header_auto ? !is_bare_inputs(plan, first_row) && first_row_is_header(source, first_row)
+                                  : source->header;
     plan->count = first_row->count;
     plan->header_line = first_row->row_line;
     plan->columns = plan->count > 0 ? calloc((size_t)plan->count, sizeof *plan->columns) : NULL;
@@ -340,7 +450,7 @@ int nnrt_csv_layout(nnrt_csv_plan *plan, const nnrt_vocabulary *vocabulary) {
     if (counted && !plan->order && !plan->request->need_target && expected > 0 && all == expected)
         for (int64_t i = 0; i < plan->count; i++)
             plan->columns[i].role = NNRT_CSV_INPUT;
-    int64_t listed = plan->order ? plan->request->vocabulary->input_count : plan->count;
+    int64_t listed = plan->order ? plan->order_count : plan->count;
     plan->inputs = 0;
     for (int64_t i = 0; i < listed; i++) {
         nnrt_csv_column *column = &plan->columns[plan->order ? plan->order[i] : i];

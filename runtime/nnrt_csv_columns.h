@@ -23,8 +23,9 @@ typedef struct {
     int64_t count;
     int64_t header_line; /* line of the first row */
     int64_t target;      /* its first column, or -1 */
-    int64_t *order;      /* columns of the inputs that the model knows by name, in its order; or NULL: in file order */
-    int64_t inputs;      /* floats of one sample, set by nnrt_csv_layout */
+    int64_t *order;      /* columns of the inputs that the model or the source names, in that order; NULL: file order */
+    int64_t order_count;
+    int64_t inputs; /* floats of one sample, set by nnrt_csv_layout */
 } nnrt_csv_plan;
 
 /* Looks at the first row: decides whether it is a header, finds the columns that the source names. */

@@ -12,7 +12,9 @@ static bool dataset_ends_with(const char *text, const char *end) {
 }
 
 static nnrt_data_kind dataset_kind_of(const char *file, nnrt_data_kind declared) {
-    if (dataset_ends_with(file, ".csv") || dataset_ends_with(file, ".csv.gz"))
+    if (declared == NNRT_DATA_TEXT)
+        return declared;
+    if (declared != NNRT_DATA_WINDOWS && (dataset_ends_with(file, ".csv") || dataset_ends_with(file, ".csv.gz")))
         return NNRT_DATA_CSV;
     if (dataset_ends_with(file, ".npy") || dataset_ends_with(file, ".npy.gz"))
         return NNRT_DATA_NPY;
@@ -52,6 +54,8 @@ int nnrt_dataset_read(nnrt_dataset *dataset, const nnrt_program *program, const 
                                   .target_size = program->target_size,
                                   .class_count = program->class_count,
                                   .target_one_hot = program->target_one_hot,
+                                  .class_columns = program->class_columns,
+                                  .class_column_count = program->class_column_count,
                                   .need_weight = program->has_sample_weight && source->weight,
                                   .vocabulary = vocabulary};
     *dataset = (nnrt_dataset){.rows = 0};
@@ -93,7 +97,7 @@ int nnrt_dataset_fit_preprocessing(const nnrt_dataset *dataset, const nnrt_progr
 }
 
 int nnrt_dataset_prepare(nnrt_dataset *dataset, const nnrt_program *program, void *model) {
-    if (!program->preprocess)
+    if (!program->preprocess || dataset->table.windows)
         return NNRT_OK;
     size_t bytes = (size_t)dataset->rows * (size_t)program->input_stride * sizeof(float) + 64;
     bytes = (bytes + 63) / 64 * 64;
@@ -110,8 +114,8 @@ int nnrt_dataset_prepare(nnrt_dataset *dataset, const nnrt_program *program, voi
 /* The class of a target: its value, or the place of the greatest of several. */
 static int64_t dataset_class_of(const nnrt_table *table, int64_t row) {
     if (table->target_i32)
-        return table->target_i32[row * table->target_size];
-    const float *target = table->target_f32 + row * table->target_size;
+        return table->target_i32[nnrt_table_target_place(table, row)];
+    const float *target = table->target_f32 + nnrt_table_target_place(table, row);
     if (table->target_size == 1)
         return (int64_t)target[0];
     int64_t best = 0;
@@ -126,6 +130,9 @@ int nnrt_dataset_weigh_classes(nnrt_dataset *dataset, const nnrt_program *progra
         return NNRT_OK;
     if (!dataset->weight)
         return nnrt_error(NNRT_ERROR_ARGUMENT, "class_weight: this program was compiled without sample weights");
+    if (dataset->table.target_i32 && dataset->table.target_size > 1)
+        return nnrt_error(NNRT_ERROR_UNSUPPORTED, "class_weight is for one class per sample, but a target has %lld",
+                          (long long)dataset->table.target_size);
     for (int64_t i = 0; i < rows; i++) {
         int64_t class_index = dataset_class_of(&dataset->table, i);
         if (class_index >= 0 && class_index < fit->class_count)
@@ -138,9 +145,12 @@ nnrt_samples nnrt_dataset_samples(const nnrt_dataset *dataset, const nnrt_progra
                                   int64_t count) {
     const float *x = dataset->prepared ? dataset->prepared : dataset->table.x;
     const char *y = nnrt_table_target(&dataset->table);
+    const float *w = dataset->weight ? dataset->weight + first : NULL;
+    if (dataset->table.windows)
+        return (nnrt_samples){.w = w, .count = count, .windows = &dataset->table, .first = first};
     nnrt_samples samples = {.x = x + first * program->input_stride,
                             .y = y + 4 * first * dataset->table.target_size,
-                            .w = dataset->weight ? dataset->weight + first : NULL,
+                            .w = w,
                             .count = count};
     return samples;
 }

@@ -1,5 +1,6 @@
 /* A data set in memory, as train_steps and evaluate_steps want it: read once, preprocessed once, rows at the stride
- * of the program, 64-byte aligned. Needs: a data source of the program. Leaves: rows, targets, sample weights. */
+ * of the program, 64-byte aligned. (Windows of one array stay raw; nnrt_feed.h prepares them.) Needs: a data source of
+ * the program. Leaves: rows, targets, sample weights. */
 #ifndef NNRT_DATASET_H
 #define NNRT_DATASET_H
 #include "nnrt_table.h"
@@ -21,9 +22,12 @@ typedef struct {
     const void *y;
     const float *w;
     int64_t count;
+    const nnrt_table *windows; /* not NULL: the samples are its windows from number `first` on; x and y are NULL */
+    int64_t first;
 } nnrt_samples;
 
-/* `declared` with another file; its kind follows the name (.csv, .npy), else it stays. File and target may be NULL. */
+/* `declared` with another file; its kind follows the name (.csv, .npy), else it stays; text stays text, and a CSV file
+ * is read in windows where the declared one is. File and target may be NULL. */
 nnrt_data_source nnrt_source_with(const nnrt_data_source *declared, const char *file, const char *target_file);
 
 /* The same, and where nothing is declared but a file is given, its columns are those of the training data. */

@@ -1,6 +1,7 @@
 /* evaluate: loss and metrics on the test data; and the measurement that validation shares.
  * Needs: weights, a test source. Leaves: Keras' bar or line, or with --verbose=0 one "name: value" for each metric. */
 #include "nnrt_error.h"
+#include "nnrt_feed.h"
 #include "nnrt_trainer.h"
 
 #include <stdlib.h>
@@ -12,10 +13,12 @@ typedef struct {
     nnrt_progress *progress;
     nnrt_logs *logs;
     const double *totals;
+    int64_t before; /* steps of earlier calls */
 } EvaluateContext;
 
 static int evaluate_after_step(void *context, int64_t steps_done) {
     EvaluateContext *evaluate = context;
+    steps_done += evaluate->before;
     if (nnrt_interrupted())
         return NNRT_ERROR_INTERRUPTED;
     if (evaluate->progress && nnrt_progress_step(evaluate->progress, steps_done)) {
@@ -28,19 +31,26 @@ static int evaluate_after_step(void *context, int64_t steps_done) {
 
 int nnrt_measure(nnrt_trainer *trainer, const nnrt_samples *samples, const int32_t *rows, nnrt_progress *progress,
                  nnrt_logs *logs, double *totals) {
-    EvaluateContext context = {trainer, progress, logs, totals};
+    EvaluateContext context = {trainer, progress, logs, totals, 0};
     memset(totals, 0, 2 * (size_t)trainer->program->metric_count * sizeof *totals);
-    nnrt_steps steps = {.x = samples->x,
-                        .y = samples->y,
-                        .w = samples->w,
-                        .rows = rows,
-                        .samples = samples->count,
-                        .batch_size = trainer->options.batch_size,
+    nnrt_steps steps = {.batch_size = trainer->options.batch_size,
                         .threads = trainer->threads,
                         .totals = totals,
                         .after_step = evaluate_after_step,
                         .context = &context};
-    int code = trainer->program->evaluate_steps(trainer->model, &steps);
+    nnrt_feed feed;
+    int code = nnrt_feed_begin(&feed, trainer->program, trainer->model, samples, steps.batch_size);
+    int64_t most = nnrt_feed_steps(&feed), count;
+    for (int64_t at = 0; at < samples->count && code == NNRT_OK; at += count) {
+        count = samples->count - at;
+        if (most < INT64_MAX && count > most * steps.batch_size)
+            count = most * steps.batch_size;
+        context.before = at / steps.batch_size;
+        code = nnrt_feed_next(&feed, rows + at, count, &steps);
+        if (code == NNRT_OK)
+            code = trainer->program->evaluate_steps(trainer->model, &steps);
+    }
+    nnrt_feed_end(&feed);
     if (nnrt_interrupted())
         return nnrt_error(NNRT_ERROR_INTERRUPTED, "interrupted");
     return code;
@@ -90,6 +100,8 @@ int nnrt_run_evaluate(nnrt_trainer *trainer) {
         return nnrt_error(NNRT_ERROR_ARGUMENT, "there is no test data: name a file with --test=FILE, or declare "
                                                "test = ... in data { }");
     int code = nnrt_trainer_load(trainer);
+    if (code == NNRT_OK)
+        code = nnrt_trainer_check_characters(trainer);
     if (code == NNRT_OK)
         code = nnrt_dataset_read(&data, program, &source, nnrt_vocabulary_known(&trainer->vocabulary));
     if (code == NNRT_OK)

@@ -40,19 +40,17 @@ static int fit_steps(FitRun *fit, int64_t count) {
     int64_t first = fit->run.step * fit->run.batch_size, samples = count * fit->run.batch_size;
     if (samples > fit->train.count - first)
         samples = fit->train.count - first;
-    nnrt_steps steps = {.x = fit->train.x,
-                        .y = fit->train.y,
-                        .w = fit->train.w,
-                        .rows = fit->rows + first,
-                        .samples = samples,
-                        .batch_size = fit->run.batch_size,
+    nnrt_steps steps = {.batch_size = fit->run.batch_size,
                         .threads = fit->trainer->threads,
                         .seed = fit->run.seed,
                         .totals = fit->run.totals,
                         .after_step = fit_after_step,
                         .context = fit};
     fit->stopped_after = 0;
-    int code = fit->trainer->program->train_steps(fit->trainer->model, &steps);
+    int code = nnrt_feed_next(&fit->feed, fit->rows + first, samples, &steps);
+    if (code != NNRT_OK)
+        return code;
+    code = fit->trainer->program->train_steps(fit->trainer->model, &steps);
     fit->broken = code != 0 && fit->stopped_after == 0;
     fit->done = fit->stopped_after > 0 ? fit->stopped_after : count;
     if (!fit->broken)
@@ -63,7 +61,8 @@ static int fit_steps(FitRun *fit, int64_t count) {
 
 static int fit_train_epoch(FitRun *fit) {
     while (fit->run.step < fit->steps && !fit->not_finite && !nnrt_interrupted()) {
-        int64_t count = nnrt_callbacks_next_batch(&fit->callbacks);
+        int64_t count = nnrt_callbacks_next_batch(&fit->callbacks), most = nnrt_feed_steps(&fit->feed);
+        count = count < most ? count : most;
         count = count < fit->steps - fit->run.step ? count : fit->steps - fit->run.step;
         int code = fit_steps(fit, count);
         if (code != NNRT_OK)

@@ -1,6 +1,7 @@
 /* Everything of one fit: made ready by nnrt_fit_setup.c, worked off by nnrt_fit.c. */
 #ifndef NNRT_FIT_H
 #define NNRT_FIT_H
+#include "nnrt_feed.h"
 #include "nnrt_random.h"
 #include "nnrt_run.h"
 #include "nnrt_trainer.h"
@@ -9,6 +10,7 @@ typedef struct {
     nnrt_trainer *trainer;
     nnrt_dataset train_data, validation_data;
     nnrt_samples train, validation; /* validation.count == 0: none */
+    nnrt_feed feed;                 /* of the training samples */
     nnrt_run run;
     nnrt_callbacks callbacks;
     nnrt_progress progress;

@@ -64,8 +64,11 @@ static int setup_check_resume(const FitRun *fit) {
     if ((options->given & NNRT_GIVEN_VALIDATION_SPLIT) && fabs(options->validation_split - run->validation_split) > 0)
         return nnrt_error(NNRT_ERROR_ARGUMENT, text, "validation-split");
     if (run->batch_size > fit->trainer->program->maximum_batch)
-        return nnrt_error(NNRT_ERROR_DATA, "%s: the run used batches of %d samples, this program is compiled for %d",
-                          options->weights, run->batch_size, fit->trainer->program->maximum_batch);
+        return nnrt_error(
+            NNRT_ERROR_DATA,
+            "%s: the run used batches of %d samples, this program is compiled for %d; compile it again with "
+            "nnc --max-batch=%d",
+            options->weights, run->batch_size, fit->trainer->program->maximum_batch, run->batch_size);
     return NNRT_OK;
 }
 
@@ -150,13 +153,25 @@ static int setup_read_validation(FitRun *fit, const nnrt_data_source *source) {
     return code;
 }
 
+/* The command line before the file; in the file, as in Keras, validation data before a split. A resumed run goes on
+ * with what it began with. */
+static bool setup_is_separate(FitRun *fit, const nnrt_data_source *validation) {
+    const nnrt_options *options = &fit->trainer->options;
+    bool declared = validation->file && validation->kind != NNRT_DATA_NONE;
+    bool split = options->resume || (options->given & NNRT_GIVEN_VALIDATION_SPLIT);
+    bool separate = declared && (options->validation || !(split && fit->run.validation_split > 0));
+    if (separate && !options->resume)
+        fit->run.validation_split = 0;
+    return separate;
+}
+
 static int setup_data(FitRun *fit) {
     nnrt_trainer *trainer = fit->trainer;
     const nnrt_program *program = trainer->program;
     const nnrt_options *options = &trainer->options;
     nnrt_data_source validation =
         nnrt_source_like(&program->validation, &program->train, options->validation, options->validation_target);
-    bool separate = validation.file && validation.kind != NNRT_DATA_NONE;
+    bool separate = setup_is_separate(fit, &validation);
     int64_t rows = 0;
     int code = setup_read_train(fit);
     if (code == NNRT_OK && separate)
@@ -205,6 +220,7 @@ static int setup_rows(FitRun *fit) {
 }
 
 static void setup_free(FitRun *fit) {
+    nnrt_feed_end(&fit->feed);
     nnrt_dataset_free(&fit->train_data);
     nnrt_dataset_free(&fit->validation_data);
     nnrt_callbacks_free(&fit->callbacks);
@@ -240,6 +256,9 @@ static int setup_and_loop(FitRun *fit) {
     code = setup_data(fit);
     if (code == NNRT_OK)
         code = setup_rows(fit);
+    if (code == NNRT_OK)
+        code =
+            nnrt_feed_begin(&fit->feed, fit->trainer->program, fit->trainer->model, &fit->train, fit->run.batch_size);
     if (code == NNRT_OK)
         code = nnrt_callbacks_begin(&fit->callbacks, fit->validation.count > 0, fit->trainer->options.resume);
     if (code != NNRT_OK)

@@ -11,6 +11,7 @@
 #define FIT (1u << NNRT_VERB_FIT)
 #define EVALUATE (1u << NNRT_VERB_EVALUATE)
 #define PREDICT (1u << NNRT_VERB_PREDICT)
+#define GENERATE (1u << NNRT_VERB_GENERATE)
 #define RUNS (FIT | EVALUATE | PREDICT)
 #define AT(field) offsetof(nnrt_options, field)
 
@@ -24,17 +25,19 @@ const nnrt_verb_text nnrt_verb_table[NNRT_VERBS] = {
                  "for each, for scripts."},
     {"predict", "Writes one line of comma-separated outputs for each sample. The input has the columns of the "
                 "training data, with or without the target; preprocessing is part of the model."},
+    {"generate", "Writes text, one character after the other, each drawn from what the model expects next. For models "
+                 "of text(...)."},
     {"summary", "Prints the layers, their output shapes and sizes, and the memory that the program takes."},
 };
 
 const nnrt_option nnrt_option_table[] = {
-    {"epochs", NNRT_OPTION_INTEGER, AT(epochs), FIT, NNRT_GIVEN_EPOCHS, 1, INT_MAX, "N",
+    {"epochs", NNRT_OPTION_INTEGER, AT(epochs), FIT, NNRT_GIVEN_EPOCHS, 0, INT_MAX, "N",
      "train until N epochs are done"},
     {"batch-size", NNRT_OPTION_INTEGER, AT(batch_size), FIT | EVALUATE, NNRT_GIVEN_BATCH_SIZE, 1, INT_MAX, "N",
      "samples of one step; at most what the program was compiled for"},
     {"shuffle", NNRT_OPTION_BOOLEAN, AT(shuffle), FIT, NNRT_GIVEN_SHUFFLE, 0, 0, "true|false",
      "take the samples in a new order in each epoch"},
-    {"seed", NNRT_OPTION_SEED, AT(seed), INIT | FIT, NNRT_GIVEN_SEED, 0, 0, "N",
+    {"seed", NNRT_OPTION_SEED, AT(seed), INIT | FIT | GENERATE, NNRT_GIVEN_SEED, 0, 0, "N",
      "start of all random numbers; same seed, same bits"},
     {"validation-split", NNRT_OPTION_SHARE, AT(validation_split), FIT, NNRT_GIVEN_VALIDATION_SPLIT, 0, 0, "SHARE",
      "hold back this last part of the training data for validation"},
@@ -57,7 +60,12 @@ const nnrt_option nnrt_option_table[] = {
      "where the predictions go; without it: standard output"},
     {"show", NNRT_OPTION_INTEGER, AT(show), PREDICT, 0, 1, 10000, "N",
      "draw the first N samples with what was predicted, instead of writing numbers to standard output"},
-    {"weights", NNRT_OPTION_TEXT, AT(weights), INIT | RUNS, 0, 0, 0, "FILE",
+    {"prompt", NNRT_OPTION_TEXT, AT(prompt), GENERATE, 0, 0, 0, "TEXT",
+     "the beginning of the text; without it: the beginning of a line"},
+    {"length", NNRT_OPTION_INTEGER, AT(length), GENERATE, 0, 1, 100000000, "N", "characters to add"},
+    {"temperature", NNRT_OPTION_NUMBER, AT(temperature), GENERATE, 0, 0, 0, "T",
+     "below 1 likely characters become likelier, above 1 less so; 0 takes the likeliest"},
+    {"weights", NNRT_OPTION_TEXT, AT(weights), INIT | RUNS | GENERATE, 0, 0, 0, "FILE",
      "where weights are read and written, a .safetensors file"},
     {"initial-weights", NNRT_OPTION_TEXT, AT(initial_weights), FIT, 0, 0, 0, "FILE",
      "start from these weights, and from their preprocessing if the file holds it"},
@@ -99,7 +107,7 @@ static void help_default(const nnrt_program *program, const nnrt_option *option,
         snprintf(text, size, " [%d]", *(const int *)place);
     else if (option->kind == NNRT_OPTION_SEED)
         snprintf(text, size, " [%llu]", (unsigned long long)*(const uint64_t *)place);
-    else if (option->kind == NNRT_OPTION_SHARE)
+    else if (option->kind == NNRT_OPTION_SHARE || option->kind == NNRT_OPTION_NUMBER)
         snprintf(text, size, " [%g]", *(const double *)place);
     else if (option->kind == NNRT_OPTION_BOOLEAN)
         snprintf(text, size, " [%s]", *(const bool *)place ? "true" : "false");
@@ -147,6 +155,8 @@ void nnrt_options_help(const nnrt_program *program, nnrt_verb verb, FILE *out) {
             nnrt_command(program), program->name, program->source_file ? program->source_file : "a file",
             program->compiler ? program->compiler : "nnc");
     for (int each = 1; each < NNRT_VERBS; each++) {
+        if (!nnrt_verb_fits(program, (nnrt_verb)each))
+            continue;
         help_verb(program, (nnrt_verb)each, &defaults, out);
         fputc('\n', out);
     }
@@ -161,5 +171,6 @@ void nnrt_options_help(const nnrt_program *program, nnrt_verb verb, FILE *out) {
 #undef FIT
 #undef EVALUATE
 #undef PREDICT
+#undef GENERATE
 #undef RUNS
 #undef AT

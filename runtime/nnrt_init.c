@@ -113,6 +113,9 @@ void nnrt_init_fill(const nnrt_init *init, uint64_t seed, uint32_t stream, int r
         case NNRT_INIT_ORTHOGONAL:
             values[i] = (float)init->a;
             break;
+        case NNRT_INIT_FORGET:
+            values[i] = (float)(i >= count / 4 && i < count / 2 ? init->b : init->a);
+            break;
         }
     }
 }

@@ -48,8 +48,7 @@ bool nnrt_json_integer(nnrt_json *json, uint64_t *value) {
     return !json->error;
 }
 
-/* Bytes of the UTF-8 character at `at`; 0 if it is broken, overlong, a surrogate or beyond U+10FFFF. */
-static int utf8_length(const char *at, const char *end) {
+int nnrt_utf8_decode(const char *at, const char *end, uint32_t *character) {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     unsigned char first = (unsigned char)*at;
     int length = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
@@ -61,10 +60,12 @@ static int utf8_length(const char *at, const char *end) {
             return 0;
         code = code << 6 | ((unsigned char)at[i] & 0x3Fu);
     }
+    if (character)
+        *character = code;
     return code < least[length] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000) ? 0 : length;
 }
 
-static char *put_utf8(char *out, uint32_t code) {
+char *nnrt_utf8_encode(char *out, uint32_t code) {
     if (code < 0x80) {
         *out++ = (char)code;
     } else if (code < 0x800) {
@@ -117,7 +118,7 @@ static char *take_unicode(nnrt_json *json, char *out) {
     } else if (code == 0 || (code >= 0xDC00 && code < 0xE000)) {
         return fail(json, "a character that cannot be in a string"), NULL;
     }
-    return put_utf8(out, code);
+    return nnrt_utf8_encode(out, code);
 }
 
 static char *take_escape(nnrt_json *json, char *out) {
@@ -155,7 +156,7 @@ char *nnrt_json_string(nnrt_json *json, char *out) {
                 return NULL;
             continue;
         }
-        length = utf8_length(json->at, json->end);
+        length = nnrt_utf8_decode(json->at, json->end, NULL);
         if (length == 0)
             return fail(json, "a string is not UTF-8"), NULL;
         while (length-- > 0)
@@ -187,7 +188,7 @@ void nnrt_json_quote(const char *text, void (*put)(void *context, const char *, 
 bool nnrt_json_is_utf8(const char *text) {
     const char *end = text + strlen(text);
     while (text < end) {
-        int length = utf8_length(text, end);
+        int length = nnrt_utf8_decode(text, end, NULL);
         if (length == 0)
             return false;
         text += length;

@@ -25,4 +25,10 @@ bool nnrt_json_at_end(nnrt_json *);
 void nnrt_json_quote(const char *text, void (*put)(void *context, const char *, size_t), void *context);
 /* Valid UTF-8 up to the zero byte? */
 bool nnrt_json_is_utf8(const char *text);
+/* Bytes of the UTF-8 character at `at`; 0 if it is broken, overlong, a surrogate or beyond U+10FFFF. The code may be
+ * NULL.
+ */
+int nnrt_utf8_decode(const char *at, const char *end, uint32_t *character);
+/* Writes 1 to 4 bytes, returns the end. */
+char *nnrt_utf8_encode(char *out, uint32_t character);
 #endif

@@ -76,7 +76,7 @@ int nnrt_run_summary(nnrt_trainer *trainer) {
 static int (*const main_commands[NNRT_VERBS])(nnrt_trainer *) = {
     [NNRT_VERB_INIT] = nnrt_run_init,         [NNRT_VERB_FIT] = nnrt_run_fit,
     [NNRT_VERB_EVALUATE] = nnrt_run_evaluate, [NNRT_VERB_PREDICT] = nnrt_run_predict,
-    [NNRT_VERB_SUMMARY] = nnrt_run_summary,
+    [NNRT_VERB_GENERATE] = nnrt_run_generate, [NNRT_VERB_SUMMARY] = nnrt_run_summary,
 };
 
 static int main_report(const nnrt_trainer *trainer, int code, int status) {

@@ -18,6 +18,10 @@ const char *nnrt_verb_name(nnrt_verb verb) {
     return nnrt_verb_table[verb].name;
 }
 
+bool nnrt_verb_fits(const nnrt_program *program, nnrt_verb verb) {
+    return verb != NNRT_VERB_GENERATE || program->train.kind == NNRT_DATA_TEXT || program->test.kind == NNRT_DATA_TEXT;
+}
+
 const char *nnrt_command(const nnrt_program *program) {
     const char *given = getenv("NNC_PROGRAM");
     return given && *given ? given : program->name;
@@ -88,6 +92,12 @@ static int options_store_number(const nnrt_option *option, const char *text, voi
         return NNRT_OK;
     }
     double value = strtod(text, &end);
+    if (option->kind == NNRT_OPTION_NUMBER) {
+        if (end == text || *end || !(value >= 0 && value <= 1e6))
+            return nnrt_error(NNRT_ERROR_ARGUMENT, "--%s=%s: expected a number from 0 on", option->name, text);
+        *(double *)place = value;
+        return NNRT_OK;
+    }
     if (end == text || *end || !(value >= 0 && value < 1))
         return nnrt_error(NNRT_ERROR_ARGUMENT, "--%s=%s: expected a number from 0 to less than 1", option->name, text);
     *(double *)place = value;
@@ -134,13 +144,15 @@ static int options_parse_one(const nnrt_program *program, int argc, char **argv,
 
 static void options_defaults(const nnrt_program *program, nnrt_options *options) {
     const nnrt_fit_defaults *fit = &program->fit;
-    *options = (nnrt_options){.epochs = fit->epochs > 0 ? fit->epochs : 1,
+    *options = (nnrt_options){.epochs = fit->epochs,
                               .batch_size = fit->batch_size > 0 ? fit->batch_size : 32,
                               .initial_epoch = fit->initial_epoch,
                               .validation_freq = fit->validation_freq > 0 ? fit->validation_freq : 1,
                               .shuffle = fit->shuffle,
                               .seed = fit->seed,
                               .validation_split = fit->validation_split,
+                              .length = 200,
+                              .temperature = 1,
                               .verbose = -1};
     if (options->batch_size > program->maximum_batch)
         options->batch_size = program->maximum_batch;
@@ -150,15 +162,18 @@ static void options_defaults(const nnrt_program *program, nnrt_options *options)
 
 /* What no single option can check. */
 static int options_check(const nnrt_program *program, const nnrt_options *options) {
+    const char *source = program->source_file ? program->source_file : program->name;
     if (options->batch_size > program->maximum_batch)
         return nnrt_error(NNRT_ERROR_ARGUMENT,
                           "--batch-size=%d is more than the %d samples that this program was compiled for; compile it "
-                          "again with batch_size = %d in fit { } (or nnc run %s %s --batch-size=%d)",
-                          options->batch_size, program->maximum_batch, options->batch_size,
-                          program->source_file ? program->source_file : program->name, nnrt_verb_name(options->verb),
-                          options->batch_size);
+                          "again with nnc --max-batch=%d %s, or do so in one go: nnc run %s %s --batch-size=%d",
+                          options->batch_size, program->maximum_batch, options->batch_size, source, source,
+                          nnrt_verb_name(options->verb), options->batch_size);
     if (options->verb != NNRT_VERB_FIT)
         return NNRT_OK;
+    if (options->validation && (options->given & NNRT_GIVEN_VALIDATION_SPLIT) && options->validation_split > 0)
+        return nnrt_error(NNRT_ERROR_ARGUMENT, "--validation names the validation data, --validation-split takes them "
+                                               "from the training data; leave out one of the two");
     if (options->resume && options->initial_weights)
         return nnrt_error(NNRT_ERROR_ARGUMENT, "--resume goes on from --weights; it cannot be combined with "
                                                "--initial-weights");
@@ -203,9 +218,9 @@ int nnrt_options_parse(const nnrt_program *program, int argc, char **argv, nnrt_
         return NNRT_OK;
     if (options->verb == NNRT_VERB_NONE)
         return nnrt_error(NNRT_ERROR_ARGUMENT,
-                          "expected a command: init, fit, evaluate, predict or summary; "
+                          "expected a command: init, fit, evaluate, predict%s or summary; "
                           "'%s --help' says more",
-                          nnrt_command(program));
+                          nnrt_verb_fits(program, NNRT_VERB_GENERATE) ? ", generate" : "", nnrt_command(program));
     return options_check(program, options);
 }
 

@@ -17,6 +17,7 @@ typedef enum {
     NNRT_VERB_FIT,
     NNRT_VERB_EVALUATE,
     NNRT_VERB_PREDICT,
+    NNRT_VERB_GENERATE,
     NNRT_VERB_SUMMARY,
     NNRT_VERBS
 } nnrt_verb;
@@ -42,7 +43,10 @@ typedef struct {
     const char *train, *train_target, *validation, *validation_target, *test, *test_target; /* NULL: as declared */
     const char *weights, *initial_weights;
     const char *input, *input_target, *output;
-    int show;    /* predict: samples to draw */
+    int show;           /* predict: samples to draw */
+    const char *prompt; /* generate; NULL: none */
+    int length;         /* generate: characters */
+    double temperature;
     int threads; /* 0: not given */
     int verbose; /* -1: by what standard output is */
     char default_weights[256];
@@ -53,6 +57,8 @@ int nnrt_options_parse(const nnrt_program *program, int argc, char **argv, nnrt_
 /* The help of one verb, or of all (NNRT_VERB_NONE). */
 void nnrt_options_help(const nnrt_program *program, nnrt_verb verb, FILE *out);
 const char *nnrt_verb_name(nnrt_verb verb);
+/* Whether help speaks of the verb for this program: generate is for text only. */
+bool nnrt_verb_fits(const nnrt_program *program, nnrt_verb verb);
 /* How the user calls the program, for hints: NNC_PROGRAM ("nnc run digits.nn", set by nnc run), else its name. */
 const char *nnrt_command(const nnrt_program *program);
 /* --threads, then NNC_THREADS, then OMP_NUM_THREADS, then as many as the program finds worth it and the machine has. */

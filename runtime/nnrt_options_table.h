@@ -9,6 +9,7 @@ typedef enum {
     NNRT_OPTION_INTEGER, /* from least to most */
     NNRT_OPTION_SEED,    /* 64 bits */
     NNRT_OPTION_SHARE,   /* in [0, 1) */
+    NNRT_OPTION_NUMBER,  /* 0 or more */
     NNRT_OPTION_TEXT
 } nnrt_option_kind;
 

@@ -3,6 +3,7 @@
  */
 #include "nnrt_draw.h"
 #include "nnrt_error.h"
+#include "nnrt_feed.h"
 #include "nnrt_file.h"
 #include "nnrt_trainer.h"
 
@@ -19,6 +20,16 @@ typedef struct {
     char *line;
 } PredictSink;
 
+/* Memory of one piece of samples. */
+typedef struct {
+    float *output;
+    float *windows; /* raw samples that are windows of one array, taken out of it; else NULL */
+} PredictRows;
+
+static float *predict_reserve(int64_t width) {
+    return aligned_alloc(64, ((size_t)PREDICT_PIECE * (size_t)width * sizeof(float) + 127) / 64 * 64);
+}
+
 static int predict_table(nnrt_trainer *trainer, const nnrt_data_source *source, bool need_target, nnrt_table *table) {
     const nnrt_program *program = trainer->program;
     nnrt_table_request request = {.input_size = program->raw_input_size,
@@ -27,6 +38,8 @@ static int predict_table(nnrt_trainer *trainer, const nnrt_data_source *source, 
                                   .target_size = program->target_size,
                                   .class_count = program->class_count,
                                   .target_one_hot = program->target_one_hot,
+                                  .class_columns = program->class_columns,
+                                  .class_column_count = program->class_column_count,
                                   .vocabulary = nnrt_vocabulary_known(&trainer->vocabulary)};
     return nnrt_table_read(source, &request, table);
 }
@@ -44,7 +57,7 @@ static int predict_source(const nnrt_trainer *trainer, nnrt_data_source *source)
         source->target_file = NULL;
         source->first = 0;
         source->count = -1;
-        if (source->kind == NNRT_DATA_CSV)
+        if (source->kind == NNRT_DATA_CSV || source->kind == NNRT_DATA_WINDOWS)
             source->header_auto = true;
     }
     if (options->input_target)
@@ -128,10 +141,10 @@ static bool predict_is_probability(const float *output, int64_t count) {
 /* The class that the data file gives; -1: not known. */
 static int64_t predict_true_class(const nnrt_table *table, int64_t row) {
     if (table->target_i32)
-        return table->target_i32[row * table->target_size];
+        return table->target_i32[nnrt_table_target_place(table, row)];
     if (!table->target_f32)
         return -1;
-    const float *target = table->target_f32 + row * table->target_size;
+    const float *target = table->target_f32 + nnrt_table_target_place(table, row);
     return table->target_size == 1 ? (int64_t)target[0] : predict_greatest(target, table->target_size, NULL);
 }
 
@@ -162,7 +175,7 @@ static void predict_caption_classes(const nnrt_trainer *trainer, const float *ou
                                     nnrt_picture *picture) {
     int64_t count = trainer->program->output_size;
     bool probability = predict_is_probability(output, count);
-    bool *taken = calloc((size_t)count, sizeof *taken);
+    bool *taken = calloc(count > 0 ? (size_t)count : 1, sizeof *taken);
     predict_caption_head(trainer, predict_greatest(output, count, NULL), truth, picture);
     for (int i = 0; taken && i < PREDICT_TOP && i < count; i++) {
         int64_t next = predict_greatest(output, count, taken);
@@ -177,7 +190,7 @@ static void predict_caption_classes(const nnrt_trainer *trainer, const float *ou
 static void predict_caption_numbers(const nnrt_trainer *trainer, const nnrt_table *table, int64_t row,
                                     const float *output, nnrt_picture *picture) {
     int64_t count = trainer->program->output_size;
-    const float *target = table->target_f32 ? table->target_f32 + row * table->target_size : NULL;
+    const float *target = table->target_f32 ? table->target_f32 + nnrt_table_target_place(table, row) : NULL;
     for (int64_t k = 0; k < count && k < NNRT_CAPTION_LINES; k++) {
         if (target && table->target_size == count)
             snprintf(picture->caption[k], sizeof picture->caption[0], "predicted %.4g, is %.4g", (double)output[k],
@@ -207,7 +220,7 @@ static int predict_show(const nnrt_trainer *trainer, const nnrt_table *table, in
     const nnrt_program *program = trainer->program;
     nnrt_picture *pictures = calloc((size_t)count, sizeof *pictures);
     int height, width;
-    bool drawn = predict_picture_size(program, &height, &width);
+    bool drawn = !table->windows && predict_picture_size(program, &height, &width);
     if (!pictures)
         return nnrt_error(NNRT_ERROR_MEMORY, "no memory for pictures");
     for (int64_t i = 0; i < count; i++) {
@@ -223,15 +236,25 @@ static int predict_show(const nnrt_trainer *trainer, const nnrt_table *table, in
     return NNRT_OK;
 }
 
+/* Raw samples from `first` on, as predict() wants them. */
+static const float *predict_raw(const nnrt_table *table, int64_t first, int64_t count, float *windows) {
+    if (!table->windows)
+        return table->x + first * table->x_stride;
+    for (int64_t i = 0; i < count; i++)
+        nnrt_feed_window(table, first + i, windows + i * table->columns);
+    return windows;
+}
+
 /* Predicts all samples in pieces; each goes to the sink (if there is one) and to the screen (if it is to be shown). */
-static int predict_pieces(nnrt_trainer *trainer, const nnrt_table *table, PredictSink *sink, float *output) {
+static int predict_pieces(nnrt_trainer *trainer, const nnrt_table *table, PredictSink *sink, PredictRows memory) {
+    float *output = memory.output;
     const nnrt_program *program = trainer->program;
     for (int64_t first = 0; first < table->rows; first += PREDICT_PIECE) {
         int64_t count = table->rows - first < PREDICT_PIECE ? table->rows - first : PREDICT_PIECE;
         int64_t shown = trainer->options.show - first;
         if (!sink && shown <= 0)
             break;
-        int code = program->predict(trainer->model, table->x + first * program->raw_input_size, count, output,
+        int code = program->predict(trainer->model, predict_raw(table, first, count, memory.windows), count, output,
                                     trainer->threads);
         for (int64_t i = 0; code == NNRT_OK && sink && i < count; i++)
             code = predict_write_row(sink, output + i * program->output_size, program->output_size);
@@ -244,14 +267,14 @@ static int predict_pieces(nnrt_trainer *trainer, const nnrt_table *table, Predic
 }
 
 /* Opens the sink that the options ask for, predicts, closes it. */
-static int predict_into_sink(nnrt_trainer *trainer, const nnrt_table *table, float *output) {
+static int predict_into_sink(nnrt_trainer *trainer, const nnrt_table *table, PredictRows memory) {
     const char *path = trainer->options.output;
     bool to_file = path && strcmp(path, "-") != 0;
     nnrt_file_writer *writer = NULL;
     PredictSink sink = {.stream = trainer->out};
     int code = NNRT_OK;
     if (!to_file && trainer->options.show > 0)
-        return predict_pieces(trainer, table, NULL, output);
+        return predict_pieces(trainer, table, NULL, memory);
     sink.line = malloc((size_t)trainer->program->output_size * PREDICT_NUMBER + 2);
     if (to_file)
         sink.file = writer = malloc(sizeof *writer);
@@ -260,7 +283,7 @@ static int predict_into_sink(nnrt_trainer *trainer, const nnrt_table *table, flo
     if (code == NNRT_OK && to_file)
         code = nnrt_file_begin(writer, path);
     if (code == NNRT_OK) {
-        code = predict_pieces(trainer, table, &sink, output);
+        code = predict_pieces(trainer, table, &sink, memory);
         if (to_file && code == NNRT_OK)
             code = nnrt_file_finish(writer);
         else if (to_file)
@@ -278,13 +301,18 @@ int nnrt_run_predict(nnrt_trainer *trainer) {
         return nnrt_error(NNRT_ERROR_ARGUMENT, "--show draws on standard output; give --output a file");
     int code = nnrt_trainer_load(trainer);
     if (code == NNRT_OK)
+        code = nnrt_trainer_check_characters(trainer);
+    if (code == NNRT_OK)
         code = predict_read(trainer, &table);
     if (code != NNRT_OK)
         return code;
-    size_t size = (size_t)PREDICT_PIECE * (size_t)trainer->program->output_size * sizeof(float);
-    float *output = aligned_alloc(64, (size + 127) / 64 * 64);
-    code = output ? predict_into_sink(trainer, &table, output) : nnrt_error(NNRT_ERROR_MEMORY, "no memory to predict");
-    free(output);
+    PredictRows memory = {predict_reserve(trainer->program->output_size),
+                          table.windows ? predict_reserve(table.columns) : NULL};
+    bool reserved = memory.output && (memory.windows || !table.windows);
+    code =
+        reserved ? predict_into_sink(trainer, &table, memory) : nnrt_error(NNRT_ERROR_MEMORY, "no memory to predict");
+    free(memory.output);
+    free(memory.windows);
     nnrt_table_free(&table);
     return code;
 }

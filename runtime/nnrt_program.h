@@ -24,15 +24,17 @@ typedef enum {
     NNRT_PREPROCESS     /* fitted on the training set */
 } nnrt_role;
 
-/* Initial values. `a`, `b`: constant a; uniform in [a, b); normal and truncated normal (redrawn beyond two
- * deviations) with mean a and deviation b; orthogonal with gain a over the matrix [product of all but last, last]. */
+/* Initial values. `a`, `b`: constant a; forget: a, in the second quarter (the forget gate of an LSTM) b; uniform in [a, b);
+ * normal and truncated normal (redrawn beyond two deviations) with mean a and deviation b; orthogonal with gain a over
+ * the matrix [product of all but last, last]. */
 typedef enum {
     NNRT_INIT_CONSTANT,
     NNRT_INIT_UNIFORM,
     NNRT_INIT_NORMAL,
     NNRT_INIT_TRUNCATED_NORMAL,
     NNRT_INIT_ORTHOGONAL,
-    NNRT_INIT_IDENTITY
+    NNRT_INIT_IDENTITY,
+    NNRT_INIT_FORGET
 } nnrt_init_kind;
 
 typedef struct {
@@ -68,7 +70,7 @@ typedef struct {
 
 /* One row of summary(). */
 typedef struct {
-    const char *name, *type; /* dense, Dense */
+    const char *name, *type;  /* dense, Dense */
     const char *output_shape; /* (None, 64) */
     int64_t parameters;
 } nnrt_layer;
@@ -83,7 +85,14 @@ typedef struct {
 } nnrt_metric;
 
 /* Where samples come from. */
-typedef enum { NNRT_DATA_NONE, NNRT_DATA_CSV, NNRT_DATA_IDX, NNRT_DATA_NPY } nnrt_data_kind;
+typedef enum {
+    NNRT_DATA_NONE,
+    NNRT_DATA_CSV,
+    NNRT_DATA_IDX,
+    NNRT_DATA_NPY,
+    NNRT_DATA_TEXT,   /* windows of characters; the target is what follows */
+    NNRT_DATA_WINDOWS /* windows of the rows of a CSV file; the target is in a later row */
+} nnrt_data_kind;
 typedef enum { NNRT_TEXT_ERROR, NNRT_TEXT_ONE_HOT, NNRT_TEXT_INDEX } nnrt_text_mode;
 typedef struct {
     const char *column; /* name, or "#3" for index 3 */
@@ -99,7 +108,14 @@ typedef struct {
     char separator;
     const nnrt_text_column *text; /* categorical text columns */
     int text_count;
-    int64_t first, count; /* rows taken: [first, first + count); count -1: to the end */
+    int64_t first, count; /* rows (text: characters) taken: [first, first + count); count -1: to the end */
+    /* text and windows: characters or rows of one sample, and from the beginning of one sample to that of the next */
+    int64_t window, stride;
+    int64_t horizon;            /* windows: the target is so many rows behind the last one of the window */
+    const char *const *columns; /* windows: those of the inputs, by name or "#3"; none: all of the file */
+    int column_count;
+    const char *const *targets; /* windows: columns of the target; none: the last of the inputs */
+    int target_count;
 } nnrt_data_source;
 
 typedef enum {
@@ -133,6 +149,11 @@ typedef struct {
     int callback_count;
 } nnrt_fit_defaults;
 
+/* A column of raw rows that holds whole numbers from 0 to classes - 1 (the data step one_hot). */
+typedef struct {
+    int64_t column, classes;
+} nnrt_class_column;
+
 /* Consecutive batches of one data set, worked off by one call (one parallel region). Sample i of the run is row
  * rows[i] of x, y and w. The last batch may be partial. totals[2*m], totals[2*m+1] receive sum and count of metric m.
  * `after_step`, if given, is called between steps by one thread with the number of batches done; non-zero stops. */
@@ -158,16 +179,18 @@ typedef struct nnrt_program {
     int variable_count;
     const nnrt_layer *layers;
     int layer_count;
-    int64_t raw_input_size;     /* floats of one raw sample */
-    int64_t input_size;         /* floats of one preprocessed sample (what train_steps reads) */
-    int64_t input_stride;       /* distance of samples in x of nnrt_steps, >= input_size (avoids 4 KB multiples) */
+    int64_t raw_input_size; /* floats of one raw sample */
+    int64_t input_size;     /* floats of one preprocessed sample (what train_steps reads) */
+    int64_t input_stride;   /* distance of samples in x of nnrt_steps, >= input_size (avoids 4 KB multiples) */
     int input_rank;
     int64_t input_dims[NNRT_MAX_RANK];
     int64_t output_size;
-    nnrt_dtype target_dtype;    /* NNRT_I32: class index */
-    int64_t target_size;        /* values of one target: 1 for a class index */
-    int64_t class_count;        /* > 0: targets are checked to be in [0, class_count) */
-    bool target_one_hot;        /* the data file holds a class index, the loss wants target_size floats */
+    nnrt_dtype target_dtype;                /* NNRT_I32: class index */
+    int64_t target_size;                    /* values of one target: 1 for a class index */
+    int64_t class_count;                    /* > 0: targets are checked to be in [0, class_count) */
+    bool target_one_hot;                    /* the data file holds a class index, the loss wants target_size floats */
+    const nnrt_class_column *class_columns; /* checked when a file is read */
+    int class_column_count;
     bool has_preprocess, has_sample_weight, has_training;
     int maximum_batch;          /* memory is planned for this many samples */
     int learning_rate_variable; /* index of a settable learning rate, or -1 (a schedule) */
@@ -176,7 +199,7 @@ typedef struct nnrt_program {
     int metric_count;
     nnrt_data_source train, test, validation;
     nnrt_fit_defaults fit;
-    int default_threads;        /* as many as pay for the work per phase; the machine may have fewer */
+    int default_threads; /* as many as pay for the work per phase; the machine may have fewer */
     /* Generated functions. They return 0, or a non-zero code with a message in nnrt_error_text(). */
     int (*train_steps)(void *model, const nnrt_steps *);
     int (*evaluate_steps)(void *model, const nnrt_steps *);

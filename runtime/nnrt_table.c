@@ -1,16 +1,18 @@
 /* Tables of samples: allocation with checked sizes, targets, the choice of rows, and the call of the right reader. */
 #include "nnrt_table.h"
+#include "nnrt_characters.h"
 #include "nnrt_csv.h"
 #include "nnrt_error.h"
 #include "nnrt_idx.h"
 #include "nnrt_npy.h"
+#include "nnrt_windows.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-int nnrt_table_read(const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
-    memset(table, 0, sizeof *table);
+static int read_kind(const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
     if (!source->file || !*source->file)
         return nnrt_error(NNRT_ERROR_ARGUMENT,
                           "no data file is given; name one in the data block or on the command line");
@@ -21,10 +23,24 @@ int nnrt_table_read(const nnrt_data_source *source, const nnrt_table_request *re
         return nnrt_idx_read(source, request, table);
     case NNRT_DATA_NPY:
         return nnrt_npy_read(source, request, table);
+    case NNRT_DATA_TEXT:
+        return nnrt_characters_read(source, request, table);
+    case NNRT_DATA_WINDOWS:
+        return nnrt_windows_read(source, request, table);
     case NNRT_DATA_NONE:
         break;
     }
     return nnrt_error(NNRT_ERROR_ARGUMENT, "%s: the program declares no data of this kind", source->file);
+}
+
+static int check_classes(const nnrt_data_source *, const nnrt_table_request *, const nnrt_table *);
+
+int nnrt_table_read(const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
+    memset(table, 0, sizeof *table);
+    int code = read_kind(source, request, table);
+    if (code == NNRT_OK && (code = check_classes(source, request, table)) != NNRT_OK)
+        nnrt_table_free(table);
+    return code;
 }
 
 void nnrt_table_free(nnrt_table *table) {
@@ -40,8 +56,7 @@ const void *nnrt_table_target(const nnrt_table *table) {
     return table->target_f32 ? (const void *)table->target_f32 : (const void *)table->target_i32;
 }
 
-/* rows * width zeroed elements of 4 bytes, aligned, with 64 bytes after them. NULL, and an error, if it is too much. */
-static void *allocate_rows(const char *file, int64_t rows, int64_t width, int *code) {
+void *nnrt_table_memory(const char *file, int64_t rows, int64_t width, int *code) {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     size_t bytes = 0, memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX / 2;
     void *block = NULL;
@@ -59,6 +74,10 @@ static void *allocate_rows(const char *file, int64_t rows, int64_t width, int *c
     return block;
 }
 
+int64_t nnrt_table_target_place(const nnrt_table *table, int64_t row) {
+    return table->windows ? table->target_first + row * table->target_stride : row * table->target_size;
+}
+
 int64_t nnrt_table_file_targets(const nnrt_table_request *request) {
     return request->target_one_hot || request->target_size < 1 ? 1 : request->target_size;
 }
@@ -74,18 +93,44 @@ int nnrt_table_allocate(nnrt_table *table, const nnrt_table_request *request, co
     table->rows = rows;
     table->columns = columns;
     table->x_stride = request->x_stride > columns ? request->x_stride : columns;
-    table->x = allocate_rows(file, rows, table->x_stride, &code);
+    table->x = nnrt_table_memory(file, rows, table->x_stride, &code);
     if (!code && request->need_target) {
         table->target_dtype = request->target_dtype;
         table->target_size = request->target_size > 0 ? request->target_size : 1;
         if (request->target_dtype == NNRT_I32)
-            table->target_i32 = allocate_rows(file, rows, table->target_size, &code);
+            table->target_i32 = nnrt_table_memory(file, rows, table->target_size, &code);
         else
-            table->target_f32 = allocate_rows(file, rows, table->target_size, &code);
+            table->target_f32 = nnrt_table_memory(file, rows, table->target_size, &code);
     }
     if (!code && request->need_weight)
-        table->weight = allocate_rows(file, rows, 1, &code);
+        table->weight = nnrt_table_memory(file, rows, 1, &code);
     return code;
+}
+
+int nnrt_table_check_class(const nnrt_table_request *request, int64_t column, double value) {
+    for (int i = 0; i < request->class_column_count; i++) {
+        const nnrt_class_column *of = &request->class_columns[i];
+        if (of->column == column && !(value >= 0 && value < (double)of->classes && value == floor(value)))
+            return nnrt_error(NNRT_ERROR_DATA,
+                              "the class is %.9g, but one_hot takes whole numbers from 0 to %lld; correct the data, or "
+                              "the classes of one_hot",
+                              value, (long long)of->classes - 1);
+    }
+    return NNRT_OK;
+}
+
+/* Input columns of a file without cells of text, such as NumPy's. */
+static int check_classes(const nnrt_data_source *source, const nnrt_table_request *request, const nnrt_table *table) {
+    int64_t first = source->first > 0 ? source->first : 0;
+    for (int i = 0; i < request->class_column_count; i++)
+        for (int64_t row = 0, column = request->class_columns[i].column; row < table->rows; row++) {
+            if (column < table->columns &&
+                nnrt_table_check_class(request, column, (double)table->x[row * table->x_stride + column])) {
+                return nnrt_error(NNRT_ERROR_DATA, "%s: row %lld, column %lld: %s", source->file,
+                                  (long long)(first + row + 1), (long long)column + 1, nnrt_error_text());
+            }
+        }
+    return NNRT_OK;
 }
 
 /* A class index must be whole and in [0, class_count); an integer target must fit. */

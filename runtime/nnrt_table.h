@@ -32,6 +32,9 @@ typedef struct {
     int64_t class_count; /* > 0 and targets are class indices: checked to be integers in [0, class_count) */
     bool target_one_hot; /* the file holds a class index, the table gets target_size floats, one of them 1 */
     bool need_weight;    /* read the weight column of the source (else it is skipped) */
+    bool all_inputs;     /* csv: no column is a target or a weight */
+    const nnrt_class_column *class_columns; /* inputs that are checked to be whole and below their classes */
+    int class_column_count;
     /* Words and names known to the model (from its file). NULL: the vocabulary is built from this file. */
     const nnrt_vocabulary *vocabulary;
 } nnrt_table_request;
@@ -42,6 +45,10 @@ typedef struct {
     int64_t dims[NNRT_MAX_RANK];
     float *x; /* rows * x_stride floats, 64-byte aligned, followed by 64 readable bytes */
     int64_t x_stride;
+    /* Samples are windows of one array, which may overlap: sample r is the `columns` floats from x[r * x_stride] on,
+     * its target the target_size values from place target_first + r * target_stride on. nnrt_feed.h takes them out. */
+    bool windows;
+    int64_t target_first, target_stride;
     nnrt_dtype target_dtype;
     int64_t target_size;
     float *target_f32;          /* rows * target_size if target_dtype is NNRT_F32, else NULL */
@@ -56,12 +63,18 @@ int nnrt_table_read(const nnrt_data_source *, const nnrt_table_request *, nnrt_t
 void nnrt_table_free(nnrt_table *); /* also right for an all-zero table and twice */
 /* The targets as nnrt_steps.y wants them: target_f32 or target_i32. */
 const void *nnrt_table_target(const nnrt_table *);
+/* Where the target of a row begins in them. */
+int64_t nnrt_table_target_place(const nnrt_table *, int64_t row);
 
+/* rows * width zeroed elements of 4 bytes, aligned, with 64 bytes after them. NULL, and an error, if it is too much. */
+void *nnrt_table_memory(const char *file, int64_t rows, int64_t width, int *code);
 /* Allocates x, targets and weight (as requested) for these rows and columns, after checking the sizes. */
 int nnrt_table_allocate(nnrt_table *, const nnrt_table_request *, const char *file, int64_t rows, int64_t columns);
 /* Stores target value `k` of a row after checking it. The error message has no place in it: the caller puts its
  * FILE:ROW:COLUMN in front. */
 int nnrt_table_set_target(nnrt_table *, const nnrt_table_request *, int64_t row, int64_t k, double value);
+/* Checks the value of an input by request->class_columns; the message has no place in it. */
+int nnrt_table_check_class(const nnrt_table_request *, int64_t column, double value);
 /* Values of a target in the file: one for a class index, else target_size. */
 int64_t nnrt_table_file_targets(const nnrt_table_request *);
 /* Clips [first, first + count) to the rows present. An empty choice is an error. */

@@ -33,11 +33,14 @@ int nnrt_run_init(nnrt_trainer *trainer);
 int nnrt_run_fit(nnrt_trainer *trainer);
 int nnrt_run_evaluate(nnrt_trainer *trainer);
 int nnrt_run_predict(nnrt_trainer *trainer);
+int nnrt_run_generate(nnrt_trainer *trainer);
 int nnrt_run_summary(nnrt_trainer *trainer);
 
 void nnrt_trainer_warn(const nnrt_trainer *trainer, const char *text);
 /* Reads the weights of evaluate and predict, with the vocabulary. */
 int nnrt_trainer_load(nnrt_trainer *trainer);
+/* For a program whose data are text: an error if the weights that were read have no characters. */
+int nnrt_trainer_check_characters(const nnrt_trainer *trainer);
 /* What a sum stands for: mean or root of the mean. */
 double nnrt_metric_value(const nnrt_metric *metric, const double totals[2]);
 /* Appends the metrics of `totals` in sorted order. */

@@ -37,6 +37,18 @@ static void report_shapes(LayerContext *ctx, int branch, const Type *first, cons
     diag_help(ctx->diag, "%s", help);
 }
 
+/* Keras' merging layers: a step counts where it does in any of the branches, and everywhere if one has no mask. */
+static Value *with_merged_mask(LayerContext *ctx, Value *const *results, int count, Value *y) {
+    Value *mask = layer_mask_of(ctx, results[0]);
+    for (int i = 1; i < count && mask; i++) {
+        Value *other = layer_mask_of(ctx, results[i]);
+        bool fits = other && other->type == mask->type;
+        mask = fits ? build_map2(ctx->builder, FN_or, mask, other) : NULL;
+    }
+    layer_set_mask(ctx, y, mask);
+    return y;
+}
+
 static Value *residual(LayerContext *ctx, Value *x) {
     Value *y = one_body(ctx) ? layer_body(ctx, &ctx->args->bodies[0], x) : NULL;
     if (!y)
@@ -49,7 +61,7 @@ static Value *residual(LayerContext *ctx, Value *x) {
                              "a layer in both branches");
         return NULL;
     }
-    return build_add(ctx->builder, x, y);
+    return with_merged_mask(ctx, (Value *[]){x, y}, 2, build_add(ctx->builder, x, y));
 }
 static const Parameter named[] = {STRING("name", "none", "name of the layer"), END};
 const Component component_residual = {
@@ -84,6 +96,26 @@ const Component component_repeat = {
                     CHECK_LAYERS("Input(3)\nRepeat(2) {\nResidual {\nDense(3, activation=tanh)\n}\n}\nDense(2)")),
     .build.layer = repeat};
 
+/* Along the features a step counts where it does in any branch; along an axis that masks have they are joined too. */
+static Value *with_joined_mask(LayerContext *ctx, Value *const *results, int axis, Value *y) {
+    Builder *b = ctx->builder;
+    int count = ctx->args->body_count, rank = 0;
+    for (int i = 0; i < count; i++) {
+        const Value *mask = layer_mask_of(ctx, results[i]);
+        rank = mask && mask->type->rank > rank ? mask->type->rank : rank;
+    }
+    if (axis >= rank)
+        return with_merged_mask(ctx, results, count, y);
+    Value **masks = ARENA_ARRAY(b->module->arena, Value *, count);
+    for (int i = 0; i < count; i++) {
+        masks[i] = layer_mask_of(ctx, results[i]);
+        if (!masks[i])
+            masks[i] = build_const(b, type_get(b->module, DTYPE_BOOL, rank, results[i]->type->dims), 1);
+    }
+    layer_set_mask(ctx, y, build_concat(b, masks, count, axis));
+    return y;
+}
+
 static Value *concatenate(LayerContext *ctx, Value *x) {
     Value **results;
     if (!branches(ctx, x, &results))
@@ -102,7 +134,8 @@ static Value *concatenate(LayerContext *ctx, Value *x) {
             return NULL;
         }
     }
-    return build_concat(ctx->builder, results, ctx->args->body_count, axis);
+    Value *y = build_concat(ctx->builder, results, ctx->args->body_count, axis);
+    return with_joined_mask(ctx, results, axis, y);
 }
 static const Parameter concatenate_parameters[] = {INT("axis", "-1", 0, 0, "axis along which the results are joined"),
                                                    STRING("name", "none", "name of the layer"), END};
@@ -143,8 +176,14 @@ static Value *merge(LayerContext *ctx, Value *x, ScalarFn fn) {
     if (!branches(ctx, x, &results))
         return NULL;
     int rank = 0;
-    for (int i = 0; i < ctx->args->body_count; i++)
+    for (int i = 0; i < ctx->args->body_count; i++) {
         rank = results[i]->type->rank > rank ? results[i]->type->rank : rank;
+        if ((fn == FN_max || fn == FN_min) && layer_mask_of(ctx, results[i])) {
+            diag_error(ctx->diag, ctx->args->span, "%s of masked branches is not built yet",
+                       ctx->args->component->name);
+            return NULL;
+        }
+    }
     Value *y = with_rank(ctx->builder, results[0], rank);
     for (int i = 1; y && i < ctx->args->body_count; i++) {
         Value *other = with_rank(ctx->builder, results[i], rank);
@@ -155,7 +194,7 @@ static Value *merge(LayerContext *ctx, Value *x, ScalarFn fn) {
         }
         y = build_map2(ctx->builder, fn, y, other);
     }
-    return y;
+    return with_merged_mask(ctx, results, ctx->args->body_count, y);
 }
 
 static Value *add(LayerContext *ctx, Value *x) {
@@ -172,7 +211,9 @@ static Value *minimum(LayerContext *ctx, Value *x) {
 }
 static Value *average(LayerContext *ctx, Value *x) {
     Value *sum = merge(ctx, x, FN_add);
-    return sum ? build_scale(ctx->builder, sum, 1.0 / ctx->args->body_count) : NULL;
+    Value *mean = sum ? build_scale(ctx->builder, sum, 1.0 / ctx->args->body_count) : NULL;
+    layer_set_mask(ctx, mean, sum ? layer_mask_of(ctx, sum) : NULL);
+    return mean;
 }
 
 #define MERGE(RECORD, NAME, BUILD, SUMMARY, FORMULA)                                                                   \

@@ -1,4 +1,5 @@
 /* Small compositions and checks that several component files use. */
+#include "frontend/args.h"
 #include "frontend/components/components.h"
 
 bool layer_not_built(LayerContext *ctx, const char *names) {
@@ -24,7 +25,7 @@ bool layer_channels_last(LayerContext *ctx) {
     if (!arg || arg->is_none || strcmp(arg->text, "channels_first") != 0)
         return true;
     diag_error(ctx->diag, arg->span, "%s: data_format=channels_first is not built yet", ctx->args->component->name);
-    diag_help(ctx->diag, "use channels_last: (batch, height, width, channels)");
+    diag_help(ctx->diag, "use channels_last: the channels are the last axis");
     return false;
 }
 
@@ -88,6 +89,40 @@ Value *layer_finish(LayerContext *ctx, Value *y, int64_t features) {
         y = build_add(ctx->builder, y, layer_weight(ctx, "bias", layer_type(ctx, 1, dims), true));
     }
     return layer_penalise_activity(ctx, y ? layer_activation(ctx, y) : NULL);
+}
+
+Init layer_init(LayerContext *ctx, const char *argument, double fan_in, double fan_out) {
+    const Arg *arg = arg_get(ctx->args, argument);
+    if (!arg || arg->is_none || !arg->part.component)
+        return (Init){.kind = INIT_CONSTANT, .seed = -1};
+    return arg->part.component->build.initializer(arg->part.args, fan_in, fan_out);
+}
+
+Value *layer_weight_with(LayerContext *ctx, const char *leaf, const Type *type, Init init) {
+    Value *weight = layer_weight(ctx, leaf, type, true);
+    if (weight)
+        layer_variable(ctx, leaf)->init = init;
+    return weight;
+}
+
+static Value *drop_seed(LayerContext *ctx) {
+    const Arg *seed = arg_find(ctx->args, "seed");
+    if (!seed || seed->is_none)
+        return ctx->seed;
+    return build_const(ctx->builder, type_scalar(ctx->builder->module, DTYPE_I32), (double)seed->integer);
+}
+
+Value *layer_drop(LayerContext *ctx, Value *x, double rate, const Type *noise) {
+    if (!x || !ctx->training || rate == 0)
+        return x;
+    Builder *b = ctx->builder;
+    Value *zero = build_like(b, x, 0);
+    if (rate == 1)
+        return zero;
+    Value *number =
+        build_random(b, RANDOM_UNIFORM, noise ? noise : x->type, layer_random_stream(ctx), drop_seed(ctx), ctx->step);
+    Value *keep = build_map2(b, FN_ge, number, number ? build_like(b, number, rate) : NULL);
+    return build_map3(b, FN_select, keep, build_scale(b, x, 1 / (1 - rate)), zero);
 }
 
 const char *type_words(Arena *arena, const Type *type) {

@@ -1,24 +1,23 @@
-/* Convolution layers: cross-correlation on channels-last tensors, kernels of shape (height, width, channels, filters).
- */
+/* Convolution layers: cross-correlation on channels-last tensors, kernels of shape (window..., channels, filters). */
 #include "frontend/components/windows.h"
 
 static bool conv_supported(LayerContext *ctx) {
     bool fine = layer_channels_last(ctx) && layer_not_built(ctx, "kernel_constraint|bias_constraint");
     const Arg *groups = arg_get(ctx->args, "groups");
     if (groups->integer != 1) {
-        diag_error(ctx->diag, groups->span, "Conv2D: groups > 1 is not built yet");
+        diag_error(ctx->diag, groups->span, "%s: groups > 1 is not built yet", ctx->args->component->name);
         fine = false;
     }
     return fine;
 }
 
-static Value *conv2d(LayerContext *ctx, Value *x) {
-    if (!conv_supported(ctx) || !window_rank(ctx, x->type, SPATIAL_2D))
+static Value *conv(LayerContext *ctx, Value *x, int spatial) {
+    if (!conv_supported(ctx) || !window_rank(ctx, x->type, spatial))
         return NULL;
     const Args *args = ctx->args;
-    WindowAttr window = {.spatial = SPATIAL_2D};
+    WindowAttr window = {.spatial = spatial};
     bool strided = false, dilated = false;
-    for (int i = 0; i < SPATIAL_2D; i++) {
+    for (int i = 0; i < spatial; i++) {
         window.size[i] = arg_get(args, "kernel_size")->ints.items[i];
         window.stride[i] = arg_get(args, "strides")->ints.items[i];
         window.dilation[i] = arg_get(args, "dilation_rate")->ints.items[i];
@@ -27,40 +26,65 @@ static Value *conv2d(LayerContext *ctx, Value *x) {
     }
     if (strided && dilated) {
         diag_error(ctx->diag, arg_get(args, "dilation_rate")->span,
-                   "Conv2D: strides > 1 and dilation_rate > 1 together are not allowed, as in Keras");
+                   "%s: strides > 1 and dilation_rate > 1 together are not allowed, as in Keras",
+                   args->component->name);
         return NULL;
     }
     if (!window_fit(ctx, x->type, arg_text(args, "padding"), "kernel_size", &window))
         return NULL;
     int64_t filters = arg_int(args, "filters");
-    Dim dims[4] = {dim_static(window.size[0]), dim_static(window.size[1]), x->type->dims[3], dim_static(filters)};
-    if (!layer_weight_fits(ctx, "kernel", 4, dims))
+    Dim dims[MAX_RANK] = {{0}};
+    for (int i = 0; i < spatial; i++)
+        dims[i] = dim_static(window.size[i]);
+    dims[spatial] = x->type->dims[spatial + 1];
+    dims[spatial + 1] = dim_static(filters);
+    if (!layer_weight_fits(ctx, "kernel", spatial + 2, dims))
         return NULL;
-    Value *kernel = layer_weight(ctx, "kernel", layer_type(ctx, 4, dims), true);
+    Value *kernel = layer_weight(ctx, "kernel", layer_type(ctx, spatial + 2, dims), true);
     return layer_finish(ctx, build_conv(ctx->builder, x, kernel, &window), filters);
 }
 
-#define CONV_CHECK(arguments) CHECK_LAYERS("Input((5, 4, 2))\nConv2D(3, " arguments ")\nFlatten()\nDense(2)")
+static Value *conv1d(LayerContext *ctx, Value *x) {
+    return conv(ctx, x, SPATIAL_1D);
+}
+static Value *conv2d(LayerContext *ctx, Value *x) {
+    return conv(ctx, x, SPATIAL_2D);
+}
+
+#define CONV_PARAMETERS(SPATIAL, SIZE, PADDINGS, PADDING_DOC)                                                          \
+    INT("filters", NULL, 1, LARGE, "number of channels of the result"),                                                \
+        INTS("kernel_size", NULL, SPATIAL, 1, LARGE, SIZE),                                                            \
+        INTS("strides", "1", SPATIAL, 1, LARGE, "cells from one window to the next"),                                  \
+        CHOICE("padding", "valid", PADDINGS, PADDING_DOC), DATA_FORMAT,                                                \
+        INTS("dilation_rate", "1", SPATIAL, 1, LARGE, "distance of the cells of a window"),                            \
+        INT("groups", "1", 1, LARGE, "groups of channels; more than 1 is not built yet"), ACTIVATION("none"),          \
+        BOOLEAN("use_bias", "true", "add a bias per filter"), INITIALIZER("kernel", "glorot_uniform"),                 \
+        INITIALIZER("bias", "zeros"), REGULARIZER("kernel"), REGULARIZER("bias"), ACTIVITY_REGULARIZER,                \
+        CONSTRAINT("kernel"), CONSTRAINT("bias"), LAYER_COMMON, END
+#define PADDING_WORDS "valid: windows lie inside; same: zeros around, so that stride 1 keeps the shape"
+
+#define CONV_CHECK_1D(arguments) CHECK_LAYERS("Input((6, 2))\nConv1D(3, " arguments ")\nFlatten()\nDense(2)")
+static const Parameter conv1d_parameters[] = {
+    CONV_PARAMETERS(1, "length of the window", "valid|same|causal",
+                    PADDING_WORDS "; causal: zeros before, so that no step reads a later one")};
+const Component component_conv1d = {
+    .kind = COMPONENT_LAYER,
+    .name = "Conv1D",
+    .aliases = "Convolution1D",
+    .parameters = conv1d_parameters,
+    .summary = "Convolution over sequences (batch, steps, channels).",
+    .formula = "y[i, f] = activation(sum over u, c of x[i s + u d, c] W[u, c, f] + b[f])",
+    .examples = LINES("Conv1D(32, 3, activation=relu)", "Conv1D(64, 5, padding=causal, dilation_rate=2)"),
+    .checks = LINES(CONV_CHECK_1D("3, activation=tanh"), CONV_CHECK_1D("2, padding=same"),
+                    CONV_CHECK_1D("3, padding=causal, dilation_rate=2"), CONV_CHECK_1D("3, strides=2, padding=same"),
+                    CONV_CHECK_1D("2, strides=2, padding=causal, use_bias=false"),
+                    CHECK_LAYERS("Input((5, 1))\nConv1D(2, 2, activation=tanh, kernel_regularizer=L2(0.01))\n"
+                                 "Conv1D(2, 3, padding=causal)\nFlatten()\nDense(2)")),
+    .build.layer = conv1d};
+
+#define CONV_CHECK_2D(arguments) CHECK_LAYERS("Input((5, 4, 2))\nConv2D(3, " arguments ")\nFlatten()\nDense(2)")
 static const Parameter conv2d_parameters[] = {
-    INT("filters", NULL, 1, LARGE, "number of channels of the result"),
-    INTS("kernel_size", NULL, 2, 1, LARGE, "height and width of the window; one number for both"),
-    INTS("strides", "1", 2, 1, LARGE, "cells from one window to the next"),
-    CHOICE("padding", "valid", "valid|same",
-           "valid: windows lie inside; same: zeros around, so that stride 1 keeps the shape"),
-    DATA_FORMAT,
-    INTS("dilation_rate", "1", 2, 1, LARGE, "distance of the cells of a window"),
-    INT("groups", "1", 1, LARGE, "groups of channels; more than 1 is not built yet"),
-    ACTIVATION("none"),
-    BOOLEAN("use_bias", "true", "add a bias per filter"),
-    INITIALIZER("kernel", "glorot_uniform"),
-    INITIALIZER("bias", "zeros"),
-    REGULARIZER("kernel"),
-    REGULARIZER("bias"),
-    ACTIVITY_REGULARIZER,
-    CONSTRAINT("kernel"),
-    CONSTRAINT("bias"),
-    LAYER_COMMON,
-    END};
+    CONV_PARAMETERS(2, "height and width of the window; one number for both", "valid|same", PADDING_WORDS)};
 const Component component_conv2d = {
     .kind = COMPONENT_LAYER,
     .name = "Conv2D",
@@ -69,11 +93,11 @@ const Component component_conv2d = {
     .summary = "Convolution over images (batch, height, width, channels).",
     .formula = "y[i, j, f] = activation(sum over u, v, c of x[i s + u d, j s + v d, c] W[u, v, c, f] + b[f])",
     .examples = LINES("Conv2D(32, 3, activation=relu)", "Conv2D(64, (3, 3), strides=2, padding=same)"),
-    .checks =
-        LINES(CONV_CHECK("3, activation=tanh"), CONV_CHECK("(2, 3), padding=same"), CONV_CHECK("2, strides=(2, 1)"),
-              CONV_CHECK("3, strides=2, padding=same"), CONV_CHECK("2, dilation_rate=2, use_bias=false"),
-              CONV_CHECK("(3, 2), dilation_rate=(1, 2), padding=same"),
-              CONV_CHECK("2, kernel_regularizer=L2(0.01), activity_regularizer=L2(0.02)"),
-              CHECK_LAYERS(
-                  "Input((4, 4, 1))\nConv2D(2, 3, padding=same, activation=tanh)\nConv2D(2, 2)\nFlatten()\nDense(2)")),
+    .checks = LINES(
+        CONV_CHECK_2D("3, activation=tanh"), CONV_CHECK_2D("(2, 3), padding=same"), CONV_CHECK_2D("2, strides=(2, 1)"),
+        CONV_CHECK_2D("3, strides=2, padding=same"), CONV_CHECK_2D("2, dilation_rate=2, use_bias=false"),
+        CONV_CHECK_2D("(3, 2), dilation_rate=(1, 2), padding=same"),
+        CONV_CHECK_2D("2, kernel_regularizer=L2(0.01), activity_regularizer=L2(0.02)"),
+        CHECK_LAYERS(
+            "Input((4, 4, 1))\nConv2D(2, 3, padding=same, activation=tanh)\nConv2D(2, 2)\nFlatten()\nDense(2)")),
     .build.layer = conv2d};

@@ -72,7 +72,8 @@ const Component component_dense = {
               CHECK_LAYERS(
                   "Input(3)\nDense(4, activation=tanh, kernel_initializer=he_normal, bias_initializer=ones, "
                   "kernel_regularizer=L2(0.01), bias_regularizer=L2(0.02), activity_regularizer=L2(0.03))\nDense(2)")),
-    .build.layer = dense};
+    .build.layer = dense,
+    .flags = COMPONENT_KEEPS_MASK};
 
 static Value *activation(LayerContext *ctx, Value *x) {
     return layer_activation(ctx, x);
@@ -86,12 +87,18 @@ const Component component_activation = {.kind = COMPONENT_LAYER,
                                         .formula = "activation(x)",
                                         .examples = LINES("Activation(relu)", "Activation(gelu(approximate=true))"),
                                         .checks = LINES(CHECK_LAYERS("Input(3)\nDense(4)\nActivation(tanh)\nDense(2)")),
-                                        .build.layer = activation};
+                                        .build.layer = activation,
+                                        .flags = COMPONENT_KEEPS_MASK};
 
 static Value *softmax(LayerContext *ctx, Value *x) {
     AxesAttr over;
     if (!axes_of(ctx->diag, arg_get(ctx->args, "axis"), x->type->rank, &over))
         return NULL;
+    if (layer_mask(ctx)) {
+        diag_error(ctx->diag, ctx->args->span, "Softmax of a masked input is not built yet");
+        diag_help(ctx->diag, "Activation(softmax) takes no notice of the mask");
+        return NULL;
+    }
     Value *y = build_softmax(ctx->builder, x, &over);
     if (y && over.count == 1 && over.axes[0] == x->type->rank - 1)
         layer_logits(ctx, y, x, -1);
@@ -109,7 +116,8 @@ const Component component_softmax = {.kind = COMPONENT_LAYER,
                                          LINES(CHECK_LAYERS("Input(3)\nDense(3)\nSoftmax()\nDense(2)"),
                                                CHECK_LAYERS("Input((2, 3))\nDense(2)\nSoftmax(axis=1)\nDense(2)"),
                                                CHECK_LAYERS("Input((2, 3))\nDense(2)\nSoftmax(axis=(1, 2))\nDense(2)")),
-                                     .build.layer = softmax};
+                                     .build.layer = softmax,
+                                     .flags = COMPONENT_KEEPS_MASK};
 
 static Value *flatten(LayerContext *ctx, Value *x) {
     return layer_channels_last(ctx) ? build_flatten(ctx->builder, x) : NULL;
@@ -127,7 +135,7 @@ const Component component_flatten = {.kind = COMPONENT_LAYER,
 
 /* Fills in the one -1, if any; false: the elements do not fit. */
 static bool reshape_dims(const Type *from, const Arg *target, Dim *dims) {
-    int64_t have = from->rank > 0 && from->dims[0].batch ? from->dims[0].n : 1, known = 1;
+    int64_t have = 1, known = 1;
     int unknown = -1;
     for (int i = 1; i < from->rank; i++)
         have *= from->dims[i].n;
@@ -141,7 +149,7 @@ static bool reshape_dims(const Type *from, const Arg *target, Dim *dims) {
             return false;
         dims[i + 1] = dim_static(n);
     }
-    dims[0] = dim_batch(1);
+    dims[0] = from->dims[0];
     if (unknown >= 0) {
         dims[unknown + 1] = dim_static(have / known);
         known *= have / known;
@@ -205,20 +213,8 @@ static const Type *noise_type(LayerContext *ctx, const Type *type) {
     return NULL;
 }
 static Value *dropout(LayerContext *ctx, Value *x) {
-    double rate = arg_float(ctx->args, "rate");
     const Type *type = noise_type(ctx, x->type);
-    if (!type || !ctx->training || rate == 0)
-        return type ? x : NULL;
-    Builder *b = ctx->builder;
-    Value *zero = build_like(b, x, 0);
-    if (rate == 1)
-        return zero;
-    Value *seed = arg_is_none(ctx->args, "seed")
-                      ? ctx->seed
-                      : build_const(b, type_scalar(b->module, DTYPE_I32), (double)arg_int(ctx->args, "seed"));
-    Value *number = build_random(b, RANDOM_UNIFORM, type, layer_random_stream(ctx), seed, ctx->step);
-    Value *keep = build_map2(b, FN_ge, number, number ? build_like(b, number, rate) : NULL);
-    return build_map3(b, FN_select, keep, build_scale(b, x, 1 / (1 - rate)), zero);
+    return type ? layer_drop(ctx, x, arg_float(ctx->args, "rate"), type) : NULL;
 }
 static const Parameter dropout_parameters[] = {
     FLOAT_IN("rate", NULL, 0, 1, "probability that an element becomes 0 in training"),
@@ -237,7 +233,8 @@ const Component component_dropout = {
               CHECK_LAYERS(
                   "Input((2, 3))\nDense(4, activation=tanh)\nDropout(0.5, noise_shape=(none, 1, 4), seed=3)\nDense(2)"),
               CHECK_LAYERS("Input(3)\nDense(4)\nDropout(0)\nDropout(1)\nDense(2)")),
-    .build.layer = dropout};
+    .build.layer = dropout,
+    .flags = COMPONENT_KEEPS_MASK};
 
 static const Parameter identity_parameters[] = {LAYER_COMMON, END};
 const Component component_identity = {.kind = COMPONENT_LAYER,
@@ -247,7 +244,8 @@ const Component component_identity = {.kind = COMPONENT_LAYER,
                                       .formula = "x",
                                       .examples = LINES("Identity()"),
                                       .checks = LINES(CHECK_LAYERS("Input(3)\nIdentity()\nDense(2)")),
-                                      .build.layer = identity};
+                                      .build.layer = identity,
+                                      .flags = COMPONENT_KEEPS_MASK};
 
 static Value *rescaling(LayerContext *ctx, Value *x) {
     return build_shift(ctx->builder, build_scale(ctx->builder, x, arg_float(ctx->args, "scale")),
@@ -262,4 +260,5 @@ const Component component_rescaling = {.kind = COMPONENT_LAYER,
                                        .formula = "x * scale + offset",
                                        .examples = LINES("Rescaling(1/255)", "Rescaling(1/127.5, offset=-1)"),
                                        .checks = LINES(CHECK_LAYERS("Input(3)\nRescaling(0.5, offset=-1)\nDense(2)")),
-                                       .build.layer = rescaling};
+                                       .build.layer = rescaling,
+                                       .flags = COMPONENT_KEEPS_MASK};

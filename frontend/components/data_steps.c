@@ -1,5 +1,6 @@
 /* Preprocessing: part of the function `preprocess`, so that it travels with the model. Statistics are fitted on the
  * raw training rows and saved with the weights. */
+#include "frontend/analyse.h"
 #include "frontend/components/components.h"
 
 /* As Keras' Normalization: the deviation is kept above 1e-7. */
@@ -39,7 +40,41 @@ static Value *columns(Builder *b, Value *x, int64_t first, int64_t count) {
     return build_slice(b, x, start, stride, type_with_axis(b->module, x->type, 1, dim_static(count)));
 }
 
-/* Column c of class numbers becomes `classes` columns in its place; a number outside gives only zeros. */
+/* The raw column that lies at place `at` after the one_hot steps so far; -1: one of them has made it. */
+static int64_t raw_column(const Program *program, int64_t at) {
+    int64_t raw = 0;
+    for (;; raw++, at--) {
+        int64_t classes = 1;
+        for (int i = 0; i < program->class_column_count; i++)
+            if (program->class_columns[i].column == raw)
+                classes = program->class_columns[i].classes;
+        if (at < classes)
+            return classes == 1 ? raw : -1;
+        at -= classes - 1;
+    }
+}
+
+/* The runtime checks the classes where the data is read, so the column must hold what the file holds. */
+static bool note_classes(DataContext *ctx, int64_t at, int64_t classes) {
+    Diag *diag = ctx->builder->module->diag;
+    Program *program = ctx->model->program;
+    if (ctx->step != program->class_column_count) {
+        diag_error(diag, ctx->args->span, "one_hot reads the class numbers of the data: it stands before other steps");
+        diag_help(diag, "of a CSV file, one_hot=[COLUMN] of the source does the same and goes with every step");
+        return false;
+    }
+    ClassColumn column = {raw_column(program, at), classes};
+    if (column.column < 0) {
+        diag_error(diag, ctx->args->span, "one_hot: column %lld was made by another one_hot", (long long)at);
+        return false;
+    }
+    ARENA_PUSH(ctx->model->arena, program->class_columns, program->class_column_count, program->class_column_capacity,
+               column);
+    return true;
+}
+
+/* Column c of class numbers becomes `classes` columns in its place; a number outside gives only zeros, and is refused
+ * where a file is read. */
 static Value *one_hot(DataContext *ctx) {
     Builder *b = ctx->builder;
     if (!ctx->x)
@@ -52,6 +87,8 @@ static Value *one_hot(DataContext *ctx) {
                    (long long)column, type_words(b->module->arena, type));
         return NULL;
     }
+    if (!note_classes(ctx, at, classes))
+        return NULL;
     Dim row[2] = {dim_static(1), dim_static(classes)};
     Value *number = build_iota(b, type_get(b->module, DTYPE_F32, 2, row), 1);
     Value *parts[3];

@@ -1,22 +1,43 @@
 /* Normalisation layers. All of them use the biased (population) variance. */
 #include "frontend/components/components.h"
 
-/* x's mean and variance over the axes, which stay with extent 1. */
-static void moments(Builder *b, Value *x, const AxesAttr *over, Value **mean, Value **variance) {
-    double count = 1;
+static Value *sum_over(Builder *b, Value *x, const AxesAttr *over) {
+    return build_reduce_keep(b, REDUCE_SUM, x, over->axes, over->count);
+}
+
+/* How many elements are summed over the axes: a number, or with the batch among them a value. */
+static Value *elements_over(Builder *b, const Value *x, const AxesAttr *over, double *count) {
     bool batch = false;
+    *count = 1;
     for (int i = 0; i < over->count; i++) {
         Dim d = x->type->dims[over->axes[i]];
-        count *= (double)d.n;
+        *count *= (double)d.n;
         batch |= d.batch;
     }
-    Value *divisor = batch ? build_scale(b, build_batch_size(b), count) : NULL;
-#define MEAN_OF(v)                                                                                                     \
-    (batch ? build_div(b, build_reduce_keep(b, REDUCE_SUM, v, over->axes, over->count), divisor)                       \
-           : build_scale(b, build_reduce_keep(b, REDUCE_SUM, v, over->axes, over->count), 1 / count))
-    *mean = MEAN_OF(x);
-    *variance = MEAN_OF(build_square(b, build_sub(b, x, *mean)));
-#undef MEAN_OF
+    return batch ? build_scale(b, build_batch_size(b), *count) : NULL;
+}
+
+/* x's mean and variance over the axes, which stay with extent 1. */
+static void moments(Builder *b, Value *x, const AxesAttr *over, Value **mean, Value **variance) {
+    double count;
+    Value *divisor = elements_over(b, x, over, &count), *sum = sum_over(b, x, over);
+    *mean = divisor ? build_div(b, sum, divisor) : build_scale(b, sum, 1 / count);
+    sum = sum_over(b, build_square(b, build_sub(b, x, *mean)), over);
+    *variance = divisor ? build_div(b, sum, divisor) : build_scale(b, sum, 1 / count);
+}
+
+/* The same of the steps that the mask, of one axis less than x, leaves; Keras adds its epsilon to their number. */
+static void masked_moments(Builder *b, Value *x, Value *mask, const AxesAttr *over, Value **mean, Value **variance) {
+    Dim dims[MAX_RANK];
+    memcpy(dims, mask->type->dims, sizeof dims);
+    dims[x->type->rank - 1] = dim_static(1);
+    Value *here = build_reshape(b, mask, type_get(b->module, DTYPE_BOOL, x->type->rank, dims));
+    Value *zero = build_like(b, x, 0);
+    Value *ones = build_map3(b, FN_select, here, build_like(b, x, 1), zero);
+    Value *divisor = build_shift(b, sum_over(b, ones, over), KERAS_EPSILON);
+    *mean = build_div(b, sum_over(b, build_map3(b, FN_select, here, x, zero), over), divisor);
+    Value *difference = build_map3(b, FN_select, here, build_sub(b, x, *mean), zero);
+    *variance = build_div(b, sum_over(b, build_square(b, difference), over), divisor);
 }
 
 /* gamma and beta, each NULL if the arguments leave it out. Made once per build and in Keras' order. */
@@ -73,7 +94,11 @@ static Value *batch_normalization(LayerContext *ctx, Value *x) {
     if (!ctx->training || !ctx->trainable)
         return normalise(ctx, x, build_reshape(b, moving_mean, wide), build_reshape(b, moving_variance, wide), &affine);
     Value *mean, *variance;
-    moments(b, x, &over, &mean, &variance);
+    Value *mask = layer_mask(ctx);
+    if (mask && mask->type->rank == rank - 1)
+        masked_moments(b, x, mask, &over, &mean, &variance);
+    else
+        moments(b, x, &over, &mean, &variance);
     update_average(ctx, "moving_mean", moving_mean, mean, type);
     update_average(ctx, "moving_variance", moving_variance, variance, type);
     return normalise(ctx, x, mean, variance, &affine);
@@ -114,7 +139,8 @@ const Component component_batch_normalization = {
               CHECK_LAYERS("Input((3, 2))\nDense(4)\nBatchNormalization(axis=1, gamma_initializer=random_uniform(0.5, "
                            "1.5), gamma_regularizer=L2(0.01))\nDense(2)"),
               CHECK_LAYERS("Input(3)\nDense(4)\nBatchNormalization(trainable=false)\nDense(2)")),
-    .build.layer = batch_normalization};
+    .build.layer = batch_normalization,
+    .flags = COMPONENT_KEEPS_MASK};
 
 static Value *layer_normalization(LayerContext *ctx, Value *x) {
     AxesAttr over;
@@ -156,4 +182,39 @@ const Component component_layer_normalization = {
                     CHECK_LAYERS("Input((2, 3))\nDense(3)\nLayerNormalization(axis=(1, 2), "
                                  "gamma_initializer=random_uniform(0.5, 1.5), beta_initializer=ones)\nDense(2)"),
                     CHECK_LAYERS("Input((3, 2))\nDense(3)\nLayerNormalization(axis=1, center=false)\nDense(2)")),
-    .build.layer = layer_normalization};
+    .build.layer = layer_normalization,
+    .flags = COMPONENT_KEEPS_MASK};
+
+static Value *rms_normalization(LayerContext *ctx, Value *x) {
+    Builder *b = ctx->builder;
+    AxesAttr over;
+    if (!axes_of(ctx->diag, arg_get(ctx->args, "axis"), x->type->rank, &over))
+        return NULL;
+    Dim dims[MAX_RANK], wide_dims[MAX_RANK];
+    double count = 1;
+    for (int i = 0; i < x->type->rank; i++)
+        wide_dims[i] = dim_static(1);
+    for (int i = 0; i < over.count; i++) {
+        wide_dims[over.axes[i]] = dims[i] = x->type->dims[over.axes[i]];
+        count *= (double)dims[i].n;
+    }
+    Value *scale = layer_weight_with(ctx, "scale", layer_type(ctx, over.count, dims),
+                                     (Init){.kind = INIT_CONSTANT, .a = 1, .seed = -1});
+    Value *mean = build_scale(b, sum_over(b, build_square(b, x), &over), 1 / count);
+    Value *length = build_map1(b, FN_rsqrt, build_shift(b, mean, arg_float(ctx->args, "epsilon")));
+    return build_mul(b, build_mul(b, x, length), build_reshape(b, scale, layer_type(ctx, x->type->rank, wide_dims)));
+}
+static const Parameter rms_parameters[] = {
+    INTS("axis", "-1", 0, 0, 0, "axis or axes of one sample that are normalised together"),
+    FLOAT_IN("epsilon", "1e-6", 0, LARGE, "added to the mean of squares"), LAYER_COMMON, END};
+const Component component_rms_normalization = {
+    .kind = COMPONENT_LAYER,
+    .name = "RMSNormalization",
+    .parameters = rms_parameters,
+    .summary = "Root mean square 1 over the features of each sample; the mean stays.",
+    .formula = "x / sqrt(mean(x^2) + epsilon) * scale  (Zhang, Sennrich 2019)",
+    .examples = LINES("RMSNormalization()", "RMSNormalization(epsilon=1e-5)"),
+    .checks = LINES(CHECK_LAYERS("Input(3)\nDense(4)\nRMSNormalization()\nDense(2)"),
+                    CHECK_LAYERS("Input((2, 3))\nDense(3)\nRMSNormalization(axis=(1, 2), epsilon=0.1)\nDense(2)"),
+                    CHECK_LAYERS("Input((3, 2))\nDense(3)\nRMSNormalization(axis=1)\nDense(2)")),
+    .build.layer = rms_normalization};

@@ -20,7 +20,8 @@ const Component component_relu = {
     .checks =
         LINES(CHECK_LAYERS("Input(3)\nDense(4)\nReLU()\nDense(2)"),
               CHECK_LAYERS("Input(3)\nDense(6)\nReLU(max_value=0.8, negative_slope=0.1, threshold=0.2)\nDense(2)")),
-    .build.layer = relu};
+    .build.layer = relu,
+    .flags = COMPONENT_KEEPS_MASK};
 
 static Value *leaky_relu(LayerContext *ctx, Value *x) {
     return build_leaky(ctx->builder, x, arg_float(ctx->args, "negative_slope"));
@@ -37,7 +38,8 @@ const Component component_leaky_relu = {
     .examples = LINES("LeakyReLU()", "LeakyReLU(negative_slope=0.1)"),
     .checks = LINES(CHECK_LAYERS("Input(3)\nDense(4)\nLeakyReLU()\nDense(2)"),
                     CHECK_LAYERS("Input(3)\nDense(4)\nLeakyReLU(negative_slope=0.1)\nDense(2)")),
-    .build.layer = leaky_relu};
+    .build.layer = leaky_relu,
+    .flags = COMPONENT_KEEPS_MASK};
 
 static Value *elu(LayerContext *ctx, Value *x) {
     return build_elu(ctx->builder, x, arg_float(ctx->args, "alpha"));
@@ -52,4 +54,5 @@ const Component component_elu = {.kind = COMPONENT_LAYER,
                                  .examples = LINES("ELU()", "ELU(alpha=0.5)"),
                                  .checks = LINES(CHECK_LAYERS("Input(3)\nDense(4)\nELU()\nDense(2)"),
                                                  CHECK_LAYERS("Input(3)\nDense(4)\nELU(alpha=0.6)\nDense(2)")),
-                                 .build.layer = elu};
+                                 .build.layer = elu,
+                                 .flags = COMPONENT_KEEPS_MASK};

@@ -1,5 +1,6 @@
 #include "tests/codegen/compiled_kernels.h"
 #include "codegen/c_printer.h"
+#include "codegen/kernel_share.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,9 +73,11 @@ static void compiled_sequence(Text *out, KProgram *p, const KSequence *sequence)
 
 bool compiled_source(Text *out, KProgram *p) {
     bool ok = true;
+    kernel_share(p);
     text_add(out, "#include \"nnrt_kernel.h\"\n#include <stddef.h>\n");
     compiled_model(out, p);
     c_print_offsets(out, p, NULL);
+    c_print_places(out, p, &dialect_c);
     for (int s = 0; s < p->sequence_count; s++) {
         for (int i = 0; i < p->sequences[s]->count; i++)
             ok = c_print_kernel(out, p, &dialect_c, p->sequences[s]->kernels[i]) && ok;

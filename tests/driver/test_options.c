@@ -72,6 +72,12 @@ static void test_values(void) {
     p = parse("--stop-after=fuse x.nn");
     CHECK(p.ok && p.options.emit == EMIT_IR);
     arena_free(p.arena);
+    p = parse("--stop-after=lower --print-after=fuse,map --max-batch=256 x.nn");
+    CHECK(p.ok && p.options.emit == EMIT_KERNELS && p.options.max_batch == 256);
+    CHECK(options_list_has(p.options.passes.print_after, "map") &&
+          !options_list_has(p.options.passes.print_after, "ma"));
+    CHECK(options_list_has("all", "lower") && !options_list_has(NULL, "lower"));
+    arena_free(p.arena);
 }
 
 static void test_commands(void) {
@@ -103,6 +109,11 @@ static void test_refusals(void) {
     check_refused("--batch-size=0 x.nn", "whole number");
     check_refused("--batch-size=3x x.nn", "whole number");
     check_refused("--skip=nothing x.nn", "nothing");
+    check_refused("--skip=lower x.nn", "no pass `lower`");
+    check_refused("--print-after=map,nothing x.nn", "no pass `nothing`");
+    check_refused("--stop-after=fuse,lower x.nn", "takes one pass");
+    check_refused("--max-batch=none x.nn", "whole number");
+    check_refused("--lib --max-batch=64 x.nn", "--max-batch is for a trainer");
     check_refused("--cpu=generic --cpu=native x.nn", "given twice");
     check_refused("run", "run needs a file");
     check_refused("new", "new needs a name");

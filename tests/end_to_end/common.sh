@@ -53,6 +53,12 @@ build() {
 # The examples have their data beside them; programs run there.
 examples() { for file in "$root"/examples/*.nn; do basename "$file" .nn; done; }
 go_to_examples() { cd "$root/examples" || exit 1; }
+# little_data NAME: the option by which an epoch of an example with much data is short; run from examples/.
+little_data() {
+    grep -q data/tinyshakespeare.txt "$1.nn" || return 0
+    [ -s "$work/little.txt" ] || head -c 20000 data/tinyshakespeare.txt >"$work/little.txt"
+    echo "--train=$work/little.txt"
+}
 
 report() {
     echo "$passed passed, $failed failed"

@@ -34,7 +34,8 @@ header_alone() { # header_alone COMPILER LANGUAGE STANDARD NAME
 }
 
 trains() {
-    "$work/$1" fit --epochs=1 --weights="$work/$1.safetensors" && "$work/$1" summary &&
+    # shellcheck disable=SC2046 # an option, or nothing
+    "$work/$1" fit --epochs=1 --weights="$work/$1.safetensors" $(little_data "$1") && "$work/$1" summary &&
         if grep -q '^ *test *=' "$1.nn"; then "$work/$1" evaluate --weights="$work/$1.safetensors" --verbose=0; fi
 }
 

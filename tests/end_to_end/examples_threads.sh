@@ -4,10 +4,12 @@
 go_to_examples
 
 train() { # train PROGRAM THREADS OUTPUT
-    "$1" fit --epochs=1 --verbose=0 --threads="$2" --weights="$3"
+    # shellcheck disable=SC2086 # an option, or nothing
+    "$1" fit --epochs=1 --verbose=0 --threads="$2" --weights="$3" $little
 }
 
 same_bits() {
+    little=$(little_data "$1")
     "$NNC" "$1.nn" -o "$work/$1.c" && build "$work/$1.c" "$work/$1" -O2 -march=native -fopenmp &&
         build "$work/$1.c" "$work/$1-serial" -O2 -march=native || return 1
     train "$work/$1-serial" 1 "$work/serial.safetensors" || return 1

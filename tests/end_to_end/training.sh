@@ -139,4 +139,17 @@ check "nnc run compiles a larger batch" larger_batch
 ends_with() { wanted=$1; shift; "$@"; [ $? -eq "$wanted" ]; }
 check "nnc run passes on the program's status" ends_with 2 "$NNC" run plain.nn fit --no-such-option
 check "nnc run without a compiler" ends_with 3 env CC=no-such-compiler "$NNC" run plain.nn fit
+# The trainer has room for larger batches than those of fit: the same bits without them, right numbers with them.
+room() {
+    "$NNC" --max-batch=32 $1.nn -o tight.c && build tight.c tight -O2 -march=native && "$NNC" $1.nn -o roomy.c && build roomy.c roomy -O2 -march=native &&
+        ./tight fit --verbose=0 --weights=tight.safetensors && ./roomy fit --verbose=0 --weights=roomy.safetensors && same tight.safetensors roomy.safetensors &&
+        "$NNC" --batch-size=100 $1.nn -o large.c && build large.c large -O2 -march=native &&
+        ./large fit --epochs=2 --verbose=0 --weights=large.safetensors && ./roomy fit --epochs=2 --batch-size=100 --verbose=0 --weights=roomy.safetensors &&
+        ./large evaluate --verbose=0 --weights=large.safetensors >large.txt && ./large evaluate --verbose=0 --weights=roomy.safetensors >roomy.txt &&
+        paste large.txt roomy.txt | awk '{ d = $2 - $4; if (d < 0) d = -d; if (d > 1e-4 * ($2 + 1)) exit 1 } END { exit NR < 2 }'
+}
+check "room for larger batches" room plain
+check "room for larger batches, with everything" room rich
+nothing() { ./roomy init --seed=4 --weights=fresh.safetensors && ./roomy fit --epochs=0 --seed=4 --weights=nothing.safetensors && ./roomy evaluate --weights=nothing.safetensors; }
+check "no epochs: weights are begun and saved" nothing
 report

@@ -82,7 +82,8 @@ check "no escape sequences in a file" no_escape
 
 # ---- files
 check "a file that is not there" ends 3 "cannot read missing.nn" "$NNC" missing.nn
-check "a folder as a program" ends 3 "cannot read" "$NNC" .
+check "a folder as a program" ends 3 "name a file: nnc small.nn" "$NNC" .
+check "a name without .nn" ends 3 "did you mean small.nn" "$NNC" small
 check "a folder that is not there" ends 3 "cannot write" "$NNC" small.nn -o no/such/folder/x.c
 mkdir -p locked && echo "old" >locked/small.c && chmod 444 locked/small.c
 unwritable() {
@@ -135,14 +136,20 @@ check "--stop-after prints the IR" ends 0 "module @small" "$NNC" --stop-after=au
 check "--stop-after and kernels" ends 2 "needs what comes after" "$NNC" --stop-after=autodiff --emit=kernels small.nn
 check "--print-after" ends 0 "# after autodiff" "$NNC" --print-after=autodiff small.nn -o printed.c
 check "--time-passes" ends 0 "memory_plan +[0-9.]+ ms" "$NNC" --time-passes small.nn -o timed.c
-mkdir -p dumps
-dumped() { "$NNC" --dump-dir=dumps small.nn -o dumped.c && ls dumps/*fuse.ir; }
-check "--dump-dir" dumped
+dumped() { "$NNC" --dump-dir=dumps small.nn -o dumped.c && ls dumps/*fuse.ir dumps/*lower.kernels; }
+check "--dump-dir makes its folder" dumped
+check "which may be there" dumped
+check "--dump-dir in no folder" ends 3 "cannot make the folder no/such" "$NNC" --dump-dir=no/such small.nn -o dumped.c
+check "--stop-after=lower prints nests" ends 0 "^  nest" "$NNC" --stop-after=lower small.nn
+check "--stop-after=map prints loops" ends 0 "^  (parallel|serial|unroll) " "$NNC" --stop-after=map small.nn
+check "--print-after=layout" ends 0 "# after layout" "$NNC" --print-after=layout small.nn -o printed.c
+check "--stop-after=lower and explain" ends 2 "needs what comes after" "$NNC" --stop-after=lower --emit=explain small.nn
 check "--verify" "$NNC" --verify small.nn -o verified.c
 check "--emit=kernels" ends 0 "train_dense_forward" "$NNC" --emit=kernels small.nn
 check "--emit=summary" ends 0 "Trainable params: 38" "$NNC" --emit=summary small.nn
 check "which has the arena" has out.txt "Arena bytes"
 check "--emit=dot" ends 0 "^digraph small" "$NNC" --emit=dot small.nn
+check "which has layers and what passes" has out.txt 'dense (Dense)\\n(None, 6)\\n24 parameters' 'n0 -> n1' 'n1 -> n2'
 if command -v dot >/dev/null; then check "Graphviz reads it" dot -Tsvg out.txt -o graph.svg; else skip "Graphviz is not installed"; fi
 check "--emit=explain" ends 0 "% over this bound" "$NNC" --emit=explain small.nn
 check "--emit=header" ends 0 "int small_train_batch" "$NNC" --emit=header small.nn
@@ -152,6 +159,31 @@ check "which has it" has summary.txt "Total params"
 check "-D" ends 0 "Trainable params: 86" "$NNC" --emit=summary -D width=14 small.nn
 check "-D of nothing" ends 1 "nothing" "$NNC" -D nothing=1 small.nn
 check "--batch-size" ends 0 "SMALL_BATCH 512 " "$NNC" --emit=header --batch-size=512 small.nn
+# A trainer has room for larger batches than those of fit; a library and what is shown are exact.
+check "a trainer has room" ends 0 "SMALL_MAX_BATCH 128 " "$NNC" --emit=header small.nn
+check "for a step of 8" has out.txt "SMALL_BATCH 8 "
+check "--max-batch" ends 0 "SMALL_MAX_BATCH 300 " "$NNC" --emit=header --max-batch=300 small.nn
+check "--max-batch below the step" ends 2 "less than the 8 samples" "$NNC" --max-batch=7 small.nn
+exact() { "$NNC" --lib small.nn -o exact.c && ! grep -q MAX_BATCH exact.c exact.h && "$NNC" --emit=explain small.nn | grep -q "at most 8 samples"; }
+check "a library is exact" exact
+# A large arena: no more room than is asked for.
+sed 's/Input(3)/Input((64, 64, 8)), Conv2D(32, 3), Flatten()/' small.nn >large.nn
+large() { "$NNC" --emit=header large.nn >large.txt && ! grep -q MAX_BATCH large.txt && "$NNC" --emit=header --max-batch=64 large.nn | grep -q "MAX_BATCH 64 "; }
+check "there is no room where it is dear" large
+# Compiled for another instruction set: one message.
+one_error() {
+    for COMPILER in gcc clang; do
+        command -v $COMPILER >/dev/null || continue
+        $COMPILER -I"$root/runtime" -c guarded.c >said.txt 2>&1 && return 1
+        [ "$(grep -c 'error' said.txt)" -ge 1 ] && [ "$(wc -l <said.txt)" -le 4 ] && grep -q "$1" said.txt || { cat said.txt; return 1; }
+    done
+}
+if [ "$(uname -m)" = x86_64 ]; then
+    for cpu in x86-64-v3 x86-64-v4; do
+        "$NNC" --cpu=$cpu small.nn -o guarded.c
+        check "$cpu compiled without its flag" one_error "compile this file with -march=$cpu"
+    done
+fi
 for cpu in generic x86-64-v3 x86-64-v4; do
     for COMPILER in gcc clang; do
         command -v $COMPILER >/dev/null || { skip "$COMPILER is not installed"; continue; }

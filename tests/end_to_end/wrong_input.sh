@@ -197,6 +197,24 @@ else
 fi
 chmod 755 locked
 
+# ---- columns of classes, other separators, no names
+sed 's/model m/model classes/; s/Input(2)/Input(6)/; s/standardize()/one_hot(1, classes=5)/' m.nn >classes.nn
+check "classes is built" compiled classes
+awk -F, 'NR > 1 { $2 = int($2) } { print $1 "," $2 "," $3 }' train.csv >whole.csv
+check "classes learns" ./classes fit --verbose=0 --train=whole.csv
+{ cat whole.csv && echo 1,5,0; } >outside.csv
+refuse one-hot-outside ./classes fit --train=outside.csv
+refuse one-hot-fraction ./classes fit --train=train.csv
+printf '2,-1\n' >below.csv
+refuse one-hot-predict ./classes predict --input=below.csv
+sed 's/,/;/g' train.csv >semicolons.csv
+refuse csv-semicolons ./m fit --train=semicolons.csv
+sed 's/,/\t/g' train.csv >tabs.csv
+refuse csv-tabs ./m fit --train=tabs.csv
+refuse option-two-validations ./m fit --validation=test.csv --validation-split=0.1
+by_position() { printf '1,2.5\n3,0.5\n' | ./m predict --input=- >bare.txt && printf 'b,a\n2.5,1\n0.5,3\n' | ./m predict --input=- | cmp - bare.txt; }
+check "predict without names takes exactly the inputs" by_position
+
 # ---- command lines of a trainer
 refuse option-unknown ./m fit --bogus
 refuse option-near ./m fit --epoch=3
@@ -217,7 +235,9 @@ refuse verb-two ./m fit fit
 
 # ---- programs that are none
 refuse program-missing nnc missing.nn
-refuse program-folder nnc .
+mkdir programs && cp m.nn programs
+refuse program-folder nnc programs
+refuse program-near nnc wid.nn
 : >empty.nn
 refuse program-empty nnc empty.nn
 { head -c 20 m.nn && zeros 3; } >binary.nn

@@ -62,7 +62,9 @@ static void defaults_are_read(const Component *component) {
             continue;
         text_format(&call, "%s%s=", separator, p->name);
         if (p->type == PARAMETER_STRING || p->type == PARAMETER_COMPONENT)
-            text_add(&call, p->type == PARAMETER_STRING ? "\"a\"" : "linear");
+            text_add(&call, p->type == PARAMETER_STRING       ? "\"a\""
+                            : p->component == COMPONENT_LAYER ? "Flatten"
+                                                              : "linear");
         else
             text_format(&call, "%d", p->minimum > 1 ? (int)p->minimum : 1);
         separator = ", ";

@@ -273,3 +273,6 @@ case("network_convolution", "Input((9, 9, 1))\nConv2D(4, (3, 3), activation=relu
      "sparse_categorical_crossentropy", "Adam(learning_rate=0.01, epsilon=0.001)", "accuracy", batch=6)
 case("network_regression", "Input(7)\nBatchNormalization()\nDense(9, activation=silu, kernel_regularizer=L2(0.001))\nDense(1)",
      loss="Huber()", optimizer="AdamW(learning_rate=0.01)", metrics="mae, mse", batch=6, seed=5)
+
+import cases_attention  # noqa: E402, F401 (it adds to the table)
+import cases_recurrent  # noqa: E402, F401

@@ -39,7 +39,7 @@ def random_weight(rng, path, shape):
         return rng.normal(size=shape) / np.sqrt(np.prod(shape[:-1]))
     if name == "moving_variance":
         return rng.uniform(0.5, 1.5, shape)
-    return rng.normal(size=shape) * 0.3 + (name == "gamma")
+    return rng.normal(size=shape) * 0.3 + (name in ("gamma", "scale"))
 
 
 def scale_kernels(weights, factor):
@@ -70,11 +70,25 @@ def targets(rng, kind, rows, shape):
     return (classes[..., None] if kind == "classes_column" else classes).astype("int32")
 
 
+def rows_of(rng, entry, shape):
+    """The input: real numbers or ids, padded behind a length of each row (one row has the shortest)."""
+    x = rng.integers(0, entry["ids"], shape).astype("float64") if "ids" in entry else rng.normal(size=shape)
+    if "padded" in entry:
+        axis = len(shape) - 1 if "ids" in entry else max(1, len(shape) - 2)
+        lengths = rng.integers(entry.get("shortest", 0), shape[axis] + 1, shape[:axis])
+        lengths.flat[1] = entry.get("shortest", 0)
+        behind = np.arange(shape[axis]) >= lengths[..., None]
+        if axis == len(shape) - 1 and "ids" not in entry:
+            behind = np.broadcast_to(lengths[..., None] < 2, shape)
+        x[behind] = entry["padded"]
+    return x
+
+
 def inputs(entry, model, seed):
     """Data and initial weights of a case, exact in float32."""
     rng = np.random.default_rng(seed)
     rows = entry["rows"]
-    x = rng.normal(size=(rows, *model.input_shape[1:]))
+    x = rows_of(rng, entry, (rows, *model.input_shape[1:]))
     data = {"x": x, "y": targets(rng, entry["target"], rows, model.output_shape[1:])}
     if entry.get("weights"):
         data["sample_weight"] = rng.uniform(0.2, 2.5, rows)

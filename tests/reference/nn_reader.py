@@ -9,6 +9,8 @@ import re
 import keras
 from keras.src.utils.naming import to_snake_case
 
+import sequence_layers
+
 COMBINATORS = ("Residual", "Repeat", "Concatenate", "Add", "Multiply", "Average", "Maximum")
 
 
@@ -35,6 +37,7 @@ class Names(dict):
 
 
 LAYERS = Names(keras.layers, keras.regularizers, keras.initializers)
+LAYERS.update(sequence_layers.LAYERS)
 COMPILE = Names(keras.losses, keras.optimizers, keras.optimizers.schedules)
 METRICS = Names(keras.metrics)
 
@@ -92,12 +95,23 @@ class Builder:
     def __init__(self, program):
         self.program, self.counts, self.submodels = program, {}, {}
 
+    def __getitem__(self, key):
+        """What an identifier means inside an argument list: layers there take the next automatic name too."""
+        value = LAYERS[key]
+        return self.named(value) if isinstance(value, type) and issubclass(value, keras.layers.Layer) else value
+
+    def named(self, make):
+        def made(*arguments, name=None, **others):
+            base = to_snake_case(make.__name__)
+            if not name:
+                k = self.counts[base] = self.counts.get(base, -1) + 1
+                name = f"{base}_{k}" if k else base
+            return make(*arguments, name=name, **others)
+
+        return made
+
     def layer(self, name, arguments):
-        make = LAYERS[name]
-        base = to_snake_case(make.__name__)
-        k = self.counts[base] = self.counts.get(base, -1) + 1
-        return eval(f"make_({arguments or ''}{', ' if arguments else ''}name=name_)",
-                    {}, Scope(LAYERS, make_=make, name_=f"{base}_{k}" if k else base))
+        return eval(f"make_({arguments or ''})", {}, Scope(self, make_=self[name]))
 
     def submodel(self, name, shape):
         """A nested model of plain layers; as a Sequential, since only that puts its name before its weights' names."""

@@ -42,7 +42,8 @@ static bool initializer_of(const Row *row, nnrt_init *out) {
     static const nnrt_init_kind kinds[] = {
         [INIT_CONSTANT] = NNRT_INIT_CONSTANT,     [INIT_UNIFORM] = NNRT_INIT_UNIFORM,
         [INIT_NORMAL] = NNRT_INIT_NORMAL,         [INIT_TRUNCATED_NORMAL] = NNRT_INIT_TRUNCATED_NORMAL,
-        [INIT_ORTHOGONAL] = NNRT_INIT_ORTHOGONAL, [INIT_IDENTITY] = NNRT_INIT_IDENTITY};
+        [INIT_ORTHOGONAL] = NNRT_INIT_ORTHOGONAL, [INIT_IDENTITY] = NNRT_INIT_IDENTITY,
+        [INIT_FORGET] = NNRT_INIT_FORGET};
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
     const char *arguments = strcmp(row->arguments, "-") == 0 ? "" : row->arguments;

@@ -179,6 +179,25 @@ static void check_classes(void) {
     CHECK(parse("a,u,v\n1,2,3\n4,5,6\n", plain("u"), (nnrt_table_request){.need_target = true, .target_size = 2}) == 0);
     CHECK(memcmp(table.target_f32, (float[]){2, 3, 5, 6}, 16) == 0);
     ROW(1, 4);
+    static const char *const names[] = {"v", "u"};
+    nnrt_data_source source = plain("v");
+    source.targets = names;
+    source.target_count = 2;
+    CHECK(parse("u,a,v\n1,2,3\n4,5,6\n", source, (nnrt_table_request){.need_target = true, .target_size = 2}) == 0);
+    CHECK(memcmp(table.target_f32, (float[]){3, 1, 6, 4}, 16) == 0);
+    ROW(1, 5);
+    expect_error(parse("u,a,w\n1,2,3\n", source, (nnrt_table_request){.need_target = true, .target_size = 2}),
+                 "data.csv:1: there is no column 'v' for the target; the columns are u, a, w");
+    expect_error(parse("u,a,v\n1,2,3\n", source, (nnrt_table_request){.need_target = true, .target_size = 3}),
+                 "data.csv:1: 2 columns are named for the target, the model takes 3");
+    CHECK(parse("a\n2\n", source, (nnrt_table_request){.input_size = 1}) == 0); /* predict */
+    ROW(0, 2);
+    static const nnrt_class_column columns[] = {{1, 3}};
+    expect_error(
+        parse("1,2\n5,3\n", plain("y"),
+              (nnrt_table_request){.input_size = 2, .class_columns = columns, .class_column_count = 1}),
+        "data.csv:2:2: column #1: the class is 3, but one_hot takes whole numbers from 0 to 2; correct the data, "
+        "or the classes of one_hot");
     CHECK(parse("1,2,3\n", plain(NULL), (nnrt_table_request){.need_target = true, .target_size = 2}) == 0);
     ROW(0, 1);
 }

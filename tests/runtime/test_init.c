@@ -99,6 +99,9 @@ static void check_streams(void) {
     init = (nnrt_init){NNRT_INIT_CONSTANT, 0.25, 0, -1};
     nnrt_init_fill(&init, 1, 0, 0, NULL, a);
     CHECK(a[0] == 0.25f);
+    init = (nnrt_init){NNRT_INIT_FORGET, 0.25, 1, -1}; /* the bias of an LSTM with one unit */
+    nnrt_init_fill(&init, 1, 0, 1, (int64_t[]){4}, a);
+    CHECK(a[0] == 0.25f && a[1] == 1 && a[2] == 0.25f && a[3] == 0.25f);
     init = (nnrt_init){NNRT_INIT_IDENTITY, 2, 0, -1};
     nnrt_init_fill(&init, 1, 0, 2, (int64_t[]){2, 2}, a);
     CHECK(a[0] == 2 && a[1] == 0 && a[2] == 0 && a[3] == 2);

@@ -22,18 +22,20 @@ static void test_values(void) {
     CHECK_TEXT(options.weights, "fake.safetensors");
     CHECK(parse("fit --epochs=7 --batch-size 4 --shuffle=false --seed=18446744073709551615 --validation-split=0.25 "
                 "--initial-epoch=2 --validation-freq 3 --resume=false --threads=2 --verbose 0 --weights=w "
-                "--train a --train-target=b --validation=c --validation-target=d --initial-weights=e") == NNRT_OK);
+                "--train a --train-target=b --initial-weights=e") == NNRT_OK);
     CHECK(options.epochs == 7 && options.batch_size == 4 && !options.shuffle && options.seed == UINT64_MAX);
     CHECK_NEAR(options.validation_split, 0.25, 0);
     CHECK(options.initial_epoch == 2 && options.validation_freq == 3 && options.threads == 2 && options.verbose == 0);
     CHECK_TEXT(options.weights, "w");
     CHECK_TEXT(options.train, "a");
     CHECK_TEXT(options.train_target, "b");
-    CHECK_TEXT(options.validation, "c");
-    CHECK_TEXT(options.validation_target, "d");
     CHECK_TEXT(options.initial_weights, "e");
     CHECK(options.given == (NNRT_GIVEN_EPOCHS | NNRT_GIVEN_BATCH_SIZE | NNRT_GIVEN_SHUFFLE | NNRT_GIVEN_SEED |
                             NNRT_GIVEN_VALIDATION_SPLIT | NNRT_GIVEN_INITIAL_EPOCH));
+    CHECK(parse("fit --validation=c --validation-target=d --validation-split=0") == NNRT_OK);
+    CHECK_TEXT(options.validation, "c");
+    CHECK_TEXT(options.validation_target, "d");
+    CHECK(parse("fit --epochs=0") == NNRT_OK && options.epochs == 0);
     CHECK(parse("fit --shuffle --resume") == NNRT_OK && options.shuffle && options.resume);
     CHECK(parse("predict --input - --output=- --show=5") == NNRT_OK && options.show == 5);
     CHECK(parse("evaluate --test=t --test-target=u") == NNRT_OK);
@@ -55,10 +57,11 @@ static void test_mistakes(void) {
         {"fit --frobnicate", "unknown option --frobnicate; 'fake fit --help' lists the options"},
         {"predict --epochs=3", "'predict' has no option --epochs; 'fake predict --help' lists those it has"},
         {"fit --epochs", "--epochs: expected N"},
-        {"fit --epochs=0", "--epochs=0: expected a whole number from 1 to 2147483647"},
-        {"fit --epochs=3x", "--epochs=3x: expected a whole number from 1 to 2147483647"},
+        {"fit --epochs=-1", "--epochs=-1: expected a whole number from 0 to 2147483647"},
+        {"fit --epochs=3x", "--epochs=3x: expected a whole number from 0 to 2147483647"},
+        {"fit --batch-size=0", "--batch-size=0: expected a whole number from 1 to 2147483647"},
         {"fit --epochs=99999999999999999999",
-         "--epochs=99999999999999999999: expected a whole number from 1 to 2147483647"},
+         "--epochs=99999999999999999999: expected a whole number from 0 to 2147483647"},
         {"fit --shuffle=maybe", "--shuffle=maybe: expected true or false"},
         {"fit --seed=-1", "--seed=-1: expected a whole number from 0 to 2^64 - 1"},
         {"fit --validation-split=1", "--validation-split=1: expected a number from 0 to less than 1"},
@@ -69,7 +72,10 @@ static void test_mistakes(void) {
         {"fit -e", "unknown option -e; options begin with --"},
         {"fit --batch-size=64",
          "--batch-size=64 is more than the 8 samples that this program was compiled for; compile it again with "
-         "batch_size = 64 in fit { } (or nnc run fake.nn fit --batch-size=64)"},
+         "nnc --max-batch=64 fake.nn, or do so in one go: nnc run fake.nn fit --batch-size=64"},
+        {"fit --validation=v --validation-split=0.1",
+         "--validation names the validation data, --validation-split takes them from the training data; leave out one "
+         "of the two"},
         {"fit --resume --initial-weights=w",
          "--resume goes on from --weights; it cannot be combined with --initial-weights"},
         {"fit --resume --initial-epoch=3", "--resume knows the epoch it goes on from; leave out --initial-epoch"},

@@ -134,12 +134,27 @@ static void test_validation_split(void) {
         mean += (i * 7 % 50) / 10.0 / 37;
     CHECK_NEAR(tensor_value("v.safetensors", "normalization/mean", 0), mean, 1e-6);
     CHECK(strstr(fake_out, "val_loss") != NULL);
-    /* Validation data of its own overrides the split. */
+    /* Validation data of its own overrides a split that the program declares. */
+    nnrt_program declared = program;
+    declared.fit.validation_split = 0.25;
     reset();
-    CHECK(run(&program, "fit --train=@/train.csv --validation=@/test.csv --weights=@/v.safetensors "
-                        "--validation-split=0.25 --epochs=1 --shuffle=false") == 0);
+    CHECK(run(&declared, "fit --train=@/train.csv --validation=@/test.csv --weights=@/v.safetensors --epochs=1 "
+                         "--shuffle=false") == 0);
     CHECK(fake.row_count == 50 && fake.rows[0] == 0 && fake.rows[49] == 49);
     CHECK(strstr(fake_out, "Epoch 1/1") == NULL);
+    /* A split on the command line overrides validation data that the program declares, also when the run goes on. */
+    declared.validation = declared.train;
+    declared.validation.file = path_of("test.csv");
+    reset();
+    CHECK(run(&declared, "fit --train=@/train.csv --weights=@/v.safetensors --epochs=1 --validation-split=0.2") == 0);
+    CHECK(fake.row_count == 40);
+    CHECK(run(&declared, "fit --train=@/train.csv --weights=@/v.safetensors --resume --epochs=2") == 0);
+    CHECK(fake.row_count == 80);
+    reset();
+    CHECK(run(&declared, "fit --train=@/train.csv --weights=@/v.safetensors --epochs=1") == 0);
+    CHECK(fake.row_count == 50 && strstr(fake_out, "val_loss") != NULL);
+    CHECK(run(&declared, "fit --train=@/train.csv --weights=@/v.safetensors --resume --epochs=2") == 0);
+    CHECK(fake.row_count == 100);
     CHECK(run(&program, "fit --train=@/test.csv --weights=@/v.safetensors --validation-split=0.9") == 1);
     CHECK_TEXT(fake_err, "fake: 3 rows are not enough to hold back a part of 0.9 for validation\n");
 }
