@@ -44,7 +44,8 @@ void host_text(const Host *h, Text *out, const char *template) {
 enum { LINE_WIDTH = 120, INDENT = 4, DEEPEST = 16 };
 
 /* The last place in the first `width` characters where a line may be broken, or else the first one behind them: after a
- * comma, the less deep the better. 0: none. *column: where the next line begins, below what the innermost open bracket holds. */
+ * comma, the less deep the better. 0: none. *column: where the next line begins, below what the innermost open bracket
+ * holds. */
 static int find_break(const char *text, int width, int first_column, int *column) {
     int depth = 0, best = 0, best_depth = DEEPEST, open[DEEPEST] = {INDENT};
     for (int i = 0; text[i] && (i <= width || best == 0); i++) {

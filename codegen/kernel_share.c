@@ -19,7 +19,7 @@ typedef struct {
 } Groups;
 
 static bool is_training(const KSequence *sequence) {
-    return strcmp(sequence->func->name, "train_step") == 0;
+    return sequence->func && strcmp(sequence->func->name, "train_step") == 0;
 }
 
 /* The place of a kernel's layer in the model. */
@@ -84,7 +84,7 @@ static const char *parameter_name(const KProgram *p, const KShared *shared, cons
 /* forward_dense is just dense in a function that belongs to no step. */
 static const char *without_step(const KBuffer *b) {
     const Func *func = b->sequence ? b->sequence->func : NULL;
-    if (b->space == SPACE_ARGUMENT && !b->alias) {
+    if (b->space == SPACE_ARGUMENT && !b->alias && func) {
         const char *given = func->arg_names[b->argument]; /* x rather than the second function's x_1 */
         return strncmp(b->name, given, strlen(given)) == 0 ? given : b->name;
     }
@@ -203,7 +203,7 @@ static bool is_in_sequence(const Group *g, const KSequence *sequence) {
 static const char *comment_of(const KProgram *p, const Group *g) {
     Text layers = {0}, lines = {0}, steps = {0};
     for (int i = 0; i < p->sequence_count; i++)
-        if (is_in_sequence(g, p->sequences[i]))
+        if (p->sequences[i]->func && is_in_sequence(g, p->sequences[i]))
             text_format(&steps, "%s%s", steps.length ? ", " : "", p->sequences[i]->func->name);
     const char *own = g->kernels[0]->comment ? g->kernels[0]->comment : "", *text;
     list_lines(&lines, g);
@@ -211,7 +211,7 @@ static const char *comment_of(const KProgram *p, const Group *g) {
         text = arena_format(p->arena, "%s\nFor %s%s%s%s; in %s", own, layers.data, lines.length ? " (" : "",
                             lines.length ? lines.data : "", lines.length ? ")" : "", steps.data);
     else
-        text = arena_format(p->arena, "%s\nIn %s", own, steps.data);
+        text = steps.length ? arena_format(p->arena, "%s\nIn %s", own, steps.data) : own;
     text_free(&layers);
     text_free(&lines);
     text_free(&steps);

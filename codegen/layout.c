@@ -185,7 +185,7 @@ static int best_vector(const KProgram *p, const Nest *nest, const Accesses *a, d
     int best = -1;
     *cost = nest_cost(p, nest, a, -1);
     for (int v = nest->axis_count - 1; v >= 0; v--) {
-        if (size(p, nest->axes[v].extent) < 2)
+        if (size(p, nest->axes[v].extent) < 2 || nest_bounds_use(nest, v))
             continue;
         double c = nest_cost(p, nest, a, v);
         if (c < *cost) {
@@ -230,16 +230,6 @@ bool layout_is_aliased(const KProgram *p, const KBuffer *b) {
     return b->alias != NULL;
 }
 
-static int batch_pad(const KProgram *p) {
-    return p->isa.lanes * (p->module->batch_max > p->isa.lanes ? 2 : 1);
-}
-
-void layout_pad_again(KProgram *p) {
-    for (int i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i]->pad > 1)
-            p->buffers[i]->pad = batch_pad(p);
-}
-
 /* Puts `axis` innermost, the others in their own order. The batch innermost is padded to whole vectors. */
 static void set_innermost(const KProgram *p, KBuffer *b, int axis) {
     int n = 0;
@@ -247,7 +237,7 @@ static void set_innermost(const KProgram *p, KBuffer *b, int axis) {
         if (i != axis)
             b->order[n++] = (int8_t)i;
     b->order[n] = (int8_t)axis;
-    b->pad = b->dims[axis].batch ? batch_pad(p) : 1;
+    b->pad = b->dims[axis].batch ? p->isa.lanes * (p->module->batch_max > p->isa.lanes ? 2 : 1) : 1;
 }
 
 static void collect_free_buffers(Layout *l) {
@@ -350,7 +340,7 @@ static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
     KExpr *index[MAX_RANK];
     for (int i = 0; i < twin->of->rank; i++) {
         KVar *var = kvar_new(p, kernel, i == 0 ? "i" : i == 1 ? "j" : "k", (KType){KBASE_INDEX, 1}, false);
-        nest->axes[i] = (NestAxis){var, twin->of->dims[i], false};
+        nest->axes[i] = (NestAxis){.var = var, .extent = twin->of->dims[i]};
         index[i] = kexpr_var(p, var);
     }
     nest->axis_count = nest->parallel_count = twin->of->rank;

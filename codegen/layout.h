@@ -15,6 +15,4 @@ void layout_scalar(KProgram *);
 void layout_sequences(KProgram *);
 void layout_sums(KProgram *);
 bool layout_is_aliased(const KProgram *, const KBuffer *); /* its memory is seen through another buffer too */
-/* After the module's batch_max has grown: what was chosen for smaller batches stays, and has room for the larger ones. */
-void layout_pad_again(KProgram *);
 #endif

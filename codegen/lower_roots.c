@@ -147,6 +147,63 @@ static KBuffer *halo(LowerRegion *outer, const Op *op, int input, const Contract
     return padded;
 }
 
+/* ---- sums of which only a part lies in the operand */
+enum { LEAST_BATCH = 8, PAGE = 4096 };
+
+/* The only reduce axis that an index moves along, one cell at a time; -1: none or several. */
+static int only_reduce_axis(const Contraction *c, const AffineIndex *a) {
+    int found = -1;
+    for (int i = c->out_rank; i < c->axis_count; i++)
+        if (a->coefficient[i]) {
+            bool single =
+                (a->coefficient[i] == 1 || a->coefficient[i] == -1) && !c->extent[i].batch && c->extent[i].n > 1;
+            if (found >= 0 || !single)
+                return -1;
+            found = i;
+        }
+    return a->divisor == 1 ? found : -1;
+}
+
+/* Where tiles are made of samples, a loop may leave out what it would multiply with the zeros of a padding: not samples
+ * a multiple of a page apart, which would fall on the same lines of the cache. */
+static bool can_be_bounded(const LowerRegion *r, const Contraction *c, const AffineIndex *access, const Value *value) {
+    bool used[MAX_AXES] = {false};
+    const Type *type = value->type;
+    if (r->lower->program->isa.lanes <= 1 || r->lower->program->module->batch_max < LEAST_BATCH ||
+        !type->dims[0].batch || type_count(type, 1) * (int64_t)sizeof(float) % PAGE == 0)
+        return false;
+    for (int i = 0; i < type->rank; i++) {
+        int axis = access[i].may_miss ? only_reduce_axis(c, &access[i]) : -1;
+        if (access[i].may_miss && (axis < 0 || used[axis]))
+            return false;
+        if (axis >= 0)
+            used[axis] = true;
+    }
+    return true;
+}
+
+/* 0 <= rest + k < extent, or 0 <= rest - k < extent, solved for k. */
+static void bound_axes(LowerRegion *r, Nest *nest, const Contraction *c, const AffineIndex *access, const Type *type) {
+    KProgram *p = r->lower->program;
+    for (int i = 0; i < type->rank; i++) {
+        if (!access[i].may_miss)
+            continue;
+        int k = only_reduce_axis(c, &access[i]);
+        AffineIndex others = access[i];
+        others.coefficient[k] = 0;
+        KExpr *rest = affine(r, nest, &others, c->axis_count), *extent = index_of(r, type->dims[i].n), *from, *to;
+        if (access[i].coefficient[k] == 1) {
+            from = kexpr_binary(p, '-', index_of(r, 0), rest);
+            to = kexpr_binary(p, '-', extent, rest);
+        } else {
+            from = kexpr_binary(p, '+', kexpr_binary(p, '-', rest, extent), index_of(r, 1));
+            to = kexpr_binary(p, '+', rest, index_of(r, 1));
+        }
+        nest->axes[k].from = kexpr_binary(p, 'M', index_of(r, 0), from);
+        nest->axes[k].to = kexpr_binary(p, 'm', index_of(r, c->extent[k].n), to);
+    }
+}
+
 static KExpr *operand(LowerRegion *r, Nest *nest, const Op *op, int input, const Contraction *c, KBuffer *padded,
                       const AffineIndex *access, int rank) {
     KExpr *index[MAX_RANK];
@@ -164,11 +221,15 @@ static bool any_miss(const AffineIndex *access, int rank) {
 
 static void root_contract(LowerRegion *r, const Op *op) {
     Contraction c = contraction_of(op);
-    KBuffer *a_padded = any_miss(c.a, c.a_rank) ? halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
-    KBuffer *b_padded = any_miss(c.b, c.b_rank) ? halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
+    bool a_miss = any_miss(c.a, c.a_rank), b_miss = any_miss(c.b, c.b_rank);
+    bool bounded = a_miss && !b_miss && can_be_bounded(r, &c, c.a, op->inputs[0]);
+    KBuffer *a_padded = a_miss && !bounded ? halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
+    KBuffer *b_padded = b_miss ? halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
     Nest *nest = lower_nest(r, op, op->results[0]->type);
     for (int i = c.out_rank; i < c.axis_count; i++)
         lower_add_axis(r, nest, c.extent[i].batch ? "m" : "k", c.extent[i], true);
+    if (bounded)
+        bound_axes(r, nest, &c, c.a, op->inputs[0]->type);
     KExpr *a = operand(r, nest, op, 0, &c, a_padded, c.a, c.a_rank);
     KExpr *b = operand(r, nest, op, 1, &c, b_padded, c.b, c.b_rank);
     add_reduction(r, nest, op->results[0], REDUCE_SUM, kexpr_fn(r->lower->program, FN_mul, a, b, NULL));

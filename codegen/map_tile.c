@@ -28,7 +28,8 @@ static bool shares_vectors(const KExpr *e, const KVar *vector, const KVar *var) 
 }
 
 static bool may_be_rows(const Tiles *t, int axis) {
-    if (axis == t->vector || t->nest->axes[axis].reduce || !t->nest->reduction_count || t->vector < 0)
+    if (axis == t->vector || t->nest->axes[axis].reduce || !t->nest->reduction_count || t->vector < 0 ||
+        nest_bounds_use(t->nest, axis))
         return false;
     for (int i = 0; i < t->nest->reduction_count; i++)
         if (!shares_vectors(t->nest->reductions[i].expr, t->nest->axes[t->vector].var, t->nest->axes[axis].var))
@@ -78,6 +79,12 @@ static int choose_rows(int64_t extent, int vectors, int most) {
     return (int)((extent + tiles - 1) / tiles);
 }
 
+/* Samples of a step; memory may be planned for more. */
+static int64_t step_at_most(const KProgram *p) {
+    int64_t most = p->module->batch_max, step = p->info ? p->info->fit.batch_size : 0;
+    return step > 0 && step < most ? step : most;
+}
+
 static void choose_tile(Tiles *t) {
     const Nest *nest = t->nest;
     t->row = t->row2 = -1;
@@ -86,7 +93,7 @@ static void choose_tile(Tiles *t) {
     if (t->vector >= 0 && !reduces_lanes && nest->reduction_count) {
         int64_t extent = extent_at_most(t, t->vector), whole = extent / t->lanes;
         if (nest->axes[t->vector].extent.batch)
-            t->vectors = t->p->module->batch_max > t->lanes ? 2 : 1; /* as buffers are padded */
+            t->vectors = step_at_most(t->p) > t->lanes ? 2 : 1; /* as buffers are padded */
         else if (whole < 4 && extent % t->lanes)
             t->vectors = (int)whole + 1; /* one panel, its last vector partial */
         else if (whole)

@@ -277,6 +277,12 @@ static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStm
     KStmt *body = kstmt_block(p);
     KExpr *from = kexpr_index(p, 0), *to = kexpr_dim(p, nest_axis->extent);
     index[axis] = kexpr_var(p, var);
+    if (nest_axis->from) {
+        MapPlace place = place_at(t, a, 0, out, out);
+        from = map_index(&place, nest_axis->from);
+        to = map_index(&place, nest_axis->to);
+        panel = 0;
+    }
     if (panel) {
         var->limit = panel;
         outer = kvar_new(p, t->m->kernel, nest_axis->var->name, (KType){KBASE_INDEX, 1}, false);

@@ -1,6 +1,14 @@
 /* How much a nest does, in FMA-slot units: the currency of the cost models, of the thread count and of explain. */
 #include "codegen/nest.h"
 
+bool nest_bounds_use(const Nest *nest, int axis) {
+    for (int i = nest->parallel_count; i < nest->axis_count; i++)
+        if (nest->axes[i].from && (i == axis || kexpr_uses(nest->axes[i].from, nest->axes[axis].var) ||
+                                   kexpr_uses(nest->axes[i].to, nest->axes[axis].var)))
+            return true;
+    return false;
+}
+
 static int64_t points(const Nest *nest, int64_t batch, bool reduced) {
     int64_t n = 1;
     for (int i = 0; i < nest->axis_count; i++)

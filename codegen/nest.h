@@ -20,6 +20,7 @@ typedef struct {
     KVar *var;
     Dim extent;
     bool reduce;
+    KExpr *from, *to; /* a reduce axis of which only this part counts, by parallel axes; NULL: all of it */
 } NestAxis;
 
 typedef struct {
@@ -43,6 +44,8 @@ typedef struct Nest {
     const char *layer;
 } Nest;
 
+/* Does the part of a reduce axis that counts depend on this axis? Then it is on no lane, and not a row of tiles. */
+bool nest_bounds_use(const Nest *, int axis);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
 #endif

@@ -5,7 +5,6 @@
 #include <time.h>
 #include "codegen/isa.h"
 #include "codegen/kernel_share.h"
-#include "codegen/layout.h"
 #include "codegen/lower.h"
 #include "codegen/memory_plan.h"
 #include "driver/driver.h"
@@ -126,10 +125,8 @@ static int64_t most_bytes(const KProgram *k, int64_t batch) {
 static void make_room(Pipeline *p) {
     bool fits = gives_room(p) && most_bytes(p->kernels, ROOM_BATCH) <= ROOM_BYTES;
     int64_t room = fits ? ROOM_BATCH : p->options->max_batch;
-    if (room <= p->program->module->batch_max)
-        return;
-    p->program->module->batch_max = room;
-    layout_pad_again(p->kernels);
+    if (room > p->program->module->batch_max)
+        p->program->module->batch_max = room;
 }
 
 static bool make_kernels(Pipeline *p) {

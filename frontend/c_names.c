@@ -14,9 +14,11 @@ static const char words[] =
     "operator private protected public reinterpret_cast requires static_assert static_cast template this "
     "thread_local throw true try typeid typename typeof using virtual wchar_t and and_eq bitand bitor compl not "
     "not_eq or or_eq xor xor_eq main linux unix i386 NULL EOF NAN INFINITY BUFSIZ EDOM ERANGE EINTR EINVAL EAGAIN "
-    "ENOENT ENOMEM EIO FILE SIGINT SIGTERM SIGABRT SIGFPE SIGILL SIGSEGV HUGE HUGE_VAL HUGE_VALF BIG_ENDIAN "
-    "LITTLE_ENDIAN PDP_ENDIAN BYTE_ORDER Job run_job assert complex imaginary errno environ signbit isfinite "
-    "isnormal fpclassify offsetof va_start va_end va_arg va_copy unreachable ";
+    "ENOENT ENOMEM EIO FILE SIGINT SIGTERM SIGABRT SIGFPE SIGILL SIGSEGV HUGE HUGE_VAL HUGE_VALF HUGE_VALL "
+    "FD_SETSIZE NFDBITS MATH_ERRNO MATH_ERREXCEPT MB_CUR_MAX math_errhandling WNOHANG WEXITED WSTOPPED WUNTRACED "
+    "WCONTINUED WNOWAIT SCHED_FIFO SCHED_OTHER SCHED_RR BIG_ENDIAN LITTLE_ENDIAN PDP_ENDIAN BYTE_ORDER Job "
+    "run_job assert complex imaginary errno environ signbit isfinite isnormal fpclassify offsetof va_start va_end "
+    "va_arg va_copy unreachable ";
 
 /* Functions and types of the standard headers; those of math.h also with f and l behind them. */
 static const char library[] =
@@ -68,7 +70,7 @@ static const char prefixes[] = "nnrt_ NNRT_ omp_ atomic_ pthread_ posix_ sched_ 
 static const char capital_prefixes[] =
     "ATOMIC_ INT_ INT8_ INT16_ INT32_ INT64_ INTMAX_ INTPTR_ UINT_ UINT8_ UINT16_ UINT32_ UINT64_ UINTMAX_ "
     "UINTPTR_ CHAR_ SCHAR_ UCHAR_ SHRT_ USHRT_ LONG_ ULONG_ LLONG_ ULLONG_ SIZE_ SSIZE_ PTRDIFF_ WCHAR_ WINT_ "
-    "FLT_ DBL_ LDBL_ FP_ M_ EXIT_ RAND_ SEEK_ O_ S_ CLOCK_ ";
+    "FLT_ DBL_ LDBL_ FP_ M_ EXIT_ SIG_ RAND_ SEEK_ O_ S_ CLOCK_ ";
 
 /* What of the name a word of the list can be: EXACT all, SUFFIX all but an f or l, PREFIX its beginning. */
 typedef enum { EXACT, SUFFIX, PREFIX } Match;

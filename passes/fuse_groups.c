@@ -141,14 +141,6 @@ static int find(const FuseGroups *g, int op) {
     return op;
 }
 
-typedef struct {
-    bool maps_only, rows, single_space, small;
-    int contractions, roots;
-    int64_t row_elements;
-    const Type *space; /* of the single nest */
-    int64_t work;
-} GroupFacts;
-
 static bool same_space(const Type *a, const Type *b) {
     if (a->rank != b->rank)
         return false;
@@ -158,11 +150,9 @@ static bool same_space(const Type *a, const Type *b) {
     return true;
 }
 
-static GroupFacts group_facts(const FuseGroups *g, int group) {
-    GroupFacts f = {.maps_only = true, .rows = true, .single_space = true};
-    for (int i = 0; i < g->count; i++) {
-        if (g->group[i] < 0 || find(g, i) != group)
-            continue;
+static GroupFacts find_facts(const FuseGroups *g, int group) {
+    GroupFacts f = {.known = true, .maps_only = true, .rows = true, .single_space = true};
+    for (int i = group; i >= 0; i = g->next[i]) {
         const Op *op = g->ops[i];
         const Type *result = op->results[0]->type;
         f.work += op_work(g, op);
@@ -185,72 +175,71 @@ static GroupFacts group_facts(const FuseGroups *g, int group) {
     return f;
 }
 
+static GroupFacts group_facts(const FuseGroups *g, int group) {
+    if (!g->facts[group].known)
+        g->facts[group] = find_facts(g, group);
+    return g->facts[group];
+}
+
+static int owner(const FuseGroups *g, int op) {
+    return g->group[op] >= 0 ? find(g, op) : op;
+}
+
+/* Groups, and ops outside of groups, that are yet to be looked at. */
+typedef struct {
+    char *seen;
+    int *items, count;
+} Stack;
+
+static void push_readers(const FuseGroups *g, int group, int apart_from, Stack *stack) {
+    for (int i = group; i >= 0; i = g->next[i])
+        for (int r = 0; r < g->reader_count[i]; r++) {
+            int reader = owner(g, g->readers[i][r]);
+            if (reader != group && reader != apart_from && !stack->seen[reader]) {
+                stack->seen[reader] = 1;
+                stack->items[stack->count++] = reader;
+            }
+        }
+}
+
 /* Is there a way from group `from` to group `to` that passes through another group? */
-static bool reaches(const FuseGroups *g, int from, int to, bool direct_counts, char *seen) {
+static bool reaches(const FuseGroups *g, int from, int to, char *seen) {
     memset(seen, 0, (size_t)g->count);
-    int *stack = ARENA_ARRAY(g->arena, int, g->count + 1), top = 0;
-    for (int i = 0; i < g->count; i++)
-        if (g->group[i] >= 0 ? find(g, i) == from : i == from) {
-            for (int r = 0; r < g->reader_count[i]; r++) {
-                int reader = g->readers[i][r], owner = g->group[reader] >= 0 ? find(g, reader) : reader;
-                if (owner == from || (owner == to && !direct_counts))
-                    continue;
-                if (owner == to)
-                    return true;
-                if (!seen[owner]) {
-                    seen[owner] = 1;
-                    stack[top++] = owner;
-                }
-            }
-        }
-    while (top) {
-        int at = stack[--top];
-        for (int i = 0; i < g->count; i++) {
-            int owner_of_i = g->group[i] >= 0 ? find(g, i) : i;
-            if (owner_of_i != at)
-                continue;
-            for (int r = 0; r < g->reader_count[i]; r++) {
-                int reader = g->readers[i][r], owner = g->group[reader] >= 0 ? find(g, reader) : reader;
-                if (owner == to)
-                    return true;
-                if (!seen[owner]) {
-                    seen[owner] = 1;
-                    stack[top++] = owner;
-                }
-            }
-        }
-    }
-    return false;
+    Stack stack = {seen, g->stack, 0};
+    push_readers(g, from, to, &stack);
+    while (stack.count && !seen[to])
+        push_readers(g, stack.items[--stack.count], -1, &stack);
+    return seen[to];
 }
 
 static void merge(FuseGroups *g, int a, int b) {
     int low = a < b ? a : b, high = a < b ? b : a;
     g->group[high] = low;
+    g->next[g->last[low]] = high;
+    g->last[low] = g->last[high];
+    g->facts[low].known = false;
 }
 
 /* All readers of the group are in `reader`, and they read it once. */
 static bool read_once_by(const FuseGroups *g, int group, int reader) {
     int readers = 0;
-    for (int i = 0; i < g->count; i++) {
-        if (g->group[i] < 0 || find(g, i) != group)
-            continue;
+    for (int i = group; i >= 0; i = g->next[i])
         for (int r = 0; r < g->reader_count[i]; r++) {
-            int owner = g->group[g->readers[i][r]] >= 0 ? find(g, g->readers[i][r]) : -1;
-            if (owner == group)
+            int by = g->group[g->readers[i][r]] >= 0 ? find(g, g->readers[i][r]) : -1;
+            if (by == group)
                 continue;
-            if (owner != reader)
+            if (by != reader)
                 return false;
             readers++;
         }
-    }
     return readers == 1;
 }
 
 static bool is_plain_reduction(const FuseGroups *g, int group, const GroupFacts *f, const Type *space) {
     if (f->roots != 1)
         return false;
-    for (int i = 0; i < g->count; i++)
-        if (g->group[i] >= 0 && find(g, i) == group && !is_map(g->ops[i]))
+    for (int i = group; i >= 0; i = g->next[i])
+        if (!is_map(g->ops[i]))
             return op_infos[g->ops[i]->code].op_class == CLASS_REDUCE && same_space(g->ops[i]->inputs[0]->type, space);
     return false;
 }
@@ -297,6 +286,10 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
         g->count++;
     g->ops = ARENA_ARRAY(arena, Op *, g->count);
     g->group = ARENA_ARRAY(arena, int, g->count);
+    g->next = ARENA_ARRAY(arena, int, g->count);
+    g->last = ARENA_ARRAY(arena, int, g->count);
+    g->stack = ARENA_ARRAY(arena, int, g->count);
+    g->facts = ARENA_ARRAY(arena, GroupFacts, g->count);
     g->readers = ARENA_ARRAY(arena, int *, g->count);
     g->reader_count = ARENA_ARRAY(arena, int, g->count);
     g->reader_capacity = ARENA_ARRAY(arena, int, g->count);
@@ -307,6 +300,8 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
     for (Op *op = func->body.first; op; op = op->next, n++) {
         g->ops[n] = op;
         g->group[n] = fuse_is_inline(op) || is_outside(op) ? -1 : n;
+        g->next[n] = -1;
+        g->last[n] = n;
         for (int i = 0; i < op->result_count; i++)
             g->index[op->results[i]->id] = n;
     }
@@ -320,30 +315,37 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
 
 typedef bool (*MergeRule)(const FuseGroups *, int producer, int consumer);
 
+static bool is_read_by(const FuseGroups *g, int op, int reader) {
+    for (int r = 0; r < g->reader_count[op]; r++)
+        if (g->readers[op][r] == reader)
+            return true;
+    return false;
+}
+
 static void merge_with_producers(FuseGroups *g, MergeRule rule, char *seen) {
     for (int c = 0; c < g->count; c++)
         for (int p = c - 1; p >= 0 && g->group[c] >= 0; p--) {
-            if (g->group[p] < 0)
+            if (g->group[p] < 0 || !is_read_by(g, p, c))
                 continue;
-            bool reads = false;
-            for (int r = 0; r < g->reader_count[p]; r++)
-                reads = reads || g->readers[p][r] == c;
             int from = find(g, p), to = find(g, c);
-            if (reads && from != to && rule(g, from, to) && !reaches(g, from, to, false, seen))
+            if (from != to && rule(g, from, to) && !reaches(g, from, to, seen))
                 merge(g, from, to);
         }
 }
 
+static bool may_be_small(const FuseGroups *g, int group) {
+    if (g->group[group] != group)
+        return false;
+    GroupFacts f = group_facts(g, group);
+    return f.small && f.contractions == 0;
+}
+
 static void merge_small(FuseGroups *g, char *seen) {
     for (int b = 0; b < g->count; b++)
-        for (int a = 0; a < b; a++) {
-            if (g->group[a] != a || g->group[b] != b)
-                continue;
-            GroupFacts fa = group_facts(g, a), fb = group_facts(g, b);
-            if (fa.small && fb.small && fa.contractions + fb.contractions == 0 && fa.work + fb.work <= SMALL_WORK &&
-                !reaches(g, a, b, false, seen) && !reaches(g, b, a, false, seen))
+        for (int a = 0; a < b && may_be_small(g, b); a++)
+            if (may_be_small(g, a) && group_facts(g, a).work + group_facts(g, b).work <= SMALL_WORK &&
+                !reaches(g, a, b, seen) && !reaches(g, b, a, seen))
                 merge(g, a, b);
-        }
 }
 
 FuseGroups *fuse_groups(Func *func, Arena *arena) {
@@ -370,7 +372,7 @@ const char *fuse_why_apart(const FuseGroups *g, int producer, int consumer) {
     char *seen = ARENA_ARRAY(g->arena, char, g->count + 1);
     if (c.contractions > 0)
         return "a contraction reads its operands from memory";
-    if (reaches(g, producer, consumer, false, seen))
+    if (reaches(g, producer, consumer, seen))
         return "a third kernel stands between them";
     if (p.rows && c.rows)
         return "a row is too long to stay in the cache";

@@ -78,11 +78,11 @@ bool compiled_source(Text *out, KProgram *p) {
     compiled_model(out, p);
     c_print_offsets(out, p, NULL);
     c_print_places(out, p, &dialect_c);
-    for (int s = 0; s < p->sequence_count; s++) {
+    for (int s = 0; s < p->sequence_count; s++)
         for (int i = 0; i < p->sequences[s]->count; i++)
             ok = c_print_kernel(out, p, &dialect_c, p->sequences[s]->kernels[i]) && ok;
+    for (int s = 0; s < p->sequence_count; s++)
         compiled_sequence(out, p, p->sequences[s]);
-    }
     return ok;
 }
 

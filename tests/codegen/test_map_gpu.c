@@ -7,6 +7,7 @@
 #include "tests/passes/interp_compare.h"
 #include "tests/passes/random_model.h"
 #include "codegen/c_printer.h"
+#include "codegen/kernel_share.h"
 #include "test.h"
 #include <unistd.h>
 #include <stdlib.h>
@@ -206,11 +207,13 @@ static void cuda_model(Text *out, KProgram *p) {
 /* Every kernel is launched by a function, so that nothing is left out. */
 static bool cuda_source(Text *out, KProgram *p) {
     bool ok = true;
+    kernel_share(p);
     cuda_model(out, p);
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int i = 0; i < p->sequences[s]->count; i++)
+            ok = c_print_kernel(out, p, &dialect_cuda, p->sequences[s]->kernels[i]) && ok;
     for (int s = 0; s < p->sequence_count; s++) {
         const KSequence *sequence = p->sequences[s];
-        for (int i = 0; i < sequence->count; i++)
-            ok = c_print_kernel(out, p, &dialect_cuda, sequence->kernels[i]) && ok;
         text_format(out, "void run_%s(struct %s *model, cudaStream_t stream, const int32_t *rows, int64_t batch",
                     sequence->func->name, p->info->name);
         for (int i = 0; i < p->buffer_count; i++) {

@@ -10,7 +10,7 @@
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/random_model.h"
 
-enum { MODELS = 60, ROOM = 3 };
+enum { MODELS = 60 };
 static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4"};
 
 /* As the driver does it. */
@@ -29,7 +29,6 @@ static KProgram *program_with_room(Arena *arena, Diag *diag, const Module *model
         return NULL;
     layout_program(p);
     module->batch_max = room;
-    layout_pad_again(p);
     if (!map_cpu(p))
         return NULL;
     memory_plan(p, true);
@@ -63,7 +62,7 @@ static void check_model(uint64_t seed, const char *target) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
     Module *model = random_model(arena, diag, seed);
-    int64_t step = model->batch_max, room = ROOM * step + (int64_t)(seed % 5);
+    int64_t step = model->batch_max, room = seed % 2 ? 32 : 64;
     Case c = {arena, kernel_oracle(arena, diag, model), NULL, NULL, seed};
     c.exact = kernel_program(arena, diag, model, target, true, target);
     c.roomy = program_with_room(arena, diag, model, target, room);
@@ -75,7 +74,7 @@ static void check_model(uint64_t seed, const char *target) {
     for (int i = 0; c.roomy && i < c.oracle->func_count; i++) {
         check_func(&c, c.oracle->funcs[i], step, true);
         check_func(&c, c.oracle->funcs[i], step + 1, false);
-        check_func(&c, c.oracle->funcs[i], room, false);
+        check_func(&c, c.oracle->funcs[i], room - (int64_t)(seed % 5), false);
     }
     arena_free(arena);
 }

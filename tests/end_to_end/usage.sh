@@ -80,6 +80,11 @@ check "no colour in a file" ends 1 "error: " "$NNC" wrong.nn
 no_escape() { ! grep -q "$(printf '\033')" err.txt; }
 check "no escape sequences in a file" no_escape
 
+# ---- names as Keras takes them
+sed 's/SGD(0.1)/"ADAM"/; s/accuracy/"Accuracy"/' small.nn >uppercase.nn
+check "names of optimizers and of accuracy in any case" ends 0 'adam/iteration' "$NNC" --emit=ir uppercase.nn
+check "the metric is called as it is written" has out.txt '"Accuracy.total"'
+
 # ---- files
 check "a file that is not there" ends 3 "cannot read missing.nn" "$NNC" missing.nn
 check "a folder as a program" ends 3 "name a file: nnc small.nn" "$NNC" .
@@ -167,7 +172,7 @@ check "--max-batch below the step" ends 2 "less than the 8 samples" "$NNC" --max
 exact() { "$NNC" --lib small.nn -o exact.c && ! grep -q MAX_BATCH exact.c exact.h && "$NNC" --emit=explain small.nn | grep -q "at most 8 samples"; }
 check "a library is exact" exact
 # A large arena: no more room than is asked for.
-sed 's/Input(3)/Input((64, 64, 8)), Conv2D(32, 3), Flatten()/' small.nn >large.nn
+sed 's/Input(3)/Input((128, 128, 8)), Conv2D(64, 3), Flatten()/' small.nn >large.nn
 large() { "$NNC" --emit=header large.nn >large.txt && ! grep -q MAX_BATCH large.txt && "$NNC" --emit=header --max-batch=64 large.nn | grep -q "MAX_BATCH 64 "; }
 check "there is no room where it is dear" large
 # Compiled for another instruction set: one message.

@@ -1,6 +1,7 @@
 #include "tests/reference/emitted.h"
 #include "codegen/host.h"
 #include "codegen/isa.h"
+#include "codegen/kernel_share.h"
 #include "codegen/layout.h"
 #include "codegen/lower.h"
 #include "codegen/map.h"
@@ -27,6 +28,7 @@ static KProgram *emitted_kernels(const Emitted *e, Arena *arena, Diag *diag, Pro
     if (!map_cpu(p))
         return NULL;
     memory_plan(p, e->planned);
+    kernel_share(p);
     return kprogram_verify(p, "the memory plan") ? p : NULL;
 }
 
