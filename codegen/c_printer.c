@@ -136,7 +136,8 @@ static bool is_printed(const CPrinter *p, const KStmt *s) {
     switch (s->kind) {
     case KS_BLOCK:
         for (const KStmt *child = s->block.first; child; child = child->next)
-            if (is_printed(p, child) && child->kind != KS_COMMENT && child->kind != KS_FORGET)
+            if (is_printed(p, child) && child->kind != KS_COMMENT && child->kind != KS_FORGET &&
+                child->kind != KS_PREFETCH)
                 return true;
         return false;
     case KS_FOR:
@@ -440,7 +441,8 @@ static void print_transpose(CPrinter *p, const KStmt *s) {
     for (int i = 0; i < 2; i++) {
         int64_t extent = i ? s->transpose.columns : s->transpose.rows;
         var[i] = ARENA_NEW(program->arena, KVar);
-        *var[i] = (KVar){.id = p->kernel->var_count + i, .name = i ? "j" : "i", .type = {KBASE_INDEX, 1}, .limit = extent};
+        *var[i] =
+            (KVar){.id = p->kernel->var_count + i, .name = i ? "j" : "i", .type = {KBASE_INDEX, 1}, .limit = extent};
         place[i] = extent == lanes ? zero : kexpr_var(program, var[i]);
     }
     KExpr **to = moved(p, s->transpose.to_index, s->transpose.to_count, place[1], place[0]);
@@ -468,6 +470,17 @@ static void print_alloc(CPrinter *p, const KBuffer *b) {
     text_add(&line, !b->zeroed ? ";" : b->lanes > 1 ? " = {{0}};" : " = {0};");
     c_line(p, line.data);
     text_free(&line);
+}
+
+static void print_prefetch(CPrinter *p, const KExpr *load) {
+    Text line = {0}, address = {0};
+    if (!p->dialect->prefetch)
+        return;
+    c_address(p, &address, load->load.buffer, load->load.index, load->load.index_count);
+    c_template(p, &line, p->dialect->prefetch, load->type, (const char *const[]){address.data}, 1);
+    c_line(p, line.data);
+    text_free(&line);
+    text_free(&address);
 }
 
 static void print_barrier(CPrinter *p) {
@@ -509,6 +522,9 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
         break;
     case KS_TRANSPOSE:
         print_transpose(p, s);
+        break;
+    case KS_PREFETCH:
+        print_prefetch(p, s->prefetch);
         break;
     case KS_FORGET:
         if (p->dialect->forget)

@@ -8,8 +8,8 @@ typedef struct {
     const bool *live;
     KernelForm *form;
     Text *text;
-    int *variables;  /* by KVar.id: number, counted from 1 */
-    KBuffer **seen;  /* by number; with the kernel's own */
+    int *variables; /* by KVar.id: number, counted from 1 */
+    KBuffer **seen; /* by number; with the kernel's own */
     bool *written;
     int variable_count, seen_count, seen_capacity, stream_capacity;
 } Writer;
@@ -187,6 +187,11 @@ static void write_stmt(Writer *w, const KStmt *s) {
         break;
     case KS_TRANSPOSE:
         write_transpose(w, s);
+        break;
+    case KS_PREFETCH:
+        text_add(w->text, "prefetch ");
+        write_expr(w, s->prefetch);
+        text_add(w->text, "\n");
         break;
     case KS_FORGET:
         text_add(w->text, "forget\n");

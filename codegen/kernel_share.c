@@ -1,5 +1,5 @@
-/* Groups of equal kernels. Each gets one function: the body of one of its kernels, preferably of the training step, with
- * that kernel's names for buffers; and each kernel the list of what it passes. */
+/* Groups of equal kernels. Each gets one function: the body of one of its kernels, preferably of the training step,
+ * with that kernel's names for buffers; and each kernel the list of what it passes. */
 #include "codegen/kernel_share.h"
 #include <ctype.h>
 #include <stdlib.h>

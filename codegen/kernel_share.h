@@ -1,4 +1,5 @@
-/* Kernels that are equal but for the buffers they work on are printed as one function with the buffers as parameters. */
+/* Kernels that are equal but for the buffers they work on are printed as one function with the buffers as parameters.
+ */
 #ifndef NNC_CODEGEN_KERNEL_SHARE_H
 #define NNC_CODEGEN_KERNEL_SHARE_H
 #include "codegen/kir.h"

@@ -265,6 +265,12 @@ KStmt *kstmt_barrier(KProgram *p) {
     return stmt_new(p, KS_BARRIER);
 }
 
+KStmt *kstmt_prefetch(KProgram *p, KExpr *load) {
+    KStmt *s = stmt_new(p, KS_PREFETCH);
+    s->prefetch = load;
+    return s;
+}
+
 KStmt *kstmt_forget(KProgram *p) {
     return stmt_new(p, KS_FORGET);
 }

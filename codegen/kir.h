@@ -120,7 +120,7 @@ typedef enum {
     AXIS_THREAD_Y
 } AxisKind;
 
-typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_FORGET, KS_COMMENT } KStmtKind;
+typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_PREFETCH, KS_FORGET, KS_COMMENT } KStmtKind;
 
 typedef struct KStmt KStmt;
 struct KStmt {
@@ -136,6 +136,7 @@ struct KStmt {
         /* dst[j][i] = src[i][j] for i < rows, j < columns: both places as physical indices of their first element;
          * `lanes` is the side of the square blocks it is done in */
         struct { KBuffer *to, *from; KExpr **to_index, **from_index; int to_count, from_count; int64_t rows, columns; int lanes; } transpose;
+        KExpr *prefetch;                           /* advice: this load comes soon, and a store to the same place */
         const char *comment;
     };
 };
@@ -260,6 +261,7 @@ KStmt *kstmt_alloc(KProgram *, KBuffer *);
 KStmt *kstmt_barrier(KProgram *);
 /* Advice: here no vector should be in a register; what is needed behind it is loaded again. */
 KStmt *kstmt_forget(KProgram *);
+KStmt *kstmt_prefetch(KProgram *, KExpr *load);
 KStmt *kstmt_comment(KProgram *, const char *);
 KStmt *kstmt_transpose(KProgram *, KBuffer *to, KExpr *const *to_index, KBuffer *from, KExpr *const *from_index,
                        int64_t rows, int64_t columns, int lanes);

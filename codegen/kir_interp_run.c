@@ -253,6 +253,7 @@ void interp_stmt(KInterp *in, const KStmt *s, const bool *mask) {
     case KS_BARRIER:
         run_barrier(in, mask);
         break;
+    case KS_PREFETCH:
     case KS_FORGET:
     case KS_COMMENT:
         break;

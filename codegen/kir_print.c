@@ -219,6 +219,11 @@ static void print_stmt(Text *out, const KStmt *s, int depth) {
         text_format(out, " %lld x %lld by %d\n", (long long)s->transpose.rows, (long long)s->transpose.columns,
                     s->transpose.lanes);
         break;
+    case KS_PREFETCH:
+        text_add(out, "prefetch ");
+        print_expr(out, s->prefetch);
+        text_add(out, "\n");
+        break;
     case KS_FORGET:
         text_add(out, "forget registers\n");
         break;

@@ -214,6 +214,7 @@ static void verify_stmt(Verifier *v, const KStmt *s) {
         if (v->divergent)
             verify_fail(v, "a barrier stands where not all threads of a block come by");
         break;
+    case KS_PREFETCH:
     case KS_FORGET:
     case KS_COMMENT:
         break;

@@ -50,6 +50,9 @@ void kstmt_visit(const KStmt *s, const KVisitor *v) {
         visit_indices(s->transpose.to_index, s->transpose.to_count, v);
         visit_indices(s->transpose.from_index, s->transpose.from_count, v);
         break;
+    case KS_PREFETCH:
+        kexpr_visit(s->prefetch, v);
+        break;
     case KS_ALLOC:
     case KS_BARRIER:
     case KS_FORGET:

@@ -274,18 +274,31 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
     KVar *var = loop_var(t, axis);
     var->multiple = t->m->rows_from && axis == 0 ? 0 : t->rows;
     KStmt *body = kstmt_block(p), *tail = kstmt_block(p);
+    KExpr *whole = kexpr_index(p, extent - rest);
+    if (level + 1 == t->order_count && kind_of(t, level) == AXIS_SERIAL && map_tile_rides(t)) {
+        map_tile_waiting(t, out);
+        t->riding = true;
+    }
     t->base[axis] = kexpr_var(p, var);
     emit_loops(t, level + 1, body);
+    if (t->riding) {
+        t->riding = false;
+        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, from, whole, t->rows, body));
+        t->base[axis] = kexpr_index(p, extent - rest - t->rows);
+        map_tile_last(t, out);
+        body = NULL;
+    }
     if (!rest) {
-        kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, t->rows, body));
+        if (body)
+            kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, t->rows, body));
         return;
     }
-    KExpr *whole = kexpr_index(p, extent - rest);
     t->base[axis] = whole;
     t->tile_rows = (int)rest;
     emit_loops(t, level + 1, tail);
     if (kind_of(t, level) == AXIS_SERIAL) {
-        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, from, whole, t->rows, body));
+        if (body)
+            kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, from, whole, t->rows, body));
         kstmt_add(out, tail);
         return;
     }
@@ -311,7 +324,7 @@ static void emit_loops(Tiles *t, int level, KStmt *out) {
 }
 
 static bool try_tiles(const MapNest *m, const Nest *nest, bool parallel, int vector, KStmt *out) {
-    Tiles t = {.m = m, .nest = nest, .p = m->program, .vector = vector, .parallel = parallel};
+    Tiles t = {.m = m, .nest = nest, .p = m->program, .vector = vector, .parallel = parallel, .part_axis = -1};
     t.lanes = vector >= 0 ? m->program->isa.lanes : 1;
     choose_tile(&t);
     choose_order(&t);

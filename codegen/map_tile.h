@@ -22,10 +22,20 @@ typedef struct {
     int tile_rows, tile_vectors;
     KExpr *tile_count; /* lanes of its last vector; NULL: all */
     KExpr *lanes_left; /* samples on the lanes: how many are left from the tile's first on; NULL: other axes */
+    /* the epilogue of a tile rides in the sum of the next one (map_tile_rides) */
+    bool riding;
+    KBuffer *waiting[MAX_VECTORS]; /* sums of the tile before, by row */
+    int part_axis;                 /* reduce axis of which only a part is summed at a time; -1: none */
+    KExpr *part_from, *part_to;
     bool failed;
 } Tiles;
 
 /* Writes the tile at t->base: accumulators, the loops that reduce, the epilogue. Sets t->failed if it cannot be done.
  */
 void map_tile_body(Tiles *, KStmt *out);
+/* A long epilogue (an optimizer with its roots and divisions) is put between the products of the next tile, row by row,
+ * so that neither waits for the other. Is it worth that here, for tiles along t->row? */
+bool map_tile_rides(const Tiles *);
+void map_tile_waiting(Tiles *, KStmt *out); /* room for the sums that wait; before the loop over the tiles */
+void map_tile_last(Tiles *, KStmt *out);    /* the epilogue of the last tile, at t->base */
 #endif

@@ -3,7 +3,7 @@
 #include "codegen/map_tile.h"
 #include <math.h>
 
-enum { LONG_SUM = 24 };
+enum { LONG_SUM = 24, LONG_EPILOGUE = 16, LEAST_RIDING_ROWS = 4, RIDING_POINTS = 16 };
 
 static double identity(ReduceKind kind) {
     return kind == REDUCE_SUM ? 0 : kind == REDUCE_MAX ? -(double)INFINITY : (double)INFINITY;
@@ -283,6 +283,10 @@ static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStm
         to = map_index(&place, nest_axis->to);
         panel = 0;
     }
+    if (axis == t->part_axis) {
+        from = t->part_from;
+        to = t->part_to;
+    }
     if (panel) {
         var->limit = panel;
         outer = kvar_new(p, t->m->kernel, nest_axis->var->name, (KType){KBASE_INDEX, 1}, false);
@@ -348,12 +352,111 @@ static void finish(Tiles *t, Accumulators *a, KStmt *out) {
     close_rows(t, a, out, body);
 }
 
-/* Constants of an epilogue that live across a sum cost it registers: compilers spill its operands for them. */
-static bool long_sum(const Tiles *t) {
+static int64_t reduced_points(const Tiles *t) {
     int64_t points = 1;
     for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++)
         points *= dim_size(t->nest->axes[i].extent, t->p->module->batch_max);
-    return t->vector >= 0 && points >= LONG_SUM && all_rows(t) * t->tile_vectors >= 8;
+    return points;
+}
+
+/* Constants of an epilogue that live across a sum cost it registers: compilers spill its operands for them. */
+static bool long_sum(const Tiles *t) {
+    return t->vector >= 0 && reduced_points(t) >= LONG_SUM && all_rows(t) * t->tile_vectors >= 8;
+}
+
+/* ---- the epilogue of a tile between the products of the next one */
+static int first_reduce_axis(const Nest *nest) {
+    int axis = nest->parallel_count;
+    while (axis < nest->axis_count && dim_equal(nest->axes[axis].extent, dim_static(1)))
+        axis++;
+    return axis;
+}
+
+bool map_tile_rides(const Tiles *t) {
+    const Nest *nest = t->nest;
+    if (t->vector < 0 || nest->axes[t->vector].reduce || t->p->isa.registers < 32 || nest->reduction_count != 1 ||
+        nest->reductions[0].argument || t->row < 0 || t->row2 >= 0 || t->rows < LEAST_RIDING_ROWS ||
+        nest->axes[t->row].extent.batch || nest->axes[t->row].extent.n < 2 * t->rows || t->lanes_left)
+        return false;
+    int first = first_reduce_axis(nest);
+    return first < nest->axis_count && reduced_points(t) >= (int64_t)RIDING_POINTS * t->rows &&
+           !nest->axes[first].from && !panel_along(nest->reductions[0].expr, &nest->axes[first]) && long_sum(t) &&
+           nest_epilogue_slots(nest) >= LONG_EPILOGUE;
+}
+
+void map_tile_waiting(Tiles *t, KStmt *out) {
+    Dim rows = dim_static(t->rows);
+    for (int v = 0; v < t->tile_vectors; v++) {
+        const NestReduction *reduction = &t->nest->reductions[0];
+        t->waiting[v] =
+            kbuffer_local(t->p, t->m->kernel, SPACE_LOCAL, "waiting", reduction->result->type.base, 1, &rows);
+        t->waiting[v]->lanes = t->lanes;
+        kstmt_add(out, kstmt_alloc(t->p, t->waiting[v]));
+    }
+}
+
+/* The accumulators that wait, as those of a tile. */
+static Accumulators *waiting_sums(Tiles *t) {
+    Accumulators *a = ARENA_NEW(t->p->arena, Accumulators);
+    KType type = {t->nest->reductions[0].result->type.base, t->lanes};
+    for (int v = 0; v < t->tile_vectors; v++)
+        a->sum[0][v] = (Accumulator){.rows = t->waiting[v], .type = type};
+    return a;
+}
+
+static void finish_row(Tiles *t, KVar *row, KStmt *out) {
+    Accumulators *a = waiting_sums(t);
+    a->row = row;
+    for (int v = 0; v < t->tile_vectors; v++)
+        finish_vector(t, a, v, out, out);
+}
+
+void map_tile_last(Tiles *t, KStmt *out) {
+    KVar *row = kvar_new(t->p, t->m->kernel, "r", (KType){KBASE_INDEX, 1}, false);
+    KStmt *body = kstmt_block(t->p);
+    row->limit = t->rows;
+    finish_row(t, row, body);
+    kstmt_add(out, kstmt_for(t->p, row, AXIS_SERIAL, kexpr_index(t->p, 0), kexpr_index(t->p, t->rows), 1, body));
+}
+
+/* What the epilogue of this tile will read, a row at a time: it comes from far where the optimizer's state is large. */
+static void prefetch_row(Tiles *t, KVar *row, KStmt *out) {
+    KStmt *epilogue = kstmt_block(t->p);
+    finish_row(t, row, epilogue);
+    for (const KStmt *s = epilogue->block.first; s; s = s->next)
+        if (s->kind == KS_LET && s->let.value->kind == KE_LOAD && s->let.value->type.lanes > 1 &&
+            s->let.value->load.buffer->space != SPACE_LOCAL && kexpr_uses(s->let.value, row))
+            kstmt_add(out, kstmt_prefetch(t->p, s->let.value));
+}
+
+/* A part of the sum, then a row of the tile before; and so on. */
+static void sum_with_rider(Tiles *t, Accumulators *a, KStmt *out) {
+    KProgram *p = t->p;
+    KExpr *index[NEST_MAX_AXES] = {NULL}, *rows = kexpr_index(p, t->rows), *base = t->base[t->row];
+    KVar *row = kvar_new(p, t->m->kernel, "before", (KType){KBASE_INDEX, 1}, false);
+    KStmt *piece = kstmt_block(p), *late = kstmt_block(p);
+    row->limit = t->rows;
+    t->part_axis = first_reduce_axis(t->nest);
+    KExpr *end = kexpr_dim(p, t->nest->axes[t->part_axis].extent), *r = kexpr_var(p, row);
+    t->part_from = kexpr_binary(p, '/', kexpr_binary(p, '*', end, r), rows);
+    t->part_to = kexpr_binary(p, '/', kexpr_binary(p, '*', end, kexpr_binary(p, '+', r, kexpr_index(p, 1))), rows);
+    prefetch_row(t, row, piece);
+    reduce_loops(t, a, t->nest->parallel_count, index, piece);
+    t->part_axis = -1;
+    t->base[t->row] = kexpr_binary(p, '-', base, rows);
+    finish_row(t, row, late);
+    t->base[t->row] = base;
+    kstmt_add(piece, kstmt_if(p, kexpr_fn(p, FN_gt, base, kexpr_index(p, 0), NULL), late, NULL));
+    kstmt_add(out, kstmt_for(p, row, AXIS_SERIAL, kexpr_index(p, 0), rows, 1, piece));
+}
+
+static void keep_sums(Tiles *t, Accumulators *a, KStmt *out) {
+    Accumulators *kept = waiting_sums(t);
+    KStmt *body = open_rows(t, a, out);
+    kept->row = a->row;
+    for (int v = 0; v < t->tile_vectors; v++)
+        kstmt_add(body, set_accumulated(t, kept, &kept->sum[0][v], accumulated(t, a, &a->sum[0][v])));
+    close_rows(t, a, out, body);
 }
 
 void map_tile_body(Tiles *t, KStmt *out) {
@@ -363,6 +466,11 @@ void map_tile_body(Tiles *t, KStmt *out) {
         if (long_sum(t))
             kstmt_add(out, kstmt_forget(t->p));
         declare_accumulators(t, a, out);
+        if (t->riding) {
+            sum_with_rider(t, a, out);
+            keep_sums(t, a, out);
+            return;
+        }
         reduce_loops(t, a, t->nest->parallel_count, index, out);
     }
     finish(t, a, out);

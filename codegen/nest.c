@@ -48,6 +48,10 @@ static int64_t block_cost(const KStmt *block) {
     return cost;
 }
 
+int64_t nest_epilogue_slots(const Nest *nest) {
+    return block_cost(nest->epilogue);
+}
+
 int64_t nest_slots(const Nest *nest, int64_t batch) {
     int64_t work = points(nest, batch, nest->ordered) * block_cost(nest->epilogue);
     for (int i = 0; i < nest->reduction_count; i++) {

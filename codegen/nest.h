@@ -48,4 +48,5 @@ typedef struct Nest {
 bool nest_bounds_use(const Nest *, int axis);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
+int64_t nest_epilogue_slots(const Nest *); /* for one element */
 #endif

@@ -53,6 +53,9 @@ static void kernels_part(Text *out, const KSequence *sequence) {
         text_format(out, "%s\n", i > 0 && kernel->needs_barrier_before ? "" : ", no barrier before it");
         if (kernel->comment && *kernel->comment)
             text_format(out, "     fused: %s\n", kernel->comment);
+        if (kernel->shared)
+            text_format(out, "     function: %s, which %d kernels share\n", kernel->shared->name,
+                        kernel->shared->kernel_count);
         if (kernel->why && *kernel->why)
             text_format(out, "     not with: %s\n", kernel->why);
     }

@@ -1,5 +1,6 @@
-/* Equal kernels share a function: what counts as equal, the text of function and calls, and that the functions of a model
- * do not grow with its repetitions. That shared kernels compute the right thing is tested with all compiled kernels. */
+/* Equal kernels share a function: what counts as equal, the text of function and calls, and that the functions of a
+ * model do not grow with its repetitions. That shared kernels compute the right thing is tested with all compiled
+ * kernels. */
 #include "codegen/c_printer.h"
 #include "codegen/kernel_share.h"
 #include "frontend/frontend.h"
@@ -57,9 +58,8 @@ static KExpr *scale_of(Hand *h, const Variant *v, int number) {
 
 static void add_kernel(Hand *h, const Variant *v, int number) {
     KBuffer *x = hbuffer(h, v->space, "x", v->base, 2, dim_static(v->rows), dim_static(v->columns));
-    KBuffer *y = v->in_place
-                     ? x
-                     : hbuffer(h, SPACE_ARENA, "y", KBASE_F32, 2, dim_static(v->rows), dim_static(v->columns));
+    KBuffer *y =
+        v->in_place ? x : hbuffer(h, SPACE_ARENA, "y", KBASE_F32, 2, dim_static(v->rows), dim_static(v->columns));
     x->indirect = v->indirect;
     if (v->partial)
         y->offset = x->offset + 64;
@@ -186,19 +186,20 @@ static int count_lines(KProgram *p, int *functions) {
 
 /* Without biases: what is too little for a kernel of its own is put together with more or less of its kind. */
 static const char *repeated(Arena *arena, int times) {
-    return arena_format(arena,
-                        "model repeated {\n"
-                        "    Input(8)\n"
-                        "    Dense(16, activation=relu)\n"
-                        "    Repeat(%d) {\n"
-                        "        Residual { Dense(24, activation=relu, use_bias=false); Dropout(0.1); Dense(16, use_bias=false) "
-                        "}\n"
-                        "    }\n"
-                        "    Dense(3, activation=softmax)\n"
-                        "}\n"
-                        "compile { loss = sparse_categorical_crossentropy; optimizer = Adam() }\n"
-                        "fit { batch_size = 16 }\n",
-                        times);
+    return arena_format(
+        arena,
+        "model repeated {\n"
+        "    Input(8)\n"
+        "    Dense(16, activation=relu)\n"
+        "    Repeat(%d) {\n"
+        "        Residual { Dense(24, activation=relu, use_bias=false); Dropout(0.1); Dense(16, use_bias=false) "
+        "}\n"
+        "    }\n"
+        "    Dense(3, activation=softmax)\n"
+        "}\n"
+        "compile { loss = sparse_categorical_crossentropy; optimizer = Adam() }\n"
+        "fit { batch_size = 16 }\n",
+        times);
 }
 
 static Counts count_repeated(int times, bool shared) {

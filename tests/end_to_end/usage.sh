@@ -156,6 +156,7 @@ check "which has the arena" has out.txt "Arena bytes"
 check "--emit=dot" ends 0 "^digraph small" "$NNC" --emit=dot small.nn
 check "which has layers and what passes" has out.txt 'dense (Dense)\\n(None, 6)\\n24 parameters' 'n0 -> n1' 'n1 -> n2'
 if command -v dot >/dev/null; then check "Graphviz reads it" dot -Tsvg out.txt -o graph.svg; else skip "Graphviz is not installed"; fi
+check "--emit=explain names the functions of kernels" ends 0 "which 2 kernels share" "$NNC" --emit=explain small.nn
 check "--emit=explain" ends 0 "% over this bound" "$NNC" --emit=explain small.nn
 check "--emit=header" ends 0 "int small_train_batch" "$NNC" --emit=header small.nn
 check "which is the header of the file" cmp out.txt small.h
