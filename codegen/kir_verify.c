@@ -149,7 +149,7 @@ static void verify_let(Verifier *v, const KStmt *s) {
 static void verify_store(Verifier *v, const KStmt *s) {
     const KBuffer *b = s->store.buffer;
     const KExpr *value = s->store.value;
-    verify_place(v, b, s->store.index, s->store.index_count, s->store.count ? 1 : value->type.lanes);
+    verify_place(v, b, s->store.index, s->store.index_count, verify_lanes(s->store.count, value->type.lanes));
     verify_expr(v, value);
     if (value->type.base != b->base)
         verify_fail(v, "%s is stored to %s of %s", kbase_names[value->type.base], b->name, kbase_names[b->base]);

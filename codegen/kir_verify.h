@@ -28,6 +28,8 @@ typedef struct {
 void verify_fail(Verifier *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void verify_expr(Verifier *, const KExpr *);
 void verify_index(Verifier *, const KExpr *); /* a scalar of type INDEX */
+/* Lanes that a vector touches for certain: 0 where their number is known at run time only, and may be none. */
+int verify_lanes(const KExpr *count, int lanes);
 void verify_place(Verifier *, const KBuffer *, KExpr *const *index, int count, int lanes);
 bool verify_differs(const Verifier *, const KExpr *); /* between the threads of a block */
 /* Both ends of an expression that are taken for some values of the loop variables; false if not provable. */

@@ -44,6 +44,11 @@ void verify_index(Verifier *v, const KExpr *e) {
         verify_expr(v, e);
 }
 
+int verify_lanes(const KExpr *count, int lanes) {
+    int64_t known;
+    return !count ? lanes : kexpr_constant(count, &known) && known > 0 ? 1 : 0;
+}
+
 void verify_place(Verifier *v, const KBuffer *b, KExpr *const *index, int count, int lanes) {
     int64_t extent[MAX_RANK + 1], low, high;
     int64_t batch_max = v->program->module ? v->program->module->batch_max : 1;
@@ -52,7 +57,7 @@ void verify_place(Verifier *v, const KBuffer *b, KExpr *const *index, int count,
         verify_fail(v, "%s has %d axes, but %d indices", b->name, axes, count);
         return;
     }
-    if (b->lanes > 1 && v->physical && lanes != b->lanes)
+    if (b->lanes > 1 && v->physical && lanes && lanes != b->lanes)
         verify_fail(v, "%s holds vectors of %d lanes, %d are taken", b->name, b->lanes, lanes);
     if ((b->space == SPACE_LOCAL || b->space == SPACE_SHARED) && v->physical &&
         (b->id >= v->kernel->local_count || v->kernel->locals[b->id] != b || !v->allocated[b->id]))
@@ -62,7 +67,7 @@ void verify_place(Verifier *v, const KBuffer *b, KExpr *const *index, int count,
         if (!v->physical)
             extent[i] = dim_size(b->dims[i], batch_max);
         int64_t span = i == count - 1 ? lanes - 1 : 0;
-        if (v->failed || v->conditions || !verify_exact_range(v, index[i], &low, &high))
+        if (v->failed || v->conditions || !lanes || !verify_exact_range(v, index[i], &low, &high))
             continue;
         if (low < 0 || high + span >= extent[i])
             verify_fail(v, "index %d of %s runs from %lld to %lld, its axis has %lld", i, b->name, (long long)low,
@@ -79,7 +84,8 @@ static void verify_load(Verifier *v, const KExpr *e) {
         verify_fail(v, "a scalar load of %s has a count or a stride", e->load.buffer->name);
     if (e->type.lanes > 1 && e->load.index_count == 0)
         verify_fail(v, "a vector load of the scalar %s", e->load.buffer->name);
-    verify_place(v, e->load.buffer, e->load.index, e->load.index_count, partial ? 1 : e->type.lanes);
+    int lanes = verify_lanes(e->load.count, e->load.stride ? 1 : e->type.lanes);
+    verify_place(v, e->load.buffer, e->load.index, e->load.index_count, lanes);
     if (e->load.count)
         verify_index(v, e->load.count);
     if (e->load.stride)

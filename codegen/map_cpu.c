@@ -54,6 +54,7 @@ static bool map_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     int64_t rows = block_rows(p, kernel);
     allocate_locals(p, kernel, rows, body);
     KVar *from = kvar_new(p, kernel, "m0", (KType){KBASE_INDEX, 1}, false);
+    from->multiple = rows;
     KVar *to = kvar_new(p, kernel, "m1", (KType){KBASE_INDEX, 1}, false);
     KStmt *block = kstmt_block(p);
     KExpr *end = kexpr_dim(p, kernel->nests[0]->axes[0].extent);

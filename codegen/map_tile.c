@@ -272,7 +272,8 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
     if (batch && rows_beyond(t, axis) > *t->m->slack)
         *t->m->slack = rows_beyond(t, axis);
     KVar *var = loop_var(t, axis);
-    var->multiple = t->m->rows_from && axis == 0 ? 0 : t->rows;
+    bool in_block = t->m->rows_from && axis == 0;
+    var->multiple = in_block && t->m->block_rows % t->rows ? 0 : t->rows;
     KStmt *body = kstmt_block(p), *tail = kstmt_block(p);
     KExpr *whole = kexpr_index(p, extent - rest);
     if (level + 1 == t->order_count && kind_of(t, level) == AXIS_SERIAL && map_tile_rides(t)) {

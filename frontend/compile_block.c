@@ -5,6 +5,25 @@
 #include "frontend/analyse.h"
 #include "frontend/constants.h"
 
+/* Words whose meaning depends on the shape of the output: target.c. In any case of letters, as in Keras. A loss takes
+ * those of crossentropy alone. */
+static const char *const later_names[] = {"crossentropy", "ce", "accuracy", "acc"};
+enum { LATER_LOSSES = 2, LATER_NAMES = sizeof later_names / sizeof *later_names };
+
+/* A call of a class, such as Accuracy(), means that class. */
+static bool resolved_later(Model *m, ComponentKind kind, const Expr *expr, const char *name) {
+    bool call = expr->kind == EXPR_CALL, found = false;
+    for (int i = 0; i < (kind == COMPONENT_LOSS ? LATER_LOSSES : LATER_NAMES); i++)
+        found = found || strcasecmp(later_names[i], name) == 0;
+    if (!found || (call && component_find(kind, name)))
+        return false;
+    if (call && expr->call.count) {
+        diag_error(m->diag, expr->span, "`%s` takes the form that fits the output, and no arguments", name);
+        diag_help(m->diag, "call the form itself: Binary..., Categorical... or SparseCategorical...");
+    }
+    return true;
+}
+
 static void read_loss(Model *m, const Args *args) {
     const Arg *arg = arg_get(args, "loss");
     Span span;
@@ -19,7 +38,7 @@ static void read_loss(Model *m, const Args *args) {
         return;
     }
     m->compile.loss_wrong = false;
-    if (strcasecmp(name, "crossentropy") == 0 || strcasecmp(name, "ce") == 0) /* resolved when the output is known */
+    if (resolved_later(m, COMPONENT_LOSS, arg->expr, name))
         return;
     if (args_part(m->arena, m->diag, COMPONENT_LOSS, arg->expr, m->constants, &part)) {
         m->compile.loss = part.part.component;
@@ -83,17 +102,6 @@ static void read_optimizer(Model *m, const Args *args) {
     check_clips(m);
 }
 
-/* Words whose meaning depends on the shape of the output: target.c. In any case of letters, as in Keras. */
-static const char *const later_names[] = {"accuracy", "acc", "crossentropy", "ce"};
-enum { LATER_NAMES = sizeof later_names / sizeof *later_names };
-
-static bool resolved_later(const char *name) {
-    for (int i = 0; i < LATER_NAMES; i++)
-        if (strcasecmp(later_names[i], name) == 0)
-            return true;
-    return false;
-}
-
 static void name_metric(Model *m, MetricChoice *metric, const Expr *expr) {
     const Arg *name = metric->args ? arg_find(metric->args, "name") : NULL;
     if (name && name->given && !name->is_none)
@@ -118,7 +126,7 @@ static void read_metric(Model *m, const Expr *expr) {
         return;
     }
     MetricChoice metric = {.name = name, .span = expr->span};
-    if (!resolved_later(name)) {
+    if (!resolved_later(m, COMPONENT_METRIC, expr, name)) {
         Arg part = {0};
         if (!component_find(COMPONENT_METRIC, name)) {
             component_unknown(m->diag, COMPONENT_METRIC, name, span, later_names, LATER_NAMES);
