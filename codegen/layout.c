@@ -303,8 +303,9 @@ static bool improve_orders(Layout *l) {
 static void make_panels(const KProgram *p, KBuffer *b) {
     int inner = kbuffer_innermost(b), panel = 2 * p->isa.lanes;
     bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
-    if (!own || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch || b->dims[inner].n < (b->rank == 3 ? p->isa.panel_from / 4 : p->isa.panel_from) ||
-        b->dims[inner].n % panel || layout_is_aliased(p, b))
+    if (!own || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch ||
+        b->dims[inner].n < (b->rank == 3 ? p->isa.panel_from / 4 : p->isa.panel_from) || b->dims[inner].n % panel ||
+        layout_is_aliased(p, b))
         return;
     for (int i = b->rank - 1; i > 0; i--)
         b->order[i] = b->order[i - 1];
@@ -330,8 +331,7 @@ static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
     twin->kernel = kernel;
     kernel->layer = twin->of->layer ? twin->of->layer : sequence->kernels[at + 1]->layer;
     kernel->role = "turn";
-    kernel->comment =
-        arena_format(p->arena, "%s again, contiguous along axis %d", twin->of->name, twin->axis);
+    kernel->comment = arena_format(p->arena, "%s again, contiguous along axis %d", twin->of->name, twin->axis);
     kernel->needs_barrier_before = at > 0;
     sequence->kernels[at + 1]->needs_barrier_before = true;
     kernel->work = (int64_t)elements(p, twin->of) * 2;
@@ -403,11 +403,24 @@ static bool is_made_here(const TwinMaker *t, const KBuffer *b) {
     return false;
 }
 
+/* Samples of the caller that lie a multiple of a page apart fall on the same lines of the cache: products read a copy.
+ */
+static bool lies_on_pages(const TwinMaker *t, const KBuffer *b) {
+    const int64_t page = 4096;
+    int64_t row = kbase_bytes(b->base);
+    for (int i = 1; i < b->rank; i++)
+        row *= b->dims[i].n;
+    return b->space == SPACE_ARGUMENT && b->rank > 1 && b->dims[0].batch && row % page == 0 && is_product(t->nest) &&
+           t->nest->vector_axis >= 0;
+}
+
 static void redirect(TwinMaker *t, KExpr *e, bool inner) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
     if (e->kind == KE_LOAD) {
         Access access = {e->load.buffer, e->load.index, inner, false};
         int axis = twin_axis(t->nest, &access, t->nest->vector_axis);
+        if (axis < 0 && inner && lies_on_pages(t, e->load.buffer))
+            axis = e->load.buffer->rank - 1;
         if (axis >= 0 && !is_made_here(t, e->load.buffer))
             e->load.buffer = twin_of(t->p, t->sequence, t->at, t->twins, &t->count, e->load.buffer, axis);
         return;

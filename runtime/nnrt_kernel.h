@@ -15,8 +15,8 @@
 #include "nnrt_random.h"
 #include <stdbool.h>
 
-/* No vector register keeps its value across this place, so that the sum behind it has all of them: compilers like to keep
- * the constants of what follows the sum in registers, and spill the operands of its products for them. */
+/* No vector register keeps its value across this place, so that the sum behind it has all of them: compilers like to
+ * keep the constants of what follows the sum in registers, and spill the operands of its products for them. */
 NNRT_MATH void nnrt_forget_registers(void) {
 #if defined __x86_64__ && defined __AVX512F__
     __asm__ volatile("" ::
@@ -109,15 +109,16 @@ NNRT_MATH float nnrt_softplus_f32(float x) {
 /* One block of Philox gives four numbers; an aligned vector of 16 is computed side by side. */
 #define NNRT_KERNEL_RANDOM(W)                                                                                          \
     NNRT_MATH nnrt_f32x##W nnrt_uniform_f32x##W(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index) {       \
-        float numbers[16];                                                                                             \
+        float numbers[16] = {0};                                                                                       \
         uint32_t words[4];                                                                                             \
         if (W == 16 && index % 16 == 0)                                                                                \
             nnrt_uniform_16(seed, stream, step, index / 16, numbers);                                                  \
         else                                                                                                           \
-            for (uint64_t at = index; at < index + W; at++) {                                                          \
-                if (at == index || at % 4 == 0)                                                                        \
+            for (int i = 0; i < W; i++) {                                                                              \
+                uint64_t at = index + (uint64_t)i;                                                                     \
+                if (i == 0 || at % 4 == 0)                                                                             \
                     nnrt_random_block(seed, stream, step, at / 4, words);                                              \
-                numbers[at - index] = nnrt_uniform_of_word(words[at % 4]);                                             \
+                numbers[i] = nnrt_uniform_of_word(words[at % 4]);                                                      \
             }                                                                                                          \
         return nnrt_load_f32x##W(numbers);                                                                             \
     }                                                                                                                  \

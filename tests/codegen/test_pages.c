@@ -1,0 +1,56 @@
+/* Samples of the caller that lie a multiple of a page apart are copied before products read them; others are read where
+ * they lie. Both give the right numbers, whole and partial batches. */
+#include "tests/codegen/kernel_compare.h"
+#include "ir/build.h"
+#include "test.h"
+#include <string.h>
+
+static Module *model_of(Arena *arena, Diag *diag, int64_t features) {
+    Module *module = module_new(arena, diag, "pages", 8);
+    Func *func = module_func(module, "train_step");
+    Dim rows[2] = {dim_batch(1), dim_static(features)}, sides[2] = {dim_static(features), dim_static(32)};
+    Value *x = func_add_arg(func, ARG_INPUT, type_get(module, DTYPE_F32, 2, rows), "x");
+    Variable *kernel = module_variable(module, "kernel", type_get(module, DTYPE_F32, 2, sides), VARIABLE_TRAINABLE,
+                                       (Init){INIT_UNIFORM, -1, 1, -1}, (Span){0});
+    Builder b = builder_at_end(func);
+    Value *weights = build_variable(&b, kernel), *gradient;
+    Value *y = build_map1(&b, FN_tanh, build_einsum(&b, "bk,kn->bn", x, weights));
+    Value *loss = build_mean_all(&b, build_mul(&b, y, y));
+    build_grad(&b, loss, &weights, 1, &gradient);
+    build_assign(&b, kernel, build_sub(&b, weights, gradient));
+    func_add_result(func, loss, "loss");
+    return module;
+}
+
+static bool has_copy(const KProgram *p) {
+    for (int i = 0; i < p->buffer_count; i++)
+        if (strcmp(p->buffers[i]->name, "x_turned") == 0)
+            return true;
+    return false;
+}
+
+static void check(int64_t features, bool copied) {
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    Module *model = model_of(arena, diag, features), *oracle = kernel_oracle(arena, diag, model);
+    KProgram *p = oracle ? kernel_program(arena, diag, model, "x86-64-v4", true, "pages") : NULL;
+    CHECK(p != NULL);
+    for (int64_t batch = 3; batch <= 8 && p; batch += 5) {
+        Text why = {0};
+        KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 1, batch, 2);
+        KernelValues values = kernel_run(arena, p, &e, (KInterpOptions){.threads = 2}, &why);
+        bool right = values.ran && kernel_check(&e, &values, &why);
+        CHECK(right);
+        if (!right)
+            printf("%d features, batch %d: %s\n", (int)features, (int)batch, why.data ? why.data : "");
+        text_free(&why);
+    }
+    CHECK(p && has_copy(p) == copied);
+    arena_free(arena);
+}
+
+int main(void) {
+    check(1024, true);
+    check(1000, false);
+    return test_report();
+}
