@@ -326,7 +326,52 @@ static Value *compute_before_reshape(Simplify *simplify, const Op *op) {
     return value ? build_reshape(build, value, op->results[0]->type) : NULL;
 }
 
+/* ---- sums of products with a common factor */
+enum { MOST_FACTORS = 8 };
+
+/* The factors of a product whose parts nobody else reads. */
+static bool collect_factors(const Simplify *simplify, Value *value, Value **factors, int *count, bool inside) {
+    const Op *product = defined_by_map(value, FN_mul);
+    if (product && (!inside || used_once(simplify, value)))
+        return collect_factors(simplify, product->inputs[0], factors, count, true) &&
+               collect_factors(simplify, product->inputs[1], factors, count, true);
+    if (*count == MOST_FACTORS)
+        return false;
+    factors[(*count)++] = value;
+    return true;
+}
+
+static Value *product_without(Simplify *simplify, Value **factors, int count, int left_out) {
+    Value *product = NULL;
+    for (int i = 0; i < count; i++)
+        if (i != left_out)
+            product = product ? build_mul(&simplify->build, product, factors[i]) : factors[i];
+    return product;
+}
+
+/* g a + g b = g (a + b), and the same with minus: the gradient of a product of functions of one value is then one
+ * derivative, which the forward kernel can make, times the gradient that comes in. */
+static Value *common_factor(Simplify *simplify, const Op *op) {
+    Value *left[MOST_FACTORS], *right[MOST_FACTORS];
+    int left_count = 0, right_count = 0;
+    double number;
+    if ((op->attr.scalar != FN_add && op->attr.scalar != FN_sub) || op->results[0]->type->rank == 0 ||
+        !used_once(simplify, op->inputs[0]) || !used_once(simplify, op->inputs[1]) ||
+        !collect_factors(simplify, op->inputs[0], left, &left_count, false) ||
+        !collect_factors(simplify, op->inputs[1], right, &right_count, false) || left_count < 2 || right_count < 2)
+        return NULL;
+    for (int i = 0; i < left_count; i++)
+        for (int j = 0; j < right_count; j++)
+            if (left[i] == right[j] && !is_const(left[i], &number)) {
+                Value *a = product_without(simplify, left, left_count, i);
+                Value *b = product_without(simplify, right, right_count, j);
+                return build_mul(&simplify->build, left[i], build_map2(&simplify->build, op->attr.scalar, a, b));
+            }
+    return NULL;
+}
+
 const SimplifyRule simplify_map_rules[] = {
+    {OP_MAP, common_factor},
     {OP_MAP, fold_constants},
     {OP_MAP, constant_right},
     {OP_MAP, drop_neutral},

@@ -14,15 +14,19 @@ typedef struct {
     Program *program; /* NULL: errors are in diag */
 } Compiled;
 
-static inline Compiled harness_compile(const char *name, const char *text) {
+static inline Compiled harness_compile_with(const char *name, const char *text, const FrontendOptions *options) {
     Compiled c = {.arena = arena_new()};
     c.diag = diag_new(c.arena);
     c.file = (SourceFile){name, arena_strdup(c.arena, text), strlen(text)};
     SourceFile *file = arena_copy(c.arena, &c.file, sizeof c.file);
     Ast *ast = ast_parse(c.arena, interner_new(c.arena), c.diag, file);
     if (ast && !diag_errors(c.diag))
-        c.program = frontend_program(c.arena, c.diag, ast, &(FrontendOptions){0});
+        c.program = frontend_program(c.arena, c.diag, ast, options);
     return c;
+}
+
+static inline Compiled harness_compile(const char *name, const char *text) {
+    return harness_compile_with(name, text, &(FrontendOptions){0});
 }
 
 /* Prints what diag holds, under a title; returns how many errors and warnings there were. */
