@@ -7,7 +7,7 @@
 static const KIsa isas[] = {
     {"generic", 4, 16, false, 256, "", NULL},
     {"x86-64-v3", 8, 16, false, 256, "-march=x86-64-v3", "defined __AVX2__ && defined __FMA__"},
-    {"x86-64-v4", 16, 32, true, 256, "-march=x86-64-v4",
+    {"x86-64-v4", 16, 32, true, 128, "-march=x86-64-v4",
      "defined __AVX512BW__ && defined __AVX512DQ__ && defined __AVX512VL__"},
     {"neon", 4, 32, false, 256, "", NULL},
 };

@@ -304,7 +304,7 @@ static void make_panels(const KProgram *p, KBuffer *b) {
     int inner = kbuffer_innermost(b), panel = 2 * p->isa.lanes;
     bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
     if (!own || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch ||
-        b->dims[inner].n < (b->rank == 3 ? p->isa.panel_from / 4 : p->isa.panel_from) || b->dims[inner].n % panel ||
+        b->dims[inner].n < (b->rank == 3 ? p->isa.panel_from / 2 : p->isa.panel_from) || b->dims[inner].n % panel ||
         layout_is_aliased(p, b))
         return;
     for (int i = b->rank - 1; i > 0; i--)
