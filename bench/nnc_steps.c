@@ -1,10 +1,10 @@
-/* Times training epochs of a generated library the way bench/peers/common.py times the peers.
- * Needs: HEADER, the generated header ("seed.h"), and MODEL, the model's name (seed), as macros; its object or source
- * beside this file. Usage: nnc_steps FOLDER (x.npy, y.npy, weights.safetensors). Leaves one line: name, best and median
- * microseconds a step, last loss. */
+/* Times a generated library the way bench/peers/common.py times the peers: training, or with `predict` the forward
+ * pass. Needs: macros HEADER ("seed.h"), MODEL (seed), BATCH (SEED_BATCH), OUTPUTS (floats of one sample's output), and
+ * the library. Usage: nnc_steps FOLDER THREADS SECONDS [predict], the folder with x.npy, y.npy, weights.safetensors.
+ * Leaves: one line of JSON on standard output. */
 #define _POSIX_C_SOURCE 200809L
 #include HEADER
-#include <stdint.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,15 +13,16 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAME(suffix) JOIN(MODEL, suffix)
-/* The only lines that know the generated API: adapt them here. */
-typedef MODEL Model;
-typedef NAME(_metrics) Metrics;
-#define MODEL_INIT(model) NAME(_init)(model, 1)
-#define MODEL_LOAD(model, path) NAME(_load)(model, path)
-#define MODEL_TRAIN(model, x, y, n, metrics) NAME(_train_batch)(model, x, y, n, metrics)
-#define METRICS_LOSS(metrics) ((double)(metrics).loss) /* mean over the batch */
 
-enum { INPUTS = 100, OUTPUTS = 10, BATCH = 32, EPOCHS = 10, REPEATS = 40 };
+enum { EPOCHS = 4, MOST_EPOCHS = 40, FEWEST_REPEATS = 3, MOST_REPEATS = 100000, HEAD = 10 };
+#define REPEAT_SECONDS 0.25
+
+typedef struct {
+    const void *x, *y;
+    int64_t samples;
+} Data;
+
+static MODEL model;
 
 static double now(void) {
     struct timespec t;
@@ -30,43 +31,48 @@ static double now(void) {
 }
 
 static void fail(const char *what) {
-    fprintf(stderr, "nnc_steps: %s\n", what);
+    fprintf(stderr, "nnc_steps: %s: %s\n", what, NAME(_error)());
     exit(1);
 }
 
-/* Little-endian float32 rows of an .npy file (version 1 header), 64-byte aligned; the number of rows in *rows. */
-static float *read_npy(const char *folder, const char *name, int columns, int64_t *rows) {
-    char path[4096];
-    unsigned char head[10];
+/* Values of an .npy file of 4-byte numbers (version 1 header), 64-byte aligned; the number of rows in *rows. */
+static void *read_npy(const char *folder, const char *name, int64_t *rows) {
+    char path[4096], header[65536];
+    unsigned char head[HEAD];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "rb");
-    if (!file || fread(head, 1, 10, file) != 10 || memcmp(head, "\x93NUMPY\x01", 7) != 0) {
+    if (!file || fread(head, 1, HEAD, file) != HEAD || memcmp(head, "\x93NUMPY\x01", 7) != 0)
         fail(path);
-    }
-    long start = 10 + head[8] + 256 * head[9];
+    size_t length = head[8] + 256u * head[9];
+    if (fread(header, 1, length, file) != length)
+        fail(path);
+    header[length] = 0;
+    const char *shape = strstr(header, "'shape': (");
+    *rows = shape ? strtoll(shape + strlen("'shape': ("), NULL, 10) : 0;
     fseek(file, 0, SEEK_END);
-    size_t bytes = (size_t)(ftell(file) - start);
-    float *data = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    fseek(file, start, SEEK_SET);
-    if (!data || fread(data, 1, bytes, file) != bytes) {
+    size_t bytes = (size_t)ftell(file) - HEAD - length;
+    void *data = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    fseek(file, (long)(HEAD + length), SEEK_SET);
+    if (!data || fread(data, 1, bytes, file) != bytes)
         fail(path);
-    }
     fclose(file);
-    *rows = (int64_t)(bytes / sizeof(float)) / columns;
     return data;
 }
 
-static double train_epoch(Model *model, const float (*x)[INPUTS], const float (*y)[OUTPUTS], int64_t rows) {
-    double total = 0;
-    for (int64_t i = 0; i < rows; i += BATCH) {
-        int64_t n = rows - i < BATCH ? rows - i : BATCH;
-        Metrics metrics;
-        if (MODEL_TRAIN(model, x + i, y + i, n, &metrics)) {
-            fail("training failed");
-        }
-        total += METRICS_LOSS(metrics) * (double)n;
-    }
-    return total / (double)rows;
+/* Initial weights, fresh optimizer. */
+static void restore(const char *folder, int threads) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/weights.safetensors", folder);
+    if (NAME(_init)(&model, 1) || NAME(_load)(&model, path))
+        fail(path);
+    model.threads = threads;
+}
+
+static double train(const Data *data, int epochs) {
+    NAME(_metrics) metrics;
+    if (NAME(_fit)(&model, data->x, data->y, data->samples, epochs, NULL, &metrics))
+        fail("fit");
+    return metrics.loss;
 }
 
 static int compare(const void *a, const void *b) {
@@ -74,34 +80,85 @@ static int compare(const void *a, const void *b) {
     return (p > q) - (p < q);
 }
 
+/* Most memory this process had at a time, in bytes. */
+static long peak_memory(void) {
+    char line[256];
+    long kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "VmHWM: %ld", &kilobytes);
+    if (file)
+        fclose(file);
+    return kilobytes * 1024;
+}
+
+static void report(double first, double *times, int count, double loss) {
+    qsort(times, (size_t)count, sizeof *times, compare);
+    printf("{\"program\": \"nnc\", \"first\": %.9f, \"loss\": %.9g, \"memory\": %ld", first, loss, peak_memory());
+    if (count)
+        printf(", \"best\": %.3f, \"median\": %.3f", times[0], times[count / 2]);
+    printf("}\n");
+}
+
+static double *room_for_times(void) {
+    double *times = malloc(MOST_REPEATS * sizeof *times);
+    if (!times)
+        fail("memory");
+    return times;
+}
+
+static bool enough(int count, double seconds, double end) {
+    return seconds <= 0 || count == MOST_REPEATS || (count >= FEWEST_REPEATS && now() >= end);
+}
+
+static void measure_training(const char *folder, int threads, double seconds) {
+    Data data;
+    int64_t targets;
+    data.x = read_npy(folder, "x.npy", &data.samples);
+    data.y = read_npy(folder, "y.npy", &targets);
+    restore(folder, threads);
+    train(&data, 1);
+    double first = now();
+    restore(folder, threads);
+    double start = now(), loss = train(&data, EPOCHS), wanted = REPEAT_SECONDS * EPOCHS / (now() - start);
+    int epochs = wanted < 1 ? 1 : wanted > MOST_EPOCHS ? MOST_EPOCHS : (int)wanted, count = 0;
+    double *times = room_for_times(), end = now() + seconds;
+    while (!enough(count, seconds, end)) {
+        restore(folder, threads);
+        start = now();
+        train(&data, epochs);
+        times[count++] = (now() - start) * 1e6 / (double)((data.samples + BATCH - 1) / BATCH * epochs);
+    }
+    report(first, times, count, loss);
+    free(times), free((void *)data.x), free((void *)data.y);
+}
+
+/* Microseconds of a forward pass of BATCH samples; CALLS of them are timed together. */
+static void measure_prediction(const char *folder, int threads, double seconds) {
+    enum { CALLS = 100 };
+    int64_t samples;
+    void *x = read_npy(folder, "x.npy", &samples);
+    static _Alignas(64) float output[BATCH * OUTPUTS];
+    restore(folder, threads);
+    if (NAME(_predict)(&model, x, BATCH, (void *)output))
+        fail("predict");
+    double *times = room_for_times(), sum = 0, first = now(), end = first + seconds;
+    int count = 0;
+    for (int i = 0; i < BATCH * OUTPUTS; i++)
+        sum += (double)output[i] * (i + 1);
+    while (!enough(count, seconds, end)) {
+        double start = now();
+        for (int i = 0; i < CALLS; i++)
+            NAME(_predict)(&model, x, BATCH, (void *)output);
+        times[count++] = (now() - start) * 1e6 / CALLS;
+    }
+    report(first, times, count, sum);
+    free(times), free(x);
+}
+
 int main(int argc, char **argv) {
-    char path[4096];
-    int64_t rows, targets;
-    if (argc != 2) {
-        fail("usage: nnc_steps FOLDER");
-    }
-    float *x = read_npy(argv[1], "x.npy", INPUTS, &rows), *y = read_npy(argv[1], "y.npy", OUTPUTS, &targets);
-    size_t size = (sizeof(Model) + 63) / 64 * 64;
-    Model *model = aligned_alloc(64, size), *start = aligned_alloc(64, size);
-    snprintf(path, sizeof path, "%s/weights.safetensors", argv[1]);
-    if (rows != targets || !model || !start || MODEL_INIT(model) || MODEL_LOAD(model, path)) {
-        fail("cannot start from these data and weights");
-    }
-    memcpy(start, model, sizeof(Model));
-    double times[REPEATS], loss = 0;
-    for (int r = -1; r < REPEATS; r++) { /* repeat -1 warms up */
-        memcpy(model, start, sizeof(Model));
-        double begin = now();
-        for (int e = 0; e < EPOCHS; e++) {
-            loss = train_epoch(model, (const float(*)[INPUTS])x, (const float(*)[OUTPUTS])y, rows);
-        }
-        double steps = EPOCHS * (double)((rows + BATCH - 1) / BATCH);
-        if (r >= 0) {
-            times[r] = (now() - begin) / steps * 1e6;
-        }
-    }
-    qsort(times, REPEATS, sizeof *times, compare);
-    printf("nnc %.3f %.3f %.7f\n", times[0], times[REPEATS / 2], loss);
-    free(x), free(y), free(model), free(start);
+    if (argc < 4)
+        return 2;
+    (argc > 4 ? measure_prediction : measure_training)(argv[1], atoi(argv[2]), atof(argv[3]));
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "nnrt_characters.h"
 #include "nnrt_csv.h"
 #include "nnrt_error.h"
+#include "nnrt_file.h"
 #include "nnrt_idx.h"
 #include "nnrt_npy.h"
 #include "nnrt_windows.h"
@@ -184,4 +185,17 @@ int nnrt_table_choose_rows(const nnrt_data_source *source, const char *file, int
     if (source->count > 0 && source->count < *rows)
         *rows = source->count;
     return NNRT_OK;
+}
+
+int nnrt_table_read_text(nnrt_table_parser *parse, const nnrt_data_source *source, const nnrt_table_request *request,
+                         nnrt_table *table) {
+    const char *name = strcmp(source->file, "-") == 0 ? "standard input" : source->file;
+    nnrt_bytes bytes;
+    int code;
+    memset(table, 0, sizeof *table);
+    code = nnrt_file_read_data(source->file, &bytes);
+    if (!code)
+        code = parse((const char *)bytes.data, bytes.size, name, source, request, table);
+    nnrt_bytes_free(&bytes);
+    return code;
 }

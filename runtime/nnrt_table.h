@@ -80,6 +80,11 @@ int64_t nnrt_table_file_targets(const nnrt_table_request *);
 /* Clips [first, first + count) to the rows present. An empty choice is an error. */
 int nnrt_table_choose_rows(const nnrt_data_source *, const char *file, int64_t present, int64_t *first, int64_t *rows);
 
+/* Reads a source of text, a file or standard input, with the parser of its kind. */
+typedef int nnrt_table_parser(const char *text, size_t bytes, const char *file, const nnrt_data_source *,
+                              const nnrt_table_request *, nnrt_table *);
+int nnrt_table_read_text(nnrt_table_parser *, const nnrt_data_source *, const nnrt_table_request *, nnrt_table *);
+
 /* The words as text (JSON) for the metadata of a weights file; malloc'ed, NULL if there is no memory. */
 char *nnrt_vocabulary_text(const nnrt_vocabulary *);
 int nnrt_vocabulary_parse(const char *text, const char *file, nnrt_vocabulary *);

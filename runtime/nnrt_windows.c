@@ -192,13 +192,5 @@ int nnrt_windows_parse(const char *text, size_t bytes, const char *file, const n
 }
 
 int nnrt_windows_read(const nnrt_data_source *source, const nnrt_table_request *request, nnrt_table *table) {
-    const char *name = strcmp(source->file, "-") == 0 ? "standard input" : source->file;
-    nnrt_bytes bytes;
-    int code;
-    memset(table, 0, sizeof *table);
-    code = nnrt_file_read_data(source->file, &bytes);
-    if (!code)
-        code = nnrt_windows_parse((const char *)bytes.data, bytes.size, name, source, request, table);
-    nnrt_bytes_free(&bytes);
-    return code;
+    return nnrt_table_read_text(nnrt_windows_parse, source, request, table);
 }

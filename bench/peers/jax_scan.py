@@ -1,64 +1,145 @@
-"""JAX: one compiled program an epoch, lax.scan over the full batches and the short last one after it; buffers donated.
+"""JAX: an epoch is one compiled program, lax.scan over the batches; buffers donated.
 
-Needs: jax. Usage: jax_scan.py FOLDER. The data are on the device, parameters and Adam's moments are updated in place. Two scan
-unrollings are measured; the better one counts.
+Needs: jax. Usage: jax_scan.py as in common.py; BENCH_UNROLL (default 1) unrolls the innermost scan, over time steps in
+recurrent layers, else over batches. Data lie on the device, parameters and Adam's moments are updated in place.
 """
 import functools
+import os
 
 import jax
 import jax.numpy as jnp
 
-from common import BATCH, EPOCHS, layer_names, load, measure
+from common import BATCHES, load, measure
+
+UNROLL = int(os.environ.get("BENCH_UNROLL", 1))
+KEY = jax.random.key(1)
 
 
-def forward_loss(parameters, x, y):
-    for kernel, bias in parameters[:-1]:
-        x = jax.nn.relu(x @ kernel + bias)
-    kernel, bias = parameters[-1]
-    return -jnp.mean(jnp.sum(y * jax.nn.log_softmax(x @ kernel + bias), axis=-1))
+def activate(name, x):
+    """The last softmax belongs to the loss."""
+    if name is None or name == "softmax":
+        return x
+    return getattr(jax.nn, name)(x) if isinstance(name, str) else jax.nn.gelu(x, approximate=True)
 
 
-def step(state, batch, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
-    parameters, m, v, t = state
-    loss, gradient = jax.value_and_grad(forward_loss)(parameters, *batch)
-    t = t + 1.0
-    alpha = learning_rate * jnp.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+def dense(x, w, layer, _):
+    return activate(layer.named.get("activation"), x @ w[0] + w[1])
+
+
+def conv2d(x, w, layer, _):
+    strides = (layer.named.get("strides", 1),) * 2
+    y = jax.lax.conv_general_dilated(x, w[0], strides, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return activate(layer.named.get("activation"), y + w[1])
+
+
+def pooling(x, w, layer, _):
+    window = (1, layer.args[0], layer.args[0], 1)
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+
+
+def dropout(x, w, layer, step):
+    keep = 1 - layer.args[0]
+    return x if keep == 1 else jnp.where(jax.random.bernoulli(jax.random.fold_in(KEY, step), keep, x.shape), x / keep, 0)
+
+
+def over_time(layer, step, state, inputs):
+    """inputs [batch, time, ...] -> states of all steps, or the last one."""
+    state, outputs = jax.lax.scan(step, state, jnp.swapaxes(inputs, 0, 1), unroll=UNROLL)
+    last = state[0] if isinstance(state, tuple) else state
+    return jnp.swapaxes(outputs, 0, 1) if layer.named.get("return_sequences") else last
+
+
+def lstm(x, w, layer, _):
+    def step(state, projected):
+        h, c = state
+        i, f, g, o = jnp.split(projected + h @ w[1], 4, -1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    zero = jnp.zeros((len(x), layer.args[0]))
+    return over_time(layer, step, (zero, zero), x @ w[0] + w[2])
+
+
+def gru(x, w, layer, _):
+    def step(h, projected):
+        xz, xr, xh = jnp.split(projected, 3, -1)
+        hz, hr, hh = jnp.split(h @ w[1] + w[2][1], 3, -1)
+        z, r = jax.nn.sigmoid(xz + hz), jax.nn.sigmoid(xr + hr)
+        h = z * h + (1 - z) * jnp.tanh(xh + r * hh)
+        return h, h
+
+    return over_time(layer, step, jnp.zeros((len(x), layer.args[0])), x @ w[0] + w[2][0])
+
+
+def normalization(x, w, *_):
+    return jax.nn.standardize(x, axis=-1, epsilon=1e-3) * w[0] + w[1]
+
+
+def attention(x, w, *_):
+    q, k, v = (jnp.einsum("btd,dhs->bths", x, w[i]) + w[i + 1] for i in (0, 2, 4))
+    return jnp.einsum("bths,hsd->btd", jax.nn.dot_product_attention(q, k, v, is_causal=True), w[6]) + w[7]
+
+
+def residual(x, w, layer, step):
+    return x + apply(layer.body, w, x, step)
+
+
+LAYERS = {"Dense": dense, "Conv2D": conv2d, "MaxPooling2D": pooling, "Flatten": lambda x, *_: x.reshape(len(x), -1),
+          "Dropout": dropout, "Embedding": lambda x, w, *_: w[0][x], "PositionEmbedding": lambda x, w, *_: x + w[0], "LSTM": lstm,
+          "GRU": gru, "LayerNormalization": normalization, "MultiHeadAttention": attention}
+
+
+def apply(layers, weights, x, step):
+    for layer in layers:
+        if layer.body:
+            x = residual(x, weights, layer, step)
+        else:
+            x = LAYERS[layer.kind](x, [weights[name] for name in layer.weights], layer, step)
+    return x
+
+
+def loss_of(weights, row, x, y, step):
+    output = apply(row.layers, weights, x, step)
+    if row.loss == "mean_squared_error":
+        return jnp.mean((output - y) ** 2)
+    logs = jax.nn.log_softmax(output)
+    picked = jnp.take_along_axis(logs, y[..., None], -1) if row.loss.startswith("sparse") else jnp.sum(y * logs, -1)
+    return -jnp.mean(picked)
+
+
+def step(row, state, batch, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    weights, m, v, t = state
+    loss, gradient = jax.value_and_grad(loss_of)(weights, row, *batch, t)
+    t = t + 1
+    alpha = row.learning_rate * jnp.sqrt(1 - beta_2**t) / (1 - beta_1**t)
     m = jax.tree.map(lambda m, g: m + (g - m) * (1 - beta_1), m, gradient)
     v = jax.tree.map(lambda v, g: v + (g * g - v) * (1 - beta_2), v, gradient)
-    parameters = jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + epsilon), parameters, m, v)
-    return (parameters, m, v, t), loss * batch[0].shape[0]
-
-
-def make_epoch(x, y, unroll):
-    full = len(x) // BATCH * BATCH
-    batches = tuple(a[:full].reshape(-1, BATCH, a.shape[-1]) for a in (x, y))
-    rest = (x[full:], y[full:])
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def epoch(state, batches, rest):
-        state, losses = jax.lax.scan(step, state, batches, unroll=unroll)
-        state, last = step(state, rest) if len(rest[0]) else (state, 0.0)
-        return state, (jnp.sum(losses) + last) / len(x)
-
-    return lambda state: epoch(state, batches, rest)
+    weights = jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + epsilon), weights, m, v)
+    return (weights, m, v, t), loss
 
 
 def main():
-    x, y, weights = load()
-    x, y = jnp.asarray(x), jnp.asarray(y)
+    row, x, y, start = load()
+    batches = tuple(jnp.asarray(a.reshape(BATCHES, row.batch, *a.shape[1:])) for a in (x, y))
+    recurrent = any(layer.kind in ("LSTM", "GRU") for layer in row.flat())
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def epoch(state, batches):
+        state, losses = jax.lax.scan(functools.partial(step, row), state, batches, unroll=1 if recurrent else UNROLL)
+        return state, jnp.mean(losses)
 
     def restore():
-        parameters = [(jnp.array(weights[n + "/kernel"]), jnp.array(weights[n + "/bias"])) for n in layer_names(weights)]
-        zeros = functools.partial(jax.tree.map, jnp.zeros_like, parameters)
-        return jax.block_until_ready((parameters, zeros(), zeros(), jnp.zeros(())))
+        weights = {name: jnp.array(value) for name, value in start.items()}
+        zeros = functools.partial(jax.tree.map, jnp.zeros_like, weights)
+        return jax.block_until_ready((weights, zeros(), zeros(), jnp.zeros((), "int32")))
 
-    def train(state, epoch):
-        for _ in range(EPOCHS):
-            state, loss = epoch(state)
+    def train(state, epochs):
+        for _ in range(epochs):
+            state, loss = epoch(state, batches)
         return jax.block_until_ready(loss)
 
-    for unroll in (1, 4):
-        measure(f"jax_scan_unroll{unroll}", restore, functools.partial(train, epoch=make_epoch(x, y, unroll)), len(x))
+    measure(f"jax_scan_unroll{UNROLL}", restore, train)
 
 
 main()

@@ -1,0 +1,232 @@
+"""Builds the programs of the rows, lets them take turns with their peers, and writes results.json for report.py.
+
+Needs: what run.sh has made. Usage: see run.sh. Leaves in build/bench: a folder for each case, results-CORES.json, the
+report.
+"""
+import argparse
+import dataclasses
+import importlib.util
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import make_data
+import report
+from rows import Row
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent
+WORK = ROOT / "build" / "bench"
+CC = os.environ.get("CC", "gcc")
+NNC = pathlib.Path(os.environ.get("NNC", ROOT / "build" / "driver" / "nnc"))
+LIBRARIES = os.environ.get("NNC_LIBS", f"{NNC.parent.parent / 'runtime' / 'libnnrt.a'} -lz").split()
+FLAGS = "-std=c11 -O3 -march=native -Wall -Wextra".split()
+
+TRAINING = ["seed", "mnist", "mlp512", "wide", "conv", "gru", "charrnn", "gpt"]
+ROWS = [*TRAINING, "odd", "whole", "infer"]
+
+
+@dataclasses.dataclass
+class Peer:
+    """A program of bench/peers; tuned: more than a first program has. needs: a module that must be there."""
+    name: str
+    script: str
+    tuned: bool
+    needs: str
+    environment: dict = dataclasses.field(default_factory=dict)
+
+
+STEPS = [Peer("torch_eager", "torch_steps.py", False, "torch"),
+         Peer("keras_jax", "keras_fit.py", False, "keras", {"KERAS_BACKEND": "jax"}),
+         Peer("keras_tf", "keras_fit.py", False, "tensorflow", {"KERAS_BACKEND": "tensorflow"}),
+         Peer("torch_compile", "torch_steps.py", True, "torch", {"BENCH_COMPILE": "1"}),
+         Peer("jax_scan_unroll1", "jax_scan.py", True, "jax", {"BENCH_UNROLL": "1"}),
+         Peer("jax_scan_unroll4", "jax_scan.py", True, "jax", {"BENCH_UNROLL": "4"})]
+INFER = [Peer("onnxruntime", "onnx_infer.py", True, "onnxruntime")]
+WHOLE = [Peer("keras_jax", "keras_whole.py", False, "keras", {"KERAS_BACKEND": "jax"}),
+         Peer("keras_tf", "keras_whole.py", False, "tensorflow", {"KERAS_BACKEND": "tensorflow"})]
+
+
+@dataclasses.dataclass
+class Case:
+    """A row with values for its constants. kind: train, infer, whole."""
+    row: str
+    constants: dict
+    peers: list
+    kind: str = "train"
+    title: str = ""
+
+    def __post_init__(self):
+        self.model = Row(self.row, **self.constants)
+        self.title = self.title or f"{self.row}, batch {self.model.batch}"
+        self.folder = WORK / "-".join([self.kind, self.row, *(f"{k}{v}" for k, v in self.constants.items())])
+        self.peers = [p for p in self.peers if importlib.util.find_spec(p.needs)]
+
+    def arguments(self):
+        return [f"{k}={v}" for k, v in self.constants.items()]
+
+
+def cases_of(row):
+    if row == "whole":
+        return [Case("whole", {}, WHOLE, "whole", "whole program")]
+    if row == "infer":
+        return [Case(other, {"batch": n}, INFER, "infer", f"{other} forward, batch {n}")
+                for other in ("seed", "conv") for n in (1, 32)]
+    if row == "odd":
+        sizes = [("odd_dense", {"batch": 7}), ("odd_dense", {"batch": 33}), ("odd_conv", {})]
+        less = [Case(other, {"batch": Row(other).batch - 1}, []) for other in TRAINING]
+        return [Case(name, constants, STEPS) for name, constants in sizes] + less
+    return [Case(row, {}, STEPS)]
+
+
+def timed(command, folder):
+    start = time.monotonic()
+    subprocess.run([str(c) for c in command], check=True, cwd=folder)
+    return time.monotonic() - start
+
+
+def build(case):
+    """The generated program, and what it took to make it."""
+    row, source, program = case.row, case.folder / f"{case.row}.c", case.folder / "nnc_program"
+    includes = [f"-I{case.folder}", f"-I{ROOT / 'runtime'}"]
+    options = ["--cpu=native", *(f"--define={a}" for a in case.arguments()), *([] if case.kind == "whole" else ["--lib"])]
+    nnc_seconds = timed([NNC, HERE / "rows" / f"{row}.nn", *options, "-o", source], case.folder)
+    harness = []
+    if case.kind != "whole":
+        macros = [f'-DHEADER="{row}.h"', f"-DMODEL={row}", f"-DBATCH={row.upper()}_BATCH",
+                  f"-DOUTPUTS={math.prod(case.model.output)}"]
+        timed([CC, *FLAGS, *includes, *macros, "-c", HERE / "nnc_steps.c"], case.folder)
+        harness = ["nnc_steps.o"]
+    command = [CC, *FLAGS, "-fopenmp", *includes, source, *harness, *LIBRARIES, "-lm", "-o", program]
+    cc_seconds = timed(command, case.folder)
+    return {"nnc_seconds": nnc_seconds, "cc_seconds": cc_seconds, "lines": len(source.read_text().splitlines()),
+            "binary": program.stat().st_size}
+
+
+def output_of(command, case, log, environment):
+    """What a program writes; None, with a message, if it failed."""
+    command = [str(c) for c in command]
+    done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=log, text=True,
+                          cwd=case.folder)
+    if done.returncode == 0:
+        return done.stdout
+    print(f"bench: {case.title}: {' '.join(command)} failed, see {log.name}", file=sys.stderr)
+    return None
+
+
+def run(case, commands, log, environment):
+    """The result of a program: the line of JSON that it leaves, with its time from start to the first step. Whole programs are
+    measured from outside: the sum of the times of all commands, the largest memory."""
+    if case.kind != "whole":
+        start = time.monotonic()
+        output = output_of(commands[0], case, log, environment)
+        result = json.loads(output.splitlines()[-1]) if output else None
+        return result and result | {"first": result["first"] - start}
+    outputs = [output_of([WORK / "meter", *command], case, log, environment) for command in commands]
+    if None in outputs:
+        return None
+    values = [output.split() for output in outputs]
+    microseconds = sum(float(seconds) for seconds, _ in values) * 1e6
+    return {"best": microseconds, "median": microseconds, "memory": max(int(memory) for _, memory in values)}
+
+
+def turn(case, options, log, seconds):
+    """Every program of a case once. Gives the results, and whether all are there."""
+    program, python, results = case.folder / "nnc_program", sys.executable, []
+    if not options.peers_only:
+        commands = [[program, verb] for verb in ("fit", "evaluate", "predict")]
+        if case.kind != "whole":
+            commands = [[program, case.folder, options.cores, seconds, *(["predict"] if case.kind == "infer" else [])]]
+        result = run(case, commands, log, {})
+        results.append(result and result | {"program": "nnc"})
+    for peer in case.peers:
+        command = [python, HERE / "peers" / peer.script, case.row, case.folder, *case.arguments()]
+        result = run(case, [command], log, {"BENCH_SECONDS": str(seconds), **peer.environment})
+        results.append(result and result | {"program": peer.name, "tuned": peer.tuned})
+    return [r for r in results if r], None not in results
+
+
+def measure(case, options, cores):
+    """All rounds of a case, as a dictionary for report.py."""
+    entry = {"row": case.row, "title": case.title, "kind": case.kind, "batch": case.model.batch, "peak": 0, "results": [],
+             "flops": case.model.flops(training=case.kind == "train"), "complete": True}
+    make_data.make(case.model, case.folder)
+    if not options.peers_only:
+        entry |= build(case)
+    all_cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)  # the programs inherit it
+    with open(case.folder / "log.txt", "w") as log:
+        for _ in range(options.rounds):
+            peak = output_of([WORK / "peak", options.cores], case, log, {})
+            results, complete = turn(case, options, log, options.seconds)
+            entry["peak"] = max(entry["peak"], float(peak))
+            entry["results"] += results
+            entry["complete"] &= complete
+    os.sched_setaffinity(0, all_cores)
+    return entry
+
+
+def compare(case, options, entry):
+    """The losses, where the file says that they are compared with other constants than the time is taken with."""
+    other = Case(case.row, {**case.constants, **case.model.compared}, case.peers)
+    make_data.make(other.model, other.folder)
+    if not options.peers_only:
+        build(other)
+    with open(other.folder / "log.txt", "w") as log:
+        results, complete = turn(other, options, log, seconds=0)
+    losses = {r["program"]: r["loss"] for r in results}
+    for result in entry["results"]:
+        result["loss"] = losses.get(result["program"])
+    entry["complete"] &= complete
+
+
+def cores_to_use(count):
+    """The first cores that this process may use, and whether two of them are threads of one."""
+    cores = set(sorted(os.sched_getaffinity(0))[:count])
+    siblings = pathlib.Path(f"/sys/devices/system/cpu/cpu{min(cores)}/topology/thread_siblings_list")
+    ranges = [part.split("-") for part in siblings.read_text().split(",")] if siblings.exists() else []
+    return cores, any(len(cores & set(range(int(part[0]), int(part[-1]) + 1)) - {min(cores)}) for part in ranges)
+
+
+def options_of(arguments):
+    parser = argparse.ArgumentParser(prog="bench/run.sh")
+    parser.add_argument("--rows", default="all", help=f"all, or a list of {','.join(ROWS)}")
+    parser.add_argument("--cores", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3, help="how long each program measures in a round")
+    parser.add_argument("--peers-only", action="store_true", help="without nnc")
+    options = parser.parse_args(arguments)
+    options.rows = ROWS if options.rows == "all" else options.rows.split(",")
+    for row in options.rows:
+        if row not in ROWS:
+            parser.error(f"no row called {row} (there are: {', '.join(ROWS)})")
+    return options
+
+
+def main():
+    options = options_of(sys.argv[1:])
+    WORK.mkdir(parents=True, exist_ok=True)
+    subprocess.run([CC, *FLAGS, HERE / "peak.c", "-pthread", "-o", WORK / "peak"], check=True)
+    subprocess.run([CC, *FLAGS, HERE / "meter.c", "-o", WORK / "meter"], check=True)
+    cores, shared = cores_to_use(options.cores)
+    threads = str(options.cores)
+    os.environ |= {"OMP_NUM_THREADS": threads, "NNC_THREADS": threads, "BENCH_CORES": threads, "OMP_PROC_BIND": "true",
+                   "JAX_PLATFORMS": "cpu"}
+    compiler = subprocess.run([CC, "--version"], capture_output=True, text=True).stdout.splitlines()[0]
+    entries = []
+    for case in (case for row in options.rows for case in cases_of(row)):
+        print(f"bench: {case.title}", file=sys.stderr)
+        entries.append(measure(case, options, cores))
+        if case.model.compared and case.kind == "train" and case.peers:
+            compare(case, options, entries[-1])
+        data = {"cores": options.cores, "rounds": options.rounds, "compiler": compiler, "shared": shared, "cases": entries}
+        (WORK / f"results-{options.cores}.json").write_text(json.dumps(data, indent=1))
+    return report.write(WORK, options.cores)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
