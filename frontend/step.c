@@ -25,7 +25,7 @@ static Value *weighted(Model *m, Value *values, Value *weight) {
 static Value *mask_weights(Model *m, const Value *values, const Value *prediction) {
     Value *mask = model_mask(m, prediction);
     Dim dims[MAX_RANK];
-    if (!mask || !values || mask->type->rank > values->type->rank)
+    if (!mask || !values || mask->type->rank > values->type->rank || values->type->rank > MAX_RANK)
         return NULL;
     for (int i = 0; i < values->type->rank; i++)
         dims[i] = i < mask->type->rank ? mask->type->dims[i] : dim_static(1);

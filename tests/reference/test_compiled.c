@@ -232,11 +232,11 @@ static const struct {
 };
 
 static FrontendOptions example_options(Arena *arena, const char *name) {
-    FrontendOptions options = {0};
-    options.defines = ARENA_ARRAY(arena, const char *, 3);
+    const char **defines = ARENA_ARRAY(arena, const char *, 3);
+    FrontendOptions options = {.defines = defines};
     for (size_t i = 0; i < sizeof smaller / sizeof *smaller; i++)
         for (int k = 0; k < 3 && strcmp(smaller[i].name, name) == 0 && smaller[i].defines[k]; k++)
-            options.defines[options.define_count++] = smaller[i].defines[k];
+            defines[options.define_count++] = smaller[i].defines[k];
     return options;
 }
 
