@@ -39,6 +39,7 @@ static bool map_nests(const MapNest *m, bool parallel, KStmt *body) {
     KProgram *p = m->program;
     KKernel *kernel = m->kernel;
     KStmt *step = kstmt_block(p);
+    kstmt_add(step, kstmt_forget(p)); /* a step reads what the one before has stored */
     for (int i = 0; i < kernel->nest_count; i++) {
         bool in_step = kernel->steps && i >= kernel->step_first && i < kernel->step_end;
         if (!map_nest_tiles(m, kernel->nests[i], parallel, in_step ? step : body))
