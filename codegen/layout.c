@@ -385,23 +385,7 @@ typedef struct {
     Twin *twins;
     int count;
     const Nest *nest;
-    const KKernel *kernel;
 } TwinMaker;
-
-static bool block_stores(const KStmt *block, const KBuffer *b) {
-    for (const KStmt *s = block->block.first; s; s = s->next)
-        if ((s->kind == KS_BLOCK && block_stores(s, b)) || (s->kind == KS_STORE && s->store.buffer == b))
-            return true;
-    return false;
-}
-
-/* A twin is made before the kernel: too early for what the kernel itself makes. */
-static bool is_made_here(const TwinMaker *t, const KBuffer *b) {
-    for (int i = 0; i < t->kernel->nest_count && b->space != SPACE_VARIABLE; i++)
-        if (block_stores(t->kernel->nests[i]->epilogue, b))
-            return true;
-    return false;
-}
 
 /* Samples of the caller that lie a multiple of a page apart fall on the same lines of the cache: products read a copy.
  */
@@ -421,7 +405,7 @@ static void redirect(TwinMaker *t, KExpr *e, bool inner) {
         int axis = twin_axis(t->nest, &access, t->nest->vector_axis);
         if (axis < 0 && inner && lies_on_pages(t, e->load.buffer))
             axis = e->load.buffer->rank - 1;
-        if (axis >= 0 && !is_made_here(t, e->load.buffer))
+        if (axis >= 0)
             e->load.buffer = twin_of(t->p, t->sequence, t->at, t->twins, &t->count, e->load.buffer, axis);
         return;
     }
@@ -457,7 +441,7 @@ static void make_twins(KProgram *p) {
         int k = 0;
         TwinMaker t = {.p = p, .sequence = sequence, .at = &k, .twins = ARENA_ARRAY(p->arena, Twin, MAX_TWINS)};
         for (; k < sequence->count; k++) {
-            const KKernel *kernel = t.kernel = sequence->kernels[k];
+            const KKernel *kernel = sequence->kernels[k];
             if (!is_twin(t.twins, t.count, kernel))
                 for (int n = 0; n < kernel->nest_count; n++)
                     redirect_nest(&t, kernel->nests[n]);

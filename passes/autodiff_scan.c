@@ -201,20 +201,25 @@ static Value *sum_over_steps(ScanGradient *s, Value *value) {
 }
 
 /* ---- the reverse scan */
-static void begin_reverse(ScanGradient *s) {
+
+/* The gradients by `of`, a value per state, for the states that have one; zeros where nothing reads the value. */
+static Value **state_gradients(ScanGradient *s, Value *const *of, int *count) {
     Gradient *gradient = s->gradient;
-    const Region *region = s->forward->region;
-    int carried = s->forward->attr.scan.carried, count = 0;
+    int carried = s->forward->attr.scan.carried;
     Value **states = ARENA_ARRAY(gradient->context->arena, Value *, carried + 1);
+    *count = 0;
     for (int i = 0; i < carried; i++)
-        if (gradient->depends[region->args[i]->id]) {
-            Value *last = gradient->adjoint[s->forward->results[i]->id];
-            states[count++] = last ? last : build_const(&gradient->build, region->args[i]->type, 0);
+        if (gradient->depends[s->forward->region->args[i]->id]) {
+            Value *by = gradient->adjoint[of[i]->id];
+            states[(*count)++] = by ? by : build_const(&gradient->build, of[i]->type, 0);
         }
+    return states;
+}
+
+static void begin_reverse(ScanGradient *s) {
     ScanInputs in = {.steps = s->forward->attr.scan.steps, .reverse = !s->forward->attr.scan.reverse};
-    in.states = states;
-    in.state_count = count;
-    s->reverse = build_scan_begin(&gradient->build, &in);
+    in.states = state_gradients(s, s->forward->results, &in.state_count);
+    s->reverse = build_scan_begin(&s->gradient->build, &in);
 }
 
 /* What reaches the yields of a step: from the step after it, and from the readers of its outputs. */
@@ -235,14 +240,8 @@ static void seed_yields(ScanGradient *s, int outputs) {
 
 static void end_reverse(ScanGradient *s) {
     Gradient *gradient = s->gradient;
-    const Region *region = s->forward->region;
-    int carried = s->forward->attr.scan.carried, count = 0;
-    Value **states = ARENA_ARRAY(gradient->context->arena, Value *, carried + 1);
-    for (int i = 0; i < carried; i++)
-        if (gradient->depends[region->args[i]->id]) {
-            Value *next = gradient->adjoint[region->args[i]->id];
-            states[count++] = next ? next : build_const(&gradient->build, region->args[i]->type, 0);
-        }
+    int count;
+    Value **states = state_gradients(s, s->forward->region->args, &count);
     if (!build_scan_end(&gradient->build, s->reverse, states, NULL, 0))
         gradient->failed = true;
 }
