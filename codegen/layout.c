@@ -387,24 +387,11 @@ typedef struct {
     const Nest *nest;
 } TwinMaker;
 
-/* Samples of the caller that lie a multiple of a page apart fall on the same lines of the cache: products read a copy.
- */
-static bool lies_on_pages(const TwinMaker *t, const KBuffer *b) {
-    const int64_t page = 4096;
-    int64_t row = kbase_bytes(b->base);
-    for (int i = 1; i < b->rank; i++)
-        row *= b->dims[i].n;
-    return b->space == SPACE_ARGUMENT && b->rank > 1 && b->dims[0].batch && row % page == 0 && is_product(t->nest) &&
-           t->nest->vector_axis >= 0;
-}
-
 static void redirect(TwinMaker *t, KExpr *e, bool inner) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
     if (e->kind == KE_LOAD) {
         Access access = {e->load.buffer, e->load.index, inner, false};
         int axis = twin_axis(t->nest, &access, t->nest->vector_axis);
-        if (axis < 0 && inner && lies_on_pages(t, e->load.buffer))
-            axis = e->load.buffer->rank - 1;
         if (axis >= 0)
             e->load.buffer = twin_of(t->p, t->sequence, t->at, t->twins, &t->count, e->load.buffer, axis);
         return;
