@@ -1,8 +1,9 @@
 /* Host code of a CUDA program: the same functions of the runtime's table as in C, with kernels launched on one stream.
  *
- * A call brings the model's variables and its samples to the device, works off all batches there, and brings the
- * variables back: for training that is once per epoch. The results of a step are fetched when it has run, so that the
- * trainer may show them, and may stop after it. Nothing stays on the device between calls: there is no hidden state. */
+ * A call brings the model's variables to the device, works off all batches there in groups of steps
+ * (nnrt_cuda_steps.h), and brings the variables back: for training that is once per epoch. The trainer opens the device
+ * for a whole run, so that samples and recorded steps stay there between epochs; without that, a call has a device of
+ * its own. */
 #include "codegen/host_parts.h"
 
 static bool is_scalar(const KBuffer *b) {
@@ -43,7 +44,7 @@ static void print_step(Host *h, Text *out, HostStepKind kind) {
     Text signature = {0};
     text_format(&signature, "static void %s_%s(%s *model, ", h->name, step_functions[kind], h->name);
     step_parameters(h, &signature, step);
-    text_format(&signature, "%sint64_t batch, %scudaStream_t stream) {", measures(kind) ? "const int32_t *rows, " : "",
+    text_format(&signature, "%sint64_t batch, %snnrt_device *device) {", measures(kind) ? "const int32_t *rows, " : "",
                 measures(kind) ? "float *results, " : "");
     text_format(out, "/* %s All is on the device. */\n", step_comments[kind]);
     host_line(out, 0, "%s", signature.data);
@@ -52,15 +53,19 @@ static void print_step(Host *h, Text *out, HostStepKind kind) {
             host_line(out, 1, "float *%s = results + %d;", step->results[i]->name, i);
     for (int k = 0; k < step->sequence->count; k++) {
         Text call = {0};
-        c_print_launch(&call, h->program, h->dialect, step->sequence->kernels[k], (CallNames){.model = NULL}, "stream");
+        c_print_launch(&call, h->program, h->dialect, step->sequence->kernels[k], (CallNames){.model = NULL},
+                       "device->stream");
         host_line(out, 1, "%s;", call.data);
+        host_line(out, 1, "nnrt_device_launched(device, \"%s\");", step->sequence->kernels[k]->name);
         text_free(&call);
     }
     text_add(out, "}\n\n");
     text_free(&signature);
 }
 
-static void print_step_call(Host *h, Text *out, HostStepKind kind, int depth) {
+/* `rows` and `results` as the step has them; NULL: it has none. */
+static void print_step_call(Host *h, Text *out, HostStepKind kind, const char *batch, const char *rows,
+                            const char *results, int depth) {
     const HostStep *step = &h->steps[kind];
     const Func *func = step->sequence->func;
     Text call = {0};
@@ -71,8 +76,12 @@ static void print_step_call(Host *h, Text *out, HostStepKind kind, int depth) {
     for (int i = 0; i < func->body.yield_count; i++)
         if (!is_scalar(step->results[i]))
             text_format(&call, "%s, ", step->results[i]->name);
-    text_format(&call, "%sbatch, %sdevice.stream);", measures(kind) ? "rows + at, " : "",
-                measures(kind) ? "results, " : "");
+    if (rows)
+        text_format(&call, "%s, ", rows);
+    text_format(&call, "%s, ", batch);
+    if (results)
+        text_format(&call, "%s, ", results);
+    text_add(&call, "device);");
     host_line(out, depth, "%s", call.data);
     text_free(&call);
 }
@@ -100,69 +109,77 @@ static const char *model_bytes(const Host *h) {
     return arena_format(h->program->arena, format, h->name);
 }
 
-static void print_begin(const Host *h, Text *out) {
+static void print_begin(const Host *h, Text *out, const char *opened) {
     text_format(out,
-                "    nnrt_device device = nnrt_device_begin();\n"
-                "    %s *model = (%s *)nnrt_device_alloc(&device, sizeof(%s));\n"
-                "    nnrt_device_send(&device, model, host_model, %s);\n",
-                h->name, h->name, h->name, model_bytes(h));
+                "    nnrt_device *device = nnrt_device_use(%s);\n"
+                "    if (!device)\n"
+                "        return NNRT_ERROR_MEMORY;\n"
+                "    %s *model = (%s *)nnrt_device_alloc(device, \"model\", sizeof(%s));\n"
+                "    nnrt_device_send(device, model, host_model, %s);\n",
+                opened, h->name, h->name, h->name, model_bytes(h));
 }
 
 /* ---- training and evaluation */
 
-static void print_samples(Host *h, Text *out, const HostStep *step) {
-    static const char *const members[] = {[ARG_INPUT] = "x", [ARG_TARGET] = "y", [ARG_SAMPLE_WEIGHT] = "w"};
+static const char *const step_members[] = {[ARG_INPUT] = "x", [ARG_TARGET] = "y", [ARG_SAMPLE_WEIGHT] = "w"};
+
+/* A table of the arguments that have an element per sample, in the order of the step's parameters. */
+static int print_samples(Text *out, const HostStep *step) {
+    int count = 0;
+    Text table = {0};
     for (int i = 0; i < step->sequence->func->body.arg_count; i++) {
         const KBuffer *b = step->arguments[i];
         ArgKind kind = step->sequence->func->arg_kinds[i];
         if (b && kind == ARG_SEED)
             host_line(out, 1, "int32_t %s = (int32_t)(uint32_t)(steps->seed ^ steps->seed >> 32);", b->name);
         else if (b)
-            declare(h, out, 1, b, false,
-                    arena_format(h->program->arena, "nnrt_device_copy(&device, steps->%s, (size_t)row_count * %lld)",
-                                 members[kind], (long long)sample_bytes(b)));
+            text_format(&table, "%s{\"%s\", steps->%s, %lld, {}, {}}", count++ > 0 ? ", " : "", step_members[kind],
+                        step_members[kind], (long long)sample_bytes(b));
     }
+    if (count > 0)
+        host_line(out, 1, "nnrt_group_samples samples[] = {%s};", table.data);
+    text_free(&table);
+    return count;
 }
 
-static void print_totals(Text *out, const HostStep *step, int count) {
+static void print_arguments(Host *h, Text *out, const HostStep *step) {
+    int count = 0;
+    for (int i = 0; i < step->sequence->func->body.arg_count; i++)
+        if (step->arguments[i] && step->sequence->func->arg_kinds[i] != ARG_SEED)
+            declare(h, out, 2, step->arguments[i], false,
+                    arena_format(h->program->arena, "nnrt_group_argument(&group, %d)", count++));
+}
+
+/* Where each result of a step is found: equal ones are computed once. */
+static void print_results_of(Text *out, const HostStep *step, int count) {
+    text_format(out, "    static const int results[%d] = {", count);
     for (int i = 0; i < count; i++)
-        if (step->results[i]->argument != i)
-            host_line(out, 2, "sums[%d] = sums[%d];", i, step->results[i]->argument);
-    text_format(out,
-                "        for (int i = 0; i < %d && device.error == cudaSuccess; i++)\n"
-                "            steps->totals[i] += sums[i];\n"
-                "        done++;\n"
-                "        if (steps->after_step && device.error == cudaSuccess)\n"
-                "            stop = steps->after_step(steps->context, done);\n"
-                "    }\n",
-                count);
+        text_format(out, "%s%d", i > 0 ? ", " : "", step->results[i]->argument);
+    text_add(out, "};\n");
 }
 
 static void print_measuring(Host *h, Text *out, HostStepKind kind) {
     const HostStep *step = &h->steps[kind];
     int count = step->sequence->func->body.yield_count;
-    text_format(out, "static int %s_%s_steps(void *host_model, const nnrt_steps *steps) {\n", h->name,
-                kind == HOST_TRAIN ? "train" : "evaluate");
-    print_begin(h, out);
-    text_add(out, "    int64_t row_count = nnrt_device_rows(steps->rows, steps->samples);\n");
-    print_samples(h, out, step);
-    text_format(out,
-                "    const int32_t *rows = (const int32_t *)nnrt_device_copy(&device, steps->rows, "
-                "(size_t)steps->samples * 4);\n"
-                "    float *results = (float *)nnrt_device_alloc(&device, %d * sizeof(float)), sums[%d] = {0};\n",
-                count, count);
+    const char *name = kind == HOST_TRAIN ? "train" : "evaluate";
+    text_format(out, "static int %s_%s_steps(void *host_model, const nnrt_steps *steps) {\n", h->name, name);
+    print_begin(h, out, "steps->device");
+    int samples = print_samples(out, step);
+    print_results_of(out, step, count);
     host_text(h, out,
-              "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $M), done = 0;\n"
-              "    int stop = 0;\n"
-              "    for (int64_t at = 0; at < steps->samples && !stop && device.error == cudaSuccess; at += size) {\n"
-              "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n");
-    print_step_call(h, out, kind, 2);
-    text_add(out, "        nnrt_device_fetch(&device, sums, results, sizeof sums);\n");
-    print_totals(out, step, count);
+              arena_format(h->program->arena,
+                           "    nnrt_group group = nnrt_group_begin(device, steps, \"%s\", %s, %d, results, %d, $M);\n"
+                           "    while (nnrt_group_next(&group)) {\n",
+                           name, samples > 0 ? "samples" : "NULL", samples, count));
+    print_arguments(h, out, step);
+    host_line(out, 2, "for (int64_t i = 0; i < group.launches; i++)");
+    print_step_call(h, out, kind, "nnrt_group_batch(&group, i)", "group.rows + i * group.size",
+                    arena_format(h->program->arena, "group.results + i * %d", count), 3);
+    text_add(out, "        nnrt_group_end(&group);\n    }\n");
     if (kind == HOST_TRAIN)
-        text_format(out, "    nnrt_device_fetch(&device, host_model, model, %s);\n", model_bytes(h));
-    text_add(out, "    int code = nnrt_device_end(&device);\n"
-                  "    return code != NNRT_OK ? code : stop;\n}\n\n");
+        text_format(out, "    nnrt_device_fetch(device, host_model, model, %s);\n", model_bytes(h));
+    text_add(out, "    int code = nnrt_device_done(device, steps->device);\n"
+                  "    return code != NNRT_OK ? code : group.stop;\n}\n\n");
 }
 
 /* ---- rows that go through a function: preprocessing and prediction */
@@ -170,27 +187,27 @@ static void print_measuring(Host *h, Text *out, HostStepKind kind) {
 static void print_rows_begin(Host *h, Text *out, const HostStep *step, const char *source, int64_t size) {
     if (step->arguments[0])
         declare(h, out, 1, step->arguments[0], false,
-                arena_format(h->program->arena, "nnrt_device_alloc(&device, %lld)",
+                arena_format(h->program->arena, "nnrt_device_alloc(device, \"rows\", %lld)",
                              (long long)(size * 4 * h->program->module->batch_max)));
     host_text(h, out,
-              "    for (int64_t at = 0; at < samples && device.error == cudaSuccess; at += $N_BATCH) {\n"
+              "    for (int64_t at = 0; at < samples && device->error == cudaSuccess; at += $N_BATCH) {\n"
               "        int64_t batch = nnrt_min_index(samples - at, $N_BATCH);\n");
     if (step->arguments[0])
-        host_line(out, 2, "nnrt_device_send(&device, (void *)%s, %s + at * %lld, (size_t)batch * %lld);",
+        host_line(out, 2, "nnrt_device_send(device, (void *)%s, %s + at * %lld, (size_t)batch * %lld);",
                   step->arguments[0]->name, source, (long long)size, (long long)size * 4);
 }
 
 static void print_rows_end(Text *out, const char *result, const char *target, int64_t size) {
     text_format(out,
-                "        nnrt_device_fetch(&device, %s + at * %lld, %s, (size_t)batch * %lld);\n"
+                "        nnrt_device_fetch(device, %s + at * %lld, %s, (size_t)batch * %lld);\n"
                 "    }\n"
-                "    return nnrt_device_end(&device);\n}\n\n",
+                "    return nnrt_device_done(device, NULL);\n}\n\n",
                 target, (long long)size, result, (long long)size * 4);
 }
 
 static void declare_result(Host *h, Text *out, const KBuffer *b, int64_t size) {
     declare(h, out, 1, b, true,
-            arena_format(h->program->arena, "nnrt_device_alloc(&device, %lld)",
+            arena_format(h->program->arena, "nnrt_device_alloc(device, \"%s\", %lld)", b->name,
                          (long long)(size * 4 * h->program->module->batch_max)));
 }
 
@@ -200,10 +217,10 @@ static void print_preprocess(Host *h, Text *out) {
     host_text(
         h, out,
         "static int $n_preprocess(void *host_model, const float *raw_rows, int64_t samples, float *prepared) {\n");
-    print_begin(h, out);
+    print_begin(h, out, "NULL");
     declare_result(h, out, step->results[0], size);
     print_rows_begin(h, out, step, "raw_rows", host_sample_size(h->info->raw_input));
-    print_step_call(h, out, HOST_PREPROCESS, 2);
+    print_step_call(h, out, HOST_PREPROCESS, "batch", NULL, NULL, 2);
     print_rows_end(out, step->results[0]->name, "prepared", size);
 }
 
@@ -214,7 +231,7 @@ static void print_predict(Host *h, Text *out) {
     host_text(h, out,
               "static int $n_predict_rows(void *host_model, const float *raw_rows, int64_t samples, float *predicted, "
               "int) {\n");
-    print_begin(h, out);
+    print_begin(h, out, "NULL");
     declare_result(h, out, step->results[0], size);
     if (first == prepare) {
         declare_result(h, out, prepare->results[0], host_sample_size(h->info->input));
@@ -223,8 +240,8 @@ static void print_predict(Host *h, Text *out) {
     }
     print_rows_begin(h, out, first, "raw_rows", host_sample_size(h->info->raw_input));
     if (first == prepare)
-        print_step_call(h, out, HOST_PREPROCESS, 2);
-    print_step_call(h, out, HOST_FORWARD, 2);
+        print_step_call(h, out, HOST_PREPROCESS, "batch", NULL, NULL, 2);
+    print_step_call(h, out, HOST_FORWARD, "batch", NULL, NULL, 2);
     print_rows_end(out, step->results[0]->name, "predicted", size);
 }
 
@@ -247,7 +264,9 @@ const HostTarget host_cuda = {
     .extension = ".cu",
     .dialect = &dialect_cuda,
     .compile = "nvcc -O3 -std=c++20",
-    .includes = "#include \"nnrt_program.h\"\n#include \"nnrt_cuda.h\"\n#include \"nnrt_cuda_host.h\"\n",
+    .includes = "#include \"nnrt_program.h\"\n#include \"nnrt_cuda.h\"\n#include \"nnrt_cuda_host.h\"\n"
+                "#include \"nnrt_cuda_steps.h\"\n",
     .system_includes = "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n\n",
     .steps = host_steps_cuda,
+    .device = "    .open_device = nnrt_device_open,\n    .close_device = nnrt_device_close,\n",
 };

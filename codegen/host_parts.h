@@ -35,6 +35,7 @@ struct HostTarget {
     const char *system_includes;
     bool bundles;                  /* the runtime can stand in the file */
     void (*steps)(Host *, Text *); /* the functions of the runtime's table */
+    const char *device;            /* rows of that table for the device; NULL: none */
 };
 
 /* false with an error in diag. */

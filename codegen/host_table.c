@@ -391,6 +391,8 @@ static void functions(const Host *h, Text *out) {
     host_text(h, out, "    .predict = $n_predict_rows,\n");
     if (host_has_preprocess(h))
         host_text(h, out, "    .preprocess = $n_preprocess,\n");
+    if (h->target->device)
+        text_add(out, h->target->device);
 }
 
 void host_table(Host *h, Text *out) {

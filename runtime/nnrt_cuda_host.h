@@ -1,26 +1,49 @@
-/* What the host side of a generated CUDA program uses: memory on the device for the length of one call, and its errors.
+/* What the host side of a generated CUDA program uses: a device with its stream, memory by name, and errors.
  *
- *   nnrt_device device = nnrt_device_begin();
- *   float *x = (float *)nnrt_device_copy(&device, host, bytes);
- *   kernel<<<grid, block, 0, device.stream>>>(x);
- *   nnrt_device_fetch(&device, host, x, bytes);          waits
- *   return nnrt_device_end(&device);
+ *   nnrt_device *device = nnrt_device_use(steps->device);          the caller's, or one for this call
+ *   float *x = (float *)nnrt_device_data(device, "x", host, bytes, constant);
+ *   kernel<<<grid, block, 0, device->stream>>>(x);
+ *   nnrt_device_launched(device, "dense forward");
+ *   nnrt_device_fetch(device, host, x, bytes);                     waits
+ *   return nnrt_device_done(device, steps->device);
  *
- * The first error is kept and everything after it does nothing; nnrt_device_end gives it as a code with a message. */
+ * Memory is kept under its name until the device is closed, so that a second call finds it. The first error is kept
+ * and everything after it does nothing; nnrt_device_done gives it as a code with a message. */
 #ifndef NNRT_CUDA_HOST_H
 #define NNRT_CUDA_HOST_H
 #include "nnrt_error.h"
 #include <cuda_runtime.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-enum { NNRT_DEVICE_BLOCKS = 16 };
+enum { NNRT_DEVICE_BLOCKS = 32, NNRT_DEVICE_GRAPHS = 4, NNRT_GRAPH_KEYS = 16 };
+
+typedef struct {
+    const char *name;
+    void *memory;
+    size_t bytes;
+    const void *host; /* whose copy it is, while that stays as it is; NULL: none */
+} nnrt_device_block;
+
+/* Steps that were recorded once, for the addresses and numbers of `keys`. */
+typedef struct {
+    cudaGraphExec_t run;
+    uint64_t keys[NNRT_GRAPH_KEYS];
+} nnrt_device_graph;
 
 typedef struct {
     cudaStream_t stream;
     cudaError_t error;
-    void *blocks[NNRT_DEVICE_BLOCKS];
+    const char *where;  /* the kernel whose launch failed, or NULL */
+    size_t refused;     /* bytes that there was no memory for */
+    const char *wanted; /* and what for */
+    nnrt_device_block blocks[NNRT_DEVICE_BLOCKS];
     int count;
+    nnrt_device_graph graphs[NNRT_DEVICE_GRAPHS];
+    int graph_count;
 } nnrt_device;
 
 static inline bool nnrt_device_check(nnrt_device *device, cudaError_t error) {
@@ -29,19 +52,179 @@ static inline bool nnrt_device_check(nnrt_device *device, cudaError_t error) {
     return device->error == cudaSuccess;
 }
 
-static inline nnrt_device nnrt_device_begin(void) {
-    nnrt_device device = {};
-    nnrt_device_check(&device, cudaStreamCreate(&device.stream));
+/* ---- messages */
+
+/* The `count` largest blocks, as "x 12.0 MiB, model 3.1 MiB". */
+static inline void nnrt_device_largest(const nnrt_device *device, int count, char *text, size_t size) {
+    bool told[NNRT_DEVICE_BLOCKS] = {false};
+    size_t used = 0;
+    text[0] = 0;
+    for (int n = 0; n < count; n++) {
+        int best = -1;
+        for (int i = 0; i < device->count; i++)
+            if (!told[i] && (best < 0 || device->blocks[i].bytes > device->blocks[best].bytes))
+                best = i;
+        if (best < 0 || used >= size)
+            return;
+        told[best] = true;
+        used += (size_t)snprintf(text + used, size - used, "%s%s %.1f MiB", n > 0 ? ", " : "",
+                                 device->blocks[best].name, (double)device->blocks[best].bytes / 1048576);
+    }
+}
+
+static inline int nnrt_device_no_memory(const nnrt_device *device) {
+    size_t available = 0, all = 0, held = 0;
+    char largest[256];
+    cudaMemGetInfo(&available, &all);
+    for (int i = 0; i < device->count; i++)
+        held += device->blocks[i].bytes;
+    nnrt_device_largest(device, 3, largest, sizeof largest);
+    return nnrt_error(NNRT_ERROR_MEMORY,
+                      "CUDA: too little memory on the device: %.1f MiB are needed for %s, %.1f of %.1f MiB are free. "
+                      "This program holds %.1f MiB%s%s. Use a smaller --batch-size or less data.",
+                      (double)device->refused / 1048576, device->wanted, (double)available / 1048576,
+                      (double)all / 1048576, (double)held / 1048576, largest[0] ? ": " : "", largest);
+}
+
+static inline int nnrt_device_message(const nnrt_device *device) {
+    int driver = 0, runtime = 0;
+    switch (device->error) {
+    case cudaSuccess:
+        return NNRT_OK;
+    case cudaErrorMemoryAllocation:
+        return nnrt_device_no_memory(device);
+    case cudaErrorNoDevice:
+        return nnrt_error(NNRT_ERROR_UNSUPPORTED, "CUDA: there is no device. Compile the model without --target=cuda "
+                                                  "to run it on the processor.");
+    case cudaErrorInsufficientDriver:
+        cudaDriverGetVersion(&driver);
+        cudaRuntimeGetVersion(&runtime);
+        if (driver == 0)
+            return nnrt_error(NNRT_ERROR_UNSUPPORTED, "CUDA: there is no NVIDIA driver. Compile the model without "
+                                                      "--target=cuda to run it on the processor.");
+        return nnrt_error(NNRT_ERROR_UNSUPPORTED,
+                          "CUDA: the driver is too old: it knows CUDA %d.%d, this program needs %d.%d. Update the "
+                          "driver, or compile with an older toolkit.",
+                          driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    case cudaErrorNoKernelImageForDevice:
+        return nnrt_error(NNRT_ERROR_UNSUPPORTED, "CUDA: the program holds no code for this device. Compile it with "
+                                                  "nvcc -arch=native, or with the architecture of the device.");
+    default:
+        break;
+    }
+    if (device->where)
+        return nnrt_error(NNRT_ERROR_UNSUPPORTED, "CUDA: kernel %s: %s", device->where,
+                          cudaGetErrorString(device->error));
+    return nnrt_error(NNRT_ERROR_UNSUPPORTED,
+                      "CUDA: %s. With CUDA_LAUNCH_BLOCKING=1 in the environment, this message "
+                      "names the kernel.",
+                      cudaGetErrorString(device->error));
+}
+
+/* ---- devices */
+
+/* Ends work, gives all memory back. */
+static inline void nnrt_device_close(void *opened) {
+    nnrt_device *device = (nnrt_device *)opened;
+    if (!device)
+        return;
+    if (device->stream)
+        cudaStreamSynchronize(device->stream);
+    for (int i = 0; i < device->graph_count; i++)
+        cudaGraphExecDestroy(device->graphs[i].run);
+    for (int i = 0; i < device->count; i++)
+        cudaFree(device->blocks[i].memory);
+    if (device->stream)
+        cudaStreamDestroy(device->stream);
+    free(device);
+}
+
+/* The first device of the machine, with a stream. NULL without memory for its description; other errors are kept in
+ * it. */
+static inline nnrt_device *nnrt_device_new(void) {
+    nnrt_device *device = (nnrt_device *)calloc(1, sizeof(nnrt_device));
+    int count = 0;
+    if (!device)
+        return NULL;
+    if (nnrt_device_check(device, cudaGetDeviceCount(&count)) && count == 0)
+        device->error = cudaErrorNoDevice;
+    if (device->error == cudaSuccess)
+        nnrt_device_check(device, cudaStreamCreate(&device->stream));
     return device;
 }
 
-static inline void *nnrt_device_alloc(nnrt_device *device, size_t bytes) {
-    void *block = NULL;
-    if (device->count == NNRT_DEVICE_BLOCKS)
-        nnrt_device_check(device, cudaErrorMemoryAllocation);
-    if (device->error == cudaSuccess && nnrt_device_check(device, cudaMalloc(&block, bytes > 0 ? bytes : 1)))
-        device->blocks[device->count++] = block;
-    return block;
+/* The device that the caller has opened, or, where it has none, one for this call; NULL and a message without memory.
+ */
+static inline nnrt_device *nnrt_device_use(void *opened) {
+    nnrt_device *device = opened ? (nnrt_device *)opened : nnrt_device_new();
+    if (!device)
+        nnrt_error(NNRT_ERROR_MEMORY, "out of memory");
+    return device;
+}
+
+/* For nnrt_program.open_device. */
+static inline int nnrt_device_open(void **opened) {
+    nnrt_device *device = nnrt_device_use(NULL);
+    if (!device)
+        return NNRT_ERROR_MEMORY;
+    int code = nnrt_device_message(device);
+    *opened = device;
+    if (code == NNRT_OK)
+        return code;
+    nnrt_device_close(device);
+    *opened = NULL;
+    return code;
+}
+
+/* The end of a call: closes the device if it is not the caller's. */
+static inline int nnrt_device_done(nnrt_device *device, const void *opened) {
+    int code = nnrt_device_message(device);
+    if (!opened)
+        nnrt_device_close(device);
+    return code;
+}
+
+/* ---- memory */
+
+static inline nnrt_device_block *nnrt_device_find(nnrt_device *device, const char *name, const void *host) {
+    for (int i = 0; i < device->count; i++)
+        if (device->blocks[i].host == host && strcmp(device->blocks[i].name, name) == 0)
+            return &device->blocks[i];
+    return NULL;
+}
+
+static inline void nnrt_device_forget(nnrt_device *device, nnrt_device_block *block) {
+    cudaStreamSynchronize(device->stream);
+    cudaFree(block->memory);
+    *block = device->blocks[--device->count];
+}
+
+static inline nnrt_device_block *nnrt_device_add(nnrt_device *device, const char *name, const void *host,
+                                                 size_t bytes) {
+    void *memory = NULL;
+    nnrt_device_block *block = nnrt_device_find(device, name, host);
+    if (block && block->bytes >= bytes)
+        return block;
+    if (block)
+        nnrt_device_forget(device, block);
+    if (device->error != cudaSuccess)
+        return NULL;
+    cudaError_t error =
+        device->count == NNRT_DEVICE_BLOCKS ? cudaErrorMemoryAllocation : cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation) {
+        device->refused = bytes;
+        device->wanted = name;
+    }
+    if (!nnrt_device_check(device, error))
+        return NULL;
+    device->blocks[device->count] = (nnrt_device_block){name, memory, bytes, host};
+    return &device->blocks[device->count++];
+}
+
+/* Memory of this name, with what a call before has left in it. NULL after an error. */
+static inline void *nnrt_device_alloc(nnrt_device *device, const char *name, size_t bytes) {
+    nnrt_device_block *block = nnrt_device_add(device, name, NULL, bytes);
+    return block ? block->memory : NULL;
 }
 
 static inline void nnrt_device_send(nnrt_device *device, void *to, const void *from, size_t bytes) {
@@ -49,31 +232,33 @@ static inline void nnrt_device_send(nnrt_device *device, void *to, const void *f
         nnrt_device_check(device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, device->stream));
 }
 
-/* New memory with a copy of `from`, which may be NULL if there are no bytes. */
-static inline void *nnrt_device_copy(nnrt_device *device, const void *from, size_t bytes) {
-    void *to = nnrt_device_alloc(device, bytes);
-    nnrt_device_send(device, to, from, bytes);
-    return to;
+/* A copy of `from`, which may be NULL if there are no bytes. What stays `constant` while the device is open is sent
+ * once. */
+static inline void *nnrt_device_data(nnrt_device *device, const char *name, const void *from, size_t bytes,
+                                     bool constant) {
+    const void *host = constant ? from : NULL;
+    nnrt_device_block *block = host ? nnrt_device_find(device, name, host) : NULL;
+    if (block && block->bytes >= bytes)
+        return block->memory;
+    block = nnrt_device_add(device, name, host, bytes);
+    if (!block)
+        return NULL;
+    nnrt_device_send(device, block->memory, from, bytes);
+    return block->memory;
+}
+
+/* After a launch: keeps which one failed. Errors while a kernel runs show here only under CUDA_LAUNCH_BLOCKING=1. */
+static inline void nnrt_device_launched(nnrt_device *device, const char *kernel) {
+    if (device->error == cudaSuccess && !nnrt_device_check(device, cudaGetLastError()))
+        device->where = kernel;
 }
 
 /* Waits for all that was launched, and for the copy. */
 static inline void nnrt_device_fetch(nnrt_device *device, void *to, const void *from, size_t bytes) {
-    nnrt_device_check(device, cudaGetLastError()); /* of launches */
     if (device->error == cudaSuccess)
         nnrt_device_check(device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, device->stream));
     if (device->error == cudaSuccess)
         nnrt_device_check(device, cudaStreamSynchronize(device->stream));
-}
-
-static inline int nnrt_device_end(nnrt_device *device) {
-    for (int i = 0; i < device->count; i++)
-        cudaFree(device->blocks[i]);
-    if (device->stream)
-        cudaStreamDestroy(device->stream);
-    if (device->error == cudaSuccess)
-        return NNRT_OK;
-    return nnrt_error(device->error == cudaErrorMemoryAllocation ? NNRT_ERROR_MEMORY : NNRT_ERROR_UNSUPPORTED,
-                      "CUDA: %s", cudaGetErrorString(device->error));
 }
 
 /* Rows of a data set that the order names: one more than the largest. */

@@ -40,6 +40,9 @@ int nnrt_measure(nnrt_trainer *trainer, const nnrt_samples *samples, const int32
                         .context = &context};
     nnrt_feed feed;
     int code = nnrt_feed_begin(&feed, trainer->program, trainer->model, samples, steps.batch_size);
+    if (code == NNRT_OK)
+        code = nnrt_trainer_device(trainer);
+    steps.device = trainer->device;
     int64_t most = nnrt_feed_steps(&feed), count;
     for (int64_t at = 0; at < samples->count && code == NNRT_OK; at += count) {
         count = samples->count - at;

@@ -62,6 +62,7 @@ int nnrt_feed_next(nnrt_feed *feed, const int32_t *rows, int64_t count, nnrt_ste
     const nnrt_samples *samples = &feed->samples;
     const nnrt_table *table = samples->windows;
     steps->samples = count;
+    steps->constant = !table;
     if (!table) {
         steps->x = samples->x;
         steps->y = samples->y;

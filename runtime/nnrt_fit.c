@@ -45,7 +45,8 @@ static int fit_steps(FitRun *fit, int64_t count) {
                         .seed = fit->run.seed,
                         .totals = fit->run.totals,
                         .after_step = fit_after_step,
-                        .context = fit};
+                        .context = fit,
+                        .device = fit->trainer->device};
     fit->stopped_after = 0;
     int code = nnrt_feed_next(&fit->feed, fit->rows + first, samples, &steps);
     if (code != NNRT_OK)

@@ -260,6 +260,8 @@ static int setup_and_loop(FitRun *fit) {
         code =
             nnrt_feed_begin(&fit->feed, fit->trainer->program, fit->trainer->model, &fit->train, fit->run.batch_size);
     if (code == NNRT_OK)
+        code = nnrt_trainer_device(fit->trainer);
+    if (code == NNRT_OK)
         code = nnrt_callbacks_begin(&fit->callbacks, fit->validation.count > 0, fit->trainer->options.resume);
     if (code != NNRT_OK)
         return code;

@@ -79,6 +79,12 @@ static int (*const main_commands[NNRT_VERBS])(nnrt_trainer *) = {
     [NNRT_VERB_GENERATE] = nnrt_run_generate, [NNRT_VERB_SUMMARY] = nnrt_run_summary,
 };
 
+int nnrt_trainer_device(nnrt_trainer *trainer) {
+    if (!trainer->program->open_device || trainer->device)
+        return NNRT_OK;
+    return trainer->program->open_device(&trainer->device);
+}
+
 static int main_report(const nnrt_trainer *trainer, int code, int status) {
     if (code == NNRT_OK)
         return EXIT_DONE;
@@ -149,6 +155,8 @@ int nnrt_main_with(const nnrt_program *program, int argc, char **argv, FILE *out
         return EXIT_DONE;
     }
     int status = main_run(&trainer);
+    if (trainer.device)
+        program->close_device(trainer.device);
     nnrt_vocabulary_free(&trainer.vocabulary);
     free(trainer.model);
     free(trainer.sorted);

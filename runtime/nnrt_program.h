@@ -24,9 +24,9 @@ typedef enum {
     NNRT_PREPROCESS     /* fitted on the training set */
 } nnrt_role;
 
-/* Initial values. `a`, `b`: constant a; forget: a, in the second quarter (the forget gate of an LSTM) b; uniform in [a, b);
- * normal and truncated normal (redrawn beyond two deviations) with mean a and deviation b; orthogonal with gain a over
- * the matrix [product of all but last, last]. */
+/* Initial values. `a`, `b`: constant a; forget: a, in the second quarter (the forget gate of an LSTM) b; uniform in [a,
+ * b); normal and truncated normal (redrawn beyond two deviations) with mean a and deviation b; orthogonal with gain a
+ * over the matrix [product of all but last, last]. */
 typedef enum {
     NNRT_INIT_CONSTANT,
     NNRT_INIT_UNIFORM,
@@ -156,7 +156,8 @@ typedef struct {
 
 /* Consecutive batches of one data set, worked off by one call (one parallel region). Sample i of the run is row
  * rows[i] of x, y and w. The last batch may be partial. totals[2*m], totals[2*m+1] receive sum and count of metric m.
- * `after_step`, if given, is called between steps by one thread with the number of batches done; non-zero stops. */
+ * `after_step`, if given, is called between steps by one thread with the number of batches done; non-zero stops. Where
+ * steps run ahead of the caller (on a device), it is called for those that were under way, too. */
 typedef struct {
     const float *x;
     const void *y;  /* float[..] or int32_t, see target_dtype */
@@ -169,6 +170,8 @@ typedef struct {
     double *totals;
     int (*after_step)(void *context, int64_t steps_done);
     void *context;
+    void *device;  /* of open_device; NULL: one for this call, if the program runs on a device */
+    bool constant; /* x, y and w stay as they are while the device is open */
 } nnrt_steps;
 
 typedef struct nnrt_program {
@@ -205,6 +208,9 @@ typedef struct nnrt_program {
     int (*evaluate_steps)(void *model, const nnrt_steps *);
     int (*predict)(void *model, const float *raw, int64_t samples, float *output, int threads);
     int (*preprocess)(void *model, const float *raw, int64_t samples, float *prepared); /* NULL: none */
+    /* The device that steps run on, for several calls; NULL: the processor. */
+    int (*open_device)(void **device);
+    void (*close_device)(void *device);
 } nnrt_program;
 
 /* The trainer: init, fit, evaluate, predict, summary, --help. Returns the process' exit status. */

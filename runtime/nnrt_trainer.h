@@ -14,6 +14,7 @@ typedef struct {
     const nnrt_program *program;
     nnrt_options options;
     void *model;
+    void *device; /* of programs that run on one, from nnrt_trainer_device on; NULL: none */
     FILE *out, *err;
     nnrt_terminal terminal;
     int threads, verbose;
@@ -41,6 +42,8 @@ void nnrt_trainer_warn(const nnrt_trainer *trainer, const char *text);
 int nnrt_trainer_load(nnrt_trainer *trainer);
 /* For a program whose data are text: an error if the weights that were read have no characters. */
 int nnrt_trainer_check_characters(const nnrt_trainer *trainer);
+/* Opens the device that steps run on, where the program wants one and it is not open. */
+int nnrt_trainer_device(nnrt_trainer *trainer);
 /* What a sum stands for: mean or root of the mean. */
 double nnrt_metric_value(const nnrt_metric *metric, const double totals[2]);
 /* Appends the metrics of `totals` in sorted order. */

@@ -16,7 +16,7 @@ emulated() {
             rest = substr($0, at + RLENGTH - 4)
             end = index(rest, ">>>")
             places = substr(rest, 1, end - 1)
-            sub(/, 0,[ \n]*stream$/, "", places)
+            sub(/, 0,[ \n]*device->stream$/, ", device->stream", places)
             $0 = substr($0, 1, at - 1) "emulated_launch(" places ", [=] { " name substr(rest, end + 3) "; })"
         }
         printf "%s", $0
@@ -58,6 +58,44 @@ compare() { # compare NAME KIND EPOCHS INPUTS
         near "$work/$1-c.evaluate" "$work/$1-$2.evaluate" && near "$work/$1-c.predict" "$work/$1-$2.predict"
 }
 
+fit_emulated() { # fit_emulated PROGRAM WEIGHTS [OPTION..]
+    program=$1 weights=$2
+    shift 2
+    "$program" fit --initial-weights="$work/first.safetensors" --weights="$weights" --seed=3 --batch-size=4 --verbose=0 "$@"
+}
+
+# Samples that do not fit on the device are sent group by group. The least memory that is enough must give the same bits,
+# and one step less says what is missing.
+small_device() { # small_device NAME
+    memory=16384
+    while EMULATED_MEMORY=$memory && export EMULATED_MEMORY &&
+        ! fit_emulated "$work/$1-emulated" "$work/small.safetensors" --epochs=1 2>"$work/small.err"; do
+        grep -q "too little memory on the device: .* are needed for .* are free" "$work/small.err" || return 1
+        cp "$work/small.err" "$work/refused.err"
+        memory=$((memory + 4096))
+        [ "$memory" -lt 1048576 ] || return 1
+    done
+    unset EMULATED_MEMORY
+    test -s "$work/refused.err" && cmp "$work/small.safetensors" "$work/one.safetensors"
+}
+
+# One epoch, then another, are the same as two.
+resumed() {
+    "$work/$1-emulated" init --seed=5 --weights="$work/first.safetensors" &&
+        fit_emulated "$work/$1-emulated" "$work/large.safetensors" --epochs=2 &&
+        fit_emulated "$work/$1-emulated" "$work/half.safetensors" --epochs=1 &&
+        cp "$work/half.safetensors" "$work/one.safetensors" &&
+        "$work/$1-emulated" fit --resume --weights="$work/half.safetensors" --epochs=2 --verbose=0 &&
+        "$work/$1-emulated" predict --weights="$work/half.safetensors" --input="data/$1-test.csv" >"$work/half.csv" &&
+        "$work/$1-emulated" predict --weights="$work/large.safetensors" --input="data/$1-test.csv" >"$work/large.csv" &&
+        cmp "$work/half.csv" "$work/large.csv"
+}
+
+no_device() { # no_device COUNT MESSAGE
+    EMULATED_DEVICES=$1 "$work/diabetes-emulated" evaluate --weights="$work/large.safetensors" 2>"$work/none.err" && return 1
+    grep -q "$2" "$work/none.err"
+}
+
 for name in $(examples); do
     check "nnc writes CUDA for $name" "$NNC" "$name.nn" --target=cuda --verify -o "$work/$name.cu"
 done
@@ -67,6 +105,10 @@ for name in diabetes breast-cancer; do
     check "the CUDA of $name compiles for the emulation" build_emulated "$name"
     check "$name trains on the emulation as in C" compare "$name" emulated 2 "data/$name-test.csv"
 done
+check "training on a device goes on where it stopped" resumed diabetes
+check "a device that is too small for the samples gives the same bits" small_device diabetes
+check "a machine without a device says so" no_device 0 "there is no device"
+check "a driver that is too old says so" no_device -1 "driver is too old: it knows CUDA 12.0, this program needs 13.0"
 if [ -n "$has_nvcc" ]; then
     for name in digits diabetes; do
         check "nvcc compiles and links $name" build_nvcc "$name"

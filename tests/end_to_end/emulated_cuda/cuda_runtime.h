@@ -2,8 +2,8 @@
  * heap, blocks run one after the other, the threads of a block are coroutines that change places at __syncthreads(). A
  * barrier that not all threads reach ends the program.
  *
- * kernel<<<grid, block, 0, stream>>>(args) must have been rewritten to emulated_launch(grid, block, [=] { kernel(args);
- * }). */
+ * kernel<<<grid, block, 0, stream>>>(args) must have been rewritten to emulated_launch(grid, block, stream, [=] {
+ * kernel(args); }). */
 #ifndef EMULATED_CUDA_RUNTIME_H
 #define EMULATED_CUDA_RUNTIME_H
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <vector>
 #include <ucontext.h>
 
 #define __global__
@@ -24,16 +25,72 @@ using std::min;
 
 /* ---- the device's memory */
 typedef int cudaError_t;
-typedef void *cudaStream_t;
-enum { cudaSuccess, cudaErrorMemoryAllocation, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+typedef struct emulated_graph *cudaGraph_t, *cudaGraphExec_t, *cudaStream_t;
+typedef void *cudaEvent_t;
+enum {
+    cudaSuccess,
+    cudaErrorMemoryAllocation,
+    cudaErrorNoDevice,
+    cudaErrorInsufficientDriver,
+    cudaErrorNoKernelImageForDevice,
+    cudaMemcpyHostToDevice,
+    cudaMemcpyDeviceToHost,
+    cudaStreamCaptureModeThreadLocal
+};
+
+/* EMULATED_MEMORY: bytes that the device has. */
+static size_t emulated_used;
+static inline size_t emulated_memory(void) {
+    const char *bytes = getenv("EMULATED_MEMORY");
+    return bytes ? (size_t)atoll(bytes) : (size_t)1 << 30;
+}
+static inline cudaError_t cudaMemGetInfo(size_t *available, size_t *all) {
+    *all = emulated_memory();
+    *available = *all - emulated_used;
+    return cudaSuccess;
+}
+/* EMULATED_DEVICES: how many there are. */
+static inline cudaError_t cudaGetDeviceCount(int *count) {
+    const char *devices = getenv("EMULATED_DEVICES");
+    *count = devices ? atoi(devices) : 1;
+    return *count < 0 ? cudaErrorInsufficientDriver : cudaSuccess;
+}
+static inline cudaError_t cudaDriverGetVersion(int *version) {
+    *version = 12000;
+    return cudaSuccess;
+}
+static inline cudaError_t cudaRuntimeGetVersion(int *version) {
+    *version = 13000;
+    return cudaSuccess;
+}
 
 static inline cudaError_t cudaMalloc(void **memory, size_t bytes) {
-    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    if (*memory)
-        memset(*memory, 0xFF, bytes); /* nobody counts on zeros */
-    return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+    size_t room = (bytes + 255) / 256 * 256 + 256; /* its size in front */
+    char *block = emulated_used + room <= emulated_memory() ? (char *)aligned_alloc(256, room) : NULL;
+    if (!block)
+        return cudaErrorMemoryAllocation;
+    emulated_used += room;
+    memcpy(block, &room, sizeof room);
+    *memory = block + 256;
+    memset(*memory, 0xFF, bytes); /* nobody counts on zeros */
+    return cudaSuccess;
 }
 static inline cudaError_t cudaFree(void *memory) {
+    char *block = (char *)memory - 256;
+    size_t room = 0;
+    if (!memory)
+        return cudaSuccess;
+    memcpy(&room, block, sizeof room);
+    emulated_used -= room;
+    memset(memory, 0xFF, room - 256);
+    free(block);
+    return cudaSuccess;
+}
+static inline cudaError_t cudaMallocHost(void **memory, size_t bytes) {
+    *memory = malloc(bytes);
+    return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+static inline cudaError_t cudaFreeHost(void *memory) {
     free(memory);
     return cudaSuccess;
 }
@@ -41,12 +98,61 @@ static inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t byt
     memcpy(to, from, bytes);
     return cudaSuccess;
 }
+/* A stream does at once what it is told, or keeps it for a graph. */
+struct emulated_graph {
+    bool recording;
+    std::vector<std::function<void()>> launches;
+};
 static inline cudaError_t cudaStreamCreate(cudaStream_t *stream) {
-    *stream = malloc(1);
+    *stream = new emulated_graph();
     return cudaSuccess;
 }
 static inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    free(stream);
+    delete stream;
+    return cudaSuccess;
+}
+static inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, int) {
+    stream->recording = true;
+    return cudaSuccess;
+}
+static inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
+    stream->recording = false;
+    *graph = new emulated_graph();
+    (*graph)->launches.swap(stream->launches);
+    return cudaSuccess;
+}
+static inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t *run, cudaGraph_t graph, unsigned) {
+    *run = new emulated_graph(*graph);
+    return cudaSuccess;
+}
+static inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+static inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+static inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+    for (auto &launch : graph->launches)
+        launch();
+    return cudaSuccess;
+}
+static inline cudaError_t cudaEventCreate(cudaEvent_t *event) {
+    *event = malloc(1);
+    return cudaSuccess;
+}
+static inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    free(event);
+    return cudaSuccess;
+}
+static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+    return cudaSuccess;
+}
+static inline cudaError_t cudaEventSynchronize(cudaEvent_t) {
+    return cudaSuccess;
+}
+static inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
     return cudaSuccess;
 }
 static inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
@@ -117,7 +223,14 @@ static inline void emulated_block(dim3 block) {
     }
 }
 
-static inline void emulated_launch(dim3 grid, dim3 block, std::function<void()> kernel) {
+static inline void emulated_launch(dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> kernel) {
+    if (stream->recording) {
+        stream->launches.push_back([=] {
+            emulated_graph now = {false, {}};
+            emulated_launch(grid, block, &now, kernel);
+        });
+        return;
+    }
     emulated_kernel = kernel;
     for (unsigned y = 0; y < grid.y; y++)
         for (unsigned x = 0; x < grid.x; x++) {
