@@ -1,8 +1,8 @@
 /* Kernels for a GPU. One nest becomes a grid of its own: a thread or a block for each result, or tiles of a
  * contraction. Several nests over the same rows of the batch take a block for each row; several small ones one block;
  * between nests the block's threads meet, and what passes on lies in shared memory. Kernels that are too big for this
- * are split into one kernel per nest, and what passes on goes to the arena. Needs layout_scalar; leaves bodies of every
- * kernel. */
+ * are split into one kernel per nest, and what passes on goes to the arena. Last, small kernels that do not wait for
+ * each other share a launch. Needs layout_scalar; leaves bodies of every kernel. */
 #include "codegen/map_gpu.h"
 
 /* Shared memory that reductions across the block take. */
@@ -101,5 +101,6 @@ bool map_gpu(KProgram *p) {
                 return false;
             }
         }
+    map_gpu_beside(p);
     return true;
 }

@@ -154,12 +154,12 @@ static KStmt *for_threads(const GpuNest *g, KStmt *body) {
     return kstmt_for(p, g->thread, AXIS_THREAD_X, kexpr_index(p, 0), kexpr_index(p, g->threads), 1, body);
 }
 
-/* A block for each point. */
+/* A block for each point; as large as those of tiles, so that it can stand beside them. */
 static bool grid_of_blocks(GpuNest *g, KStmt *out) {
     KProgram *p = g->p;
-    GpuAxes points = gpu_points(g), reduced = gpu_reduced(g);
+    GpuAxes points = gpu_points(g);
     MapLoads loads = {.count = 0};
-    g->threads = threads_for(gpu_extent_at_most(g, &reduced));
+    g->threads = GPU_BLOCK;
     g->thread = gpu_index_var(g, "thread", g->threads);
     KVar *block = gpu_index_var(g, "point", gpu_extent_at_most(g, &points));
     KStmt *body = kstmt_block(p);

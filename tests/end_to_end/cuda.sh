@@ -99,6 +99,18 @@ no_device() { # no_device COUNT MESSAGE
 for name in $(examples); do
     check "nnc writes CUDA for $name" "$NNC" "$name.nn" --target=cuda --verify -o "$work/$name.cu"
 done
+# A Dense network of n layers takes at most 3 n + 2 launches a training step, the optimizer's included.
+few_launches() { # few_launches LAYERS
+    layers=$(seq 2 "$1" | sed 's/.*/Dense(61, activation=relu)/')
+    printf 'model m {\nInput(100)\n%s\nDense(10, activation=softmax)\n}\ncompile { loss = sparse_categorical_crossentropy\noptimizer = Adam()\nmetrics = [accuracy] }\nfit { batch_size = 32 }\n' "$layers" >"$work/dense.nn"
+    "$NNC" "$work/dense.nn" --target=cuda -o "$work/dense.cu" || return 1
+    launches=$(sed -n '/^static void m_train_step/,/^}/p' "$work/dense.cu" | grep -c '<<<')
+    echo "$1 layers, $launches launches"
+    [ "$launches" -gt "$1" ] && [ "$launches" -le $((3 * $1 + 2)) ]
+}
+for layers in 1 2 3 6; do
+    check "a Dense network of $layers layers needs few launches" few_launches "$layers"
+done
 for name in diabetes breast-cancer; do
     check "nnc writes C for $name" "$NNC" --cpu=generic "$name.nn" -o "$work/$name-c.c"
     check "the C of $name compiles" build "$work/$name-c.c" "$work/$name-c" -O1
