@@ -1,11 +1,9 @@
-/* Arenas: chunks of zeroed memory, handed out from front to back and freed all at once. Needs nothing; everything the
- * compiler builds lives in one. */
-#include "ir/base/arena.h"
-#include <stdarg.h>
+/* Arenas: chunks of zeroed memory, handed out from front to back and freed all at once. Needs text_print; everything
+ * the compiler builds lives in one. */
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ir/base/text.h"
 
 enum { ALIGNMENT = 16, FIRST_CHUNK = 1 << 14, LARGEST_CHUNK = 1 << 20 };
 
@@ -88,13 +86,17 @@ char *arena_strdup(Arena *arena, const char *string) {
 }
 
 char *arena_format(Arena *arena, const char *format, ...) {
+    char room[256];
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = text_print(room, sizeof room, format, arguments);
     va_end(arguments);
-    char *string = arena_alloc(arena, length < 0 ? 1 : (size_t)length + 1);
+    size_t bytes = length < 0 ? 1 : (size_t)length + 1;
+    if (bytes <= sizeof room)
+        return arena_copy(arena, length < 0 ? "" : room, bytes);
+    char *string = arena_alloc(arena, bytes);
     va_start(arguments, format);
-    vsnprintf(string, length < 0 ? 1 : (size_t)length + 1, format, arguments);
+    text_print(string, bytes, format, arguments);
     va_end(arguments);
     return string;
 }

@@ -35,10 +35,10 @@ void text_vformat(Text *text, const char *format, va_list arguments) {
     va_copy(again, arguments);
     text_reserve(text, 127);
     size_t room = text->capacity - text->length;
-    int length = vsnprintf(text->data + text->length, room, format, arguments);
+    int length = text_print(text->data + text->length, room, format, arguments);
     if (length > 0 && (size_t)length >= room) {
         text_reserve(text, (size_t)length);
-        vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
+        text_print(text->data + text->length, (size_t)length + 1, format, again);
     }
     va_end(again);
     text->length += length > 0 ? (size_t)length : 0;

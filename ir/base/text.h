@@ -21,6 +21,8 @@ void text_add(Text *, const char *);
 void text_add_length(Text *, const char *, size_t);
 void text_format(Text *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_vformat(Text *, const char *format, va_list);
+/* vsnprintf, faster (ir/base/format.c). */
+int text_print(char *out, size_t room, const char *format, va_list);
 /* Adds words with one blank between them and ends the line, which has already reached `column`. No line goes past
  * `width` columns, unless a word alone does; the further ones begin with `indent`. */
 void text_wrap(Text *, const char *words, size_t column, size_t width, const char *indent);

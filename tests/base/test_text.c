@@ -28,6 +28,33 @@ static void test_buffer(void) {
     CHECK(text.data == NULL);
 }
 
+static void check_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* text_print gives what vsnprintf gives, in rooms of every size. */
+static void check_print(const char *format, ...) {
+    for (size_t room = 0; room < 100; room++) {
+        char expected[100] = "untouched", got[100] = "untouched";
+        va_list arguments;
+        va_start(arguments, format);
+        int expected_length = vsnprintf(expected, room, format, arguments);
+        va_end(arguments);
+        va_start(arguments, format);
+        int length = text_print(got, room, format, arguments);
+        va_end(arguments);
+        CHECK(length == expected_length);
+        CHECK_TEXT(got, expected);
+    }
+}
+
+static void test_print(void) {
+    check_print("plain");
+    check_print("%s, %d%%, %c: %s", "name", -12, '*', "");
+    check_print("%d %d %lld %lld", INT32_MIN, 0, (long long)INT64_MIN, (long long)INT64_MAX);
+    check_print("|%*s|%*s|%*s|%*s|", 8, "right", -8, "left", 40, "", 2, "longer");
+    check_print("|%.*s|%.*s|%.*s|", 3, "cut", 2, "cut", -1, "whole");
+    check_print("%s: %5.2f %-6s %08x %zu", "others", 1.25, "ab", 255u, (size_t)7);
+}
+
 static void check_number(double value, const char *expected) {
     char got[32];
     text_number(got, value);
@@ -124,6 +151,7 @@ static void test_files(void) {
 
 int main(void) {
     test_buffer();
+    test_print();
     test_numbers();
     test_distance();
     test_wrap();
