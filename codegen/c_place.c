@@ -201,7 +201,7 @@ static void take_shared_names(CPrinter *p) {
 }
 
 void c_declare_buffers(CPrinter *p) {
-    KUse *uses;
+    const KUse *uses;
     if (p->kernel->shared) {
         take_shared_names(p);
         return;
@@ -247,7 +247,9 @@ static Parameters parameters_of(const CPrinter *p) {
     Parameters need = {.rows = kkernel_uses_rows(p->program, p->kernel),
                        .batch = kkernel_uses_batch(p->program, p->kernel),
                        .share = p->dialect->has_shares && kkernel_parallel(p->kernel)};
-    need.count = kkernel_uses(p->program, p->kernel, &need.uses);
+    const KUse *uses;
+    need.count = kkernel_uses(p->program, p->kernel, &uses);
+    need.uses = arena_copy(p->program->arena, uses, sizeof *uses * (size_t)need.count);
     for (int i = need.count - 1; i >= 0; i--)
         if (need.uses[i].buffer->alias && !in_model(need.uses[i].buffer))
             pass_whole(&need, &need.uses[i]);

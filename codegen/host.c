@@ -143,7 +143,7 @@ bool host_has_fitted(const Host *h) {
 
 bool host_is_used(const Host *h, const HostStep *step, const KBuffer *buffer) {
     for (int k = 0; k < step->sequence->count; k++) {
-        KUse *uses;
+        const KUse *uses;
         int count = kkernel_uses(h->program, step->sequence->kernels[k], &uses);
         for (int i = 0; i < count; i++)
             if (uses[i].buffer == buffer)

@@ -1,5 +1,5 @@
-/* The form of a kernel: its statements as text, variables and buffers by number of their first use, then what is known
- * of the buffers. Statements whose value nobody needs are left out, as in print. */
+/* The form of a kernel: its statements in numbers, variables and buffers by their first use, then what is known of the
+ * buffers. Statements whose value nobody needs are left out, as in print. */
 #include "codegen/kernel_share.h"
 #include <string.h>
 
@@ -18,7 +18,7 @@ static int64_t batch_max(const Writer *w) {
     return w->program->module ? w->program->module->batch_max : 1;
 }
 
-/* ---- numbers */
+/* ---- numbers by first use */
 
 static int number_of_variable(Writer *w, const KVar *var) {
     if (!w->variables[var->id])
@@ -47,44 +47,67 @@ static int number_of_stream(Writer *w, int stream) {
     return i;
 }
 
+/* ---- numbers of the form */
+
+enum { NONE = -1, END = -2 };
+
+/* Six bits a byte, no byte 0; the last byte of a number is below 128. */
+static void put(Writer *w, int64_t number) {
+    enum { DIGIT = 6, MORE = 128, NOT_ZERO = 64 };
+    uint64_t left = number < 0 ? ~((uint64_t)number << 1) : (uint64_t)number << 1;
+    char bytes[64 / DIGIT + 1];
+    size_t length = 0;
+    for (; left >> DIGIT; left >>= DIGIT)
+        bytes[length++] = (char)(MORE | NOT_ZERO | (left & (NOT_ZERO - 1)));
+    bytes[length++] = (char)(NOT_ZERO | left);
+    text_add_length(w->text, bytes, length);
+}
+
+static void put_double(Writer *w, double number) {
+    int64_t bits; /* the sign of a zero counts */
+    memcpy(&bits, &number, sizeof bits);
+    put(w, bits);
+}
+
+static void put_type(Writer *w, KType type) {
+    put(w, type.base);
+    put(w, type.lanes);
+}
+
 /* ---- expressions */
 
 static void write_expr(Writer *w, const KExpr *e);
 
 static void write_indices(Writer *w, KExpr *const *index, int count) {
+    put(w, count);
     for (int i = 0; i < count; i++)
         write_expr(w, index[i]);
-}
-
-static void write_number(Writer *w, double number) {
-    uint64_t bits; /* the sign of a zero counts */
-    memcpy(&bits, &number, sizeof bits);
-    text_format(w->text, "%llx", (unsigned long long)bits);
 }
 
 static void write_own(Writer *w, const KExpr *e) {
     switch (e->kind) {
     case KE_CONST:
-        write_number(w, e->number);
+        put_double(w, e->number);
         break;
     case KE_VAR:
-        text_format(w->text, "v%d", number_of_variable(w, e->var));
+        put(w, number_of_variable(w, e->var));
         break;
     case KE_LOAD:
-        text_format(w->text, "b%d%s%s", number_of_buffer(w, e->load.buffer, false), e->load.count ? " part" : "",
-                    e->load.stride ? " apart" : "");
+        put(w, number_of_buffer(w, e->load.buffer, false));
+        put(w, (e->load.count != NULL) + 2 * (e->load.stride != NULL));
         break;
     case KE_FN:
-        text_add(w->text, scalar_infos[e->fn.fn].name);
+        put(w, e->fn.fn);
         break;
     case KE_INDEX:
-        text_format(w->text, "%c", e->index.op);
+        put(w, e->index.op);
         break;
     case KE_ACROSS:
-        text_format(w->text, "across%d", e->across.kind);
+        put(w, e->across.kind);
         break;
     case KE_RANDOM:
-        text_format(w->text, "random%d s%d", e->random.kind, number_of_stream(w, e->random.stream));
+        put(w, e->random.kind);
+        put(w, number_of_stream(w, e->random.stream));
         break;
     case KE_BATCH:
     case KE_CAST:
@@ -97,14 +120,13 @@ static void write_own(Writer *w, const KExpr *e) {
 static void write_expr(Writer *w, const KExpr *e) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
     if (!e) {
-        text_add(w->text, "()");
+        put(w, NONE);
         return;
     }
-    text_format(w->text, "(%d %s%d ", e->kind, kbase_names[e->type.base], e->type.lanes);
+    put(w, e->kind);
+    put_type(w, e->type);
     write_own(w, e);
-    int count = kexpr_operands(e, operands);
-    write_indices(w, operands, count);
-    text_add(w->text, ")");
+    write_indices(w, operands, kexpr_operands(e, operands));
 }
 
 /* ---- statements */
@@ -112,52 +134,53 @@ static void write_expr(Writer *w, const KExpr *e) {
 static void write_stmt(Writer *w, const KStmt *s);
 
 static void write_scope(Writer *w, const KStmt *s) {
-    text_add(w->text, "{\n");
     if (s)
         write_stmt(w, s);
-    text_add(w->text, "}\n");
+    put(w, END);
 }
 
 static void write_variable(Writer *w, const KVar *var) {
-    text_format(w->text, "v%d %s%d%s %lld %lld", number_of_variable(w, var), kbase_names[var->type.base],
-                var->type.lanes, var->is_mutable ? " mutable" : "", (long long)var->limit, (long long)var->multiple);
+    put(w, number_of_variable(w, var));
+    put_type(w, var->type);
+    put(w, var->is_mutable);
+    put(w, var->limit);
+    put(w, var->multiple);
 }
 
 static void write_loop(Writer *w, const KStmt *s) {
-    text_format(w->text, "for %s by %lld ", kaxis_names[s->loop.axis], (long long)s->loop.step);
+    put(w, s->loop.axis);
+    put(w, s->loop.step);
     write_expr(w, s->loop.from);
     write_expr(w, s->loop.to);
     write_variable(w, s->loop.var);
     write_scope(w, s->loop.body);
 }
 
-static void write_assignment(Writer *w, const KStmt *s) {
-    if (!w->live[s->let.var->id])
-        return;
-    text_add(w->text, s->kind == KS_LET ? "let " : "set ");
-    write_expr(w, s->let.value);
-    write_variable(w, s->let.var);
-    text_add(w->text, "\n");
-}
-
 static void write_store(Writer *w, const KStmt *s) {
     write_expr(w, s->store.value); /* first: what is read is numbered before what is written */
     write_expr(w, s->store.count);
-    text_format(w->text, " to b%d", number_of_buffer(w, s->store.buffer, true));
+    put(w, number_of_buffer(w, s->store.buffer, true));
     write_indices(w, s->store.index, s->store.index_count);
-    text_add(w->text, "\n");
 }
 
 static void write_transpose(Writer *w, const KStmt *s) {
-    text_format(w->text, "transpose %lld %lld %d b%d", (long long)s->transpose.rows, (long long)s->transpose.columns,
-                s->transpose.lanes, number_of_buffer(w, s->transpose.from, false));
+    put(w, s->transpose.rows);
+    put(w, s->transpose.columns);
+    put(w, s->transpose.lanes);
+    put(w, number_of_buffer(w, s->transpose.from, false));
     write_indices(w, s->transpose.from_index, s->transpose.from_count);
-    text_format(w->text, " to b%d", number_of_buffer(w, s->transpose.to, true));
+    put(w, number_of_buffer(w, s->transpose.to, true));
     write_indices(w, s->transpose.to_index, s->transpose.to_count);
-    text_add(w->text, "\n");
+}
+
+static bool is_written_out(const Writer *w, const KStmt *s) {
+    bool assigns = s->kind == KS_LET || s->kind == KS_SET;
+    return s->kind != KS_BLOCK && s->kind != KS_COMMENT && (!assigns || w->live[s->let.var->id]);
 }
 
 static void write_stmt(Writer *w, const KStmt *s) {
+    if (is_written_out(w, s))
+        put(w, s->kind);
     switch (s->kind) {
     case KS_BLOCK:
         for (const KStmt *child = s->block.first; child; child = child->next)
@@ -167,35 +190,31 @@ static void write_stmt(Writer *w, const KStmt *s) {
         write_loop(w, s);
         break;
     case KS_IF:
-        text_add(w->text, "if ");
         write_expr(w, s->branch.condition);
         write_scope(w, s->branch.then);
         write_scope(w, s->branch.otherwise);
         break;
     case KS_LET:
     case KS_SET:
-        write_assignment(w, s);
+        if (is_written_out(w, s)) {
+            write_expr(w, s->let.value);
+            write_variable(w, s->let.var);
+        }
         break;
     case KS_STORE:
         write_store(w, s);
         break;
     case KS_ALLOC:
-        text_format(w->text, "alloc b%d\n", number_of_buffer(w, s->alloc, true));
-        break;
-    case KS_BARRIER:
-        text_add(w->text, "barrier\n");
+        put(w, number_of_buffer(w, s->alloc, true));
         break;
     case KS_TRANSPOSE:
         write_transpose(w, s);
         break;
     case KS_PREFETCH:
-        text_add(w->text, "prefetch ");
         write_expr(w, s->prefetch);
-        text_add(w->text, "\n");
         break;
+    case KS_BARRIER:
     case KS_FORGET:
-        text_add(w->text, "forget\n");
-        break;
     case KS_COMMENT:
         break;
     }
@@ -211,24 +230,24 @@ static bool is_own(const KBuffer *b) {
 static void write_shape(Writer *w, const KBuffer *b) {
     int64_t extent[MAX_RANK + 1];
     int axes = kbuffer_physical(b, batch_max(w), extent);
-    text_format(w->text, "%s%d", kbase_names[b->base], axes);
+    put(w, b->base);
+    put(w, axes);
     for (int i = is_own(b) ? 0 : 1; i < axes; i++)
-        text_format(w->text, " %lld", (long long)extent[i]);
-    text_format(w->text, " %d %lld%s", b->lanes, (long long)b->row_stride, b->indirect ? " indirect" : "");
+        put(w, extent[i]);
+    put(w, b->lanes);
+    put(w, b->row_stride);
+    put(w, b->indirect);
 }
 
 static void write_buffer(Writer *w, int number) {
     const KBuffer *b = w->seen[number];
-    text_format(w->text, "b%d ", number);
     write_shape(w, b);
-    if (is_own(b))
-        text_format(w->text, " %s%s", kspace_names[b->space], b->zeroed ? " zeroed" : "");
-    else if (b->rank == 0 && b->space == SPACE_ARGUMENT)
-        text_add(w->text, " by value");
+    put(w, is_own(b) ? (int)b->space : NONE);
+    put(w, is_own(b) ? b->zeroed : b->rank == 0 && b->space == SPACE_ARGUMENT); /* passed by value */
     for (int i = 0; i < number && !is_own(b); i++)
         if (!is_own(w->seen[i]) && kbuffer_overlaps(b, w->seen[i]))
-            text_format(w->text, " overlaps b%d", i);
-    text_add(w->text, "\n");
+            put(w, i);
+    put(w, END);
 }
 
 static void list_buffers(Writer *w, bool written) {

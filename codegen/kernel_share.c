@@ -6,14 +6,19 @@
 #include <string.h>
 
 typedef struct {
-    KKernel **kernels;
-    KernelForm *forms;
-    int count, kernel_capacity, form_capacity;
+    KKernel *kernel;
+    KernelForm form;
+    int rank; /* the place of its layer in the model */
+} Member;
+
+typedef struct {
+    Member *members;
+    int count, capacity;
 } Group;
 
 typedef struct {
     KProgram *program;
-    Map *by_form;
+    Map *by_form, *ranks; /* ranks: int by name of a layer */
     Group **groups;
     int count, capacity;
 } Groups;
@@ -23,39 +28,44 @@ static bool is_training(const KSequence *sequence) {
 }
 
 /* The place of a kernel's layer in the model. */
-static int rank_of(const KProgram *p, const KKernel *k) {
-    int count = p->info && k->layer ? p->info->layer_count : 0, i = 0;
-    while (i < count && strcmp(p->info->layers[i].name, k->layer) != 0)
-        i++;
-    return i;
+static int rank_of(const Groups *g, const KKernel *k) {
+    const Program *info = g->program->info;
+    const int *rank = info && k->layer ? map_get(g->ranks, k->layer) : NULL;
+    return rank ? *rank : info && k->layer ? info->layer_count : 0;
+}
+
+static Map *rank_layers(const KProgram *p) {
+    Map *ranks = map_new(p->arena);
+    for (int i = p->info ? p->info->layer_count - 1 : -1; i >= 0; i--) {
+        int *rank = ARENA_NEW(p->arena, int);
+        *rank = i;
+        map_put(ranks, p->info->layers[i].name, rank);
+    }
+    return ranks;
 }
 
 /* Training steps come first; among their kernels the first layer of the model. */
-static bool goes_before(const KProgram *p, const KKernel *a, const KKernel *b) {
-    return a->func == b->func && rank_of(p, a) < rank_of(p, b);
+static bool goes_before(const Member *a, const Member *b) {
+    return a->kernel->func == b->kernel->func && a->rank < b->rank;
 }
 
 static void add_kernel(Groups *g, KKernel *k) {
     Arena *arena = g->program->arena;
-    KernelForm form;
+    Member member = {.kernel = k, .rank = rank_of(g, k)};
     if (!k->body)
         return;
-    kernel_form(&form, g->program, k);
-    Group *group = map_get(g->by_form, form.text.data);
+    kernel_form(&member.form, g->program, k);
+    Group *group = map_get(g->by_form, member.form.text.data);
     if (!group) {
         group = ARENA_NEW(arena, Group);
-        map_put(g->by_form, arena_strdup(arena, form.text.data), group);
+        map_put(g->by_form, arena_strdup(arena, member.form.text.data), group);
         ARENA_PUSH(arena, g->groups, g->count, g->capacity, group);
     }
-    text_free(&form.text);
-    int forms = group->count;
-    ARENA_PUSH(arena, group->kernels, group->count, group->kernel_capacity, k);
-    ARENA_PUSH(arena, group->forms, forms, group->form_capacity, form);
-    for (int i = group->count - 1; i > 0 && goes_before(g->program, k, group->kernels[i - 1]); i--) {
-        group->kernels[i] = group->kernels[i - 1];
-        group->forms[i] = group->forms[i - 1];
-        group->kernels[i - 1] = k;
-        group->forms[i - 1] = form;
+    text_free(&member.form.text);
+    ARENA_PUSH(arena, group->members, group->count, group->capacity, member);
+    for (int i = group->count - 1; i > 0 && goes_before(&member, &group->members[i - 1]); i--) {
+        group->members[i] = group->members[i - 1];
+        group->members[i - 1] = member;
     }
 }
 
@@ -108,10 +118,10 @@ static const char *common_end(const char *a, const char *b) {
 
 /* What the buffers of all kernels have in common. */
 static const char *buffer_name(const Group *g, int at) {
-    const char *name = without_step(g->forms[0].buffers[at]);
+    const char *name = without_step(g->members[0].form.buffers[at]);
     for (int i = 1; i < g->count; i++)
-        name = common_end(name, without_step(g->forms[i].buffers[at]));
-    return *name ? name : g->forms[0].written[at] ? "out" : "in";
+        name = common_end(name, without_step(g->members[i].form.buffers[at]));
+    return *name ? name : g->members[0].form.written[at] ? "out" : "in";
 }
 
 static const char *function_name(KProgram *p, const KKernel *k) {
@@ -136,18 +146,20 @@ static bool follows(const char *name, const char *before) {
     return number == number_before + 1 && stem == stem_before && strncmp(name, before, stem) == 0;
 }
 
-/* Layers in the order of the model. */
+static int by_rank(const void *a, const void *b) {
+    const Member *x = *(const Member *const *)a, *y = *(const Member *const *)b;
+    return x->rank != y->rank ? x->rank - y->rank : x < y ? -1 : x > y;
+}
+
+/* Layers in the order of the model, and NULL. */
 static const char **sorted_layers(const KProgram *p, const Group *g) {
-    KKernel **kernels = arena_copy(p->arena, g->kernels, sizeof *kernels * (size_t)g->count);
+    const Member **members = ARENA_ARRAY(p->arena, const Member *, g->count);
     const char **layers = ARENA_ARRAY(p->arena, const char *, g->count + 1);
     for (int i = 0; i < g->count; i++)
-        for (int k = i; k > 0 && rank_of(p, kernels[k]) < rank_of(p, kernels[k - 1]); k--) {
-            KKernel *moved = kernels[k];
-            kernels[k] = kernels[k - 1];
-            kernels[k - 1] = moved;
-        }
+        members[i] = &g->members[i];
+    qsort(members, (size_t)g->count, sizeof *members, by_rank);
     for (int i = 0; i < g->count; i++)
-        layers[i] = kernels[i]->layer;
+        layers[i] = members[i]->kernel->layer;
     return layers;
 }
 
@@ -172,29 +184,27 @@ static int list_layers(const KProgram *p, Text *out, const Group *g) {
     return count;
 }
 
+static int compare_lines(const void *a, const void *b) {
+    return *(const int *)a - *(const int *)b;
+}
+
 /* "gpt.nn:6, 8, 12" */
-static void list_lines(Text *out, const Group *g) {
-    int last = 0;
-    for (int line = 1, column, next = 0; line > 0; line = next) {
-        next = 0;
-        for (int i = 0; i < g->count; i++) {
-            int at = 0;
-            if (g->kernels[i]->span.file)
-                span_locate(g->kernels[i]->span, &at, &column);
-            if (at > last && (!next || at < next))
-                next = at;
-        }
-        if (next && last)
-            text_format(out, ", %d", next);
-        else if (next)
-            text_format(out, "%s:%d", g->kernels[0]->span.file->name, next);
-        last = next;
-    }
+static void list_lines(const KProgram *p, Text *out, const Group *g) {
+    int *lines = ARENA_ARRAY(p->arena, int, g->count), count = 0, column;
+    for (int i = 0; i < g->count; i++)
+        if (g->members[i].kernel->span.file)
+            span_locate(g->members[i].kernel->span, &lines[count++], &column);
+    qsort(lines, (size_t)count, sizeof *lines, compare_lines);
+    for (int i = 0; i < count; i++)
+        if (i == 0)
+            text_format(out, "%s:%d", g->members[0].kernel->span.file->name, lines[i]);
+        else if (lines[i] != lines[i - 1])
+            text_format(out, ", %d", lines[i]);
 }
 
 static bool is_in_sequence(const Group *g, const KSequence *sequence) {
     for (int i = 0; i < g->count; i++)
-        if (g->kernels[i]->func == sequence->func)
+        if (g->members[i].kernel->func == sequence->func)
             return true;
     return false;
 }
@@ -205,8 +215,8 @@ static const char *comment_of(const KProgram *p, const Group *g) {
     for (int i = 0; i < p->sequence_count; i++)
         if (p->sequences[i]->func && is_in_sequence(g, p->sequences[i]))
             text_format(&steps, "%s%s", steps.length ? ", " : "", p->sequences[i]->func->name);
-    const char *own = g->kernels[0]->comment ? g->kernels[0]->comment : "", *text;
-    list_lines(&lines, g);
+    const char *own = g->members[0].kernel->comment ? g->members[0].kernel->comment : "", *text;
+    list_lines(p, &lines, g);
     if (list_layers(p, &layers, g) > 1)
         text = arena_format(p->arena, "%s\nFor %s%s%s%s; in %s", own, layers.data, lines.length ? " (" : "",
                             lines.length ? lines.data : "", lines.length ? ")" : "", steps.data);
@@ -228,7 +238,7 @@ static bool is_alone(const KernelForm *f, int at) {
 }
 
 static void name_buffers(const KProgram *p, const Group *g, KShared *shared) {
-    const KernelForm *form = &g->forms[0];
+    const KernelForm *form = &g->members[0].form;
     shared->parameters = ARENA_ARRAY(p->arena, KParameter, form->buffer_count + 1);
     for (int i = 0; i < form->buffer_count; i++) {
         const char *name = parameter_name(p, shared, buffer_name(g, i));
@@ -237,32 +247,32 @@ static void name_buffers(const KProgram *p, const Group *g, KShared *shared) {
 }
 
 static void name_streams(const KProgram *p, const Group *g, KShared *shared) {
-    shared->stream_count = g->forms[0].stream_count;
+    shared->stream_count = g->members[0].form.stream_count;
     shared->streams = ARENA_ARRAY(p->arena, const char *, shared->stream_count + 1);
     for (int s = 0; s < shared->stream_count; s++)
         for (int i = 1; i < g->count && !shared->streams[s]; i++)
-            if (g->forms[i].streams[s] != g->forms[0].streams[s])
+            if (g->members[i].form.streams[s] != g->members[0].form.streams[s])
                 shared->streams[s] = parameter_name(p, shared, "stream");
 }
 
 static void share(KProgram *p, const Group *g) {
     KShared *shared = ARENA_NEW(p->arena, KShared);
-    shared->printed = g->kernels[0];
+    shared->printed = g->members[0].kernel;
     shared->kernel_count = g->count;
     shared->name = function_name(p, shared->printed);
     shared->comment = comment_of(p, g);
     name_buffers(p, g, shared);
     name_streams(p, g, shared);
     for (int i = 0; i < g->count; i++) {
-        g->kernels[i]->shared = shared;
-        g->kernels[i]->passed = g->forms[i].buffers;
-        g->kernels[i]->streams = g->forms[i].streams;
+        g->members[i].kernel->shared = shared;
+        g->members[i].kernel->passed = g->members[i].form.buffers;
+        g->members[i].kernel->streams = g->members[i].form.streams;
     }
     ARENA_PUSH(p->arena, p->shared, p->shared_count, p->shared_capacity, shared);
 }
 
 void kernel_share(KProgram *p) {
-    Groups g = {.program = p, .by_form = map_new(p->arena)};
+    Groups g = {.program = p, .by_form = map_new(p->arena), .ranks = rank_layers(p)};
     p->shared_count = 0;
     for (int s = 0; s < p->sequence_count; s++)
         for (int k = 0; k < p->sequences[s]->count; k++)

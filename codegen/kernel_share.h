@@ -8,8 +8,8 @@
  * Runs after memory planning: which buffers of a kernel overlap is a part of what must be equal. */
 void kernel_share(KProgram *);
 
-/* Everything that the emitted function of a mapped kernel depends on, as text, with the buffers and the random streams
- * that it uses left open. Two kernels with the same form may share a function. Names and comments are no part of it. */
+/* Everything that the emitted function of a mapped kernel depends on, as a string of numbers, with the buffers and the
+ * random streams that it uses left open. Two kernels with the same form may share a function. Names and comments are no part of it. */
 typedef struct {
     Text text;
     KBuffer **buffers; /* of the program, the ones that are only read first, each in order of their first use */

@@ -2,6 +2,7 @@
  * Everything lives in the program's arena; nothing here can fail. */
 #include "codegen/kir.h"
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const kspace_names[] = {"arena", "variable", "argument", "result", "local", "shared"};
@@ -15,7 +16,7 @@ int64_t kbase_bytes(KBase base) {
 
 /* ---- names */
 
-/* The words that C and C++ keep for themselves, and the parameters of every kernel. */
+/* The words that C and C++ keep for themselves, and the parameters of every kernel; sorted. */
 static const char *const reserved[] = {
     "alignas", "alignof", "and",      "asm",      "auto",    "batch",   "bool",   "break",   "case",     "catch",
     "char",    "class",   "const",    "continue", "default", "delete",  "do",     "double",  "else",     "enum",
@@ -25,11 +26,12 @@ static const char *const reserved[] = {
     "struct",  "switch",  "template", "this",     "throw",   "true",    "try",    "typedef", "union",    "unsigned",
     "using",   "virtual", "void",     "volatile", "while",   "xor"};
 
+static int compare_word(const void *name, const void *word) {
+    return strcmp(name, *(const char *const *)word);
+}
+
 bool kname_is_reserved(const char *name) {
-    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
-        if (strcmp(reserved[i], name) == 0)
-            return true;
-    return false;
+    return bsearch(name, reserved, sizeof reserved / sizeof *reserved, sizeof *reserved, compare_word) != NULL;
 }
 
 /* A C identifier from any text: dense/kernel becomes dense_kernel. */
@@ -161,6 +163,7 @@ KBuffer *kbuffer_local(KProgram *p, KKernel *k, KSpace space, const char *name, 
 KKernel *kkernel_new(KProgram *p, KSequence *sequence, const char *name) {
     KKernel *k = ARENA_NEW(p->arena, KKernel);
     k->name = kname_unique(p, name);
+    k->facts = ARENA_NEW(p->arena, KFacts *);
     if (sequence) {
         k->id = sequence->count;
         k->func = sequence->func;

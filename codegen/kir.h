@@ -159,6 +159,9 @@ typedef struct KShared {
     int stream_count;
 } KShared;
 
+/* What a walk over the body of a mapped kernel finds, kept from the first time that it is asked for (kir_walk.c). */
+typedef struct KFacts KFacts;
+
 typedef struct KKernel {
     int id;
     const char *name;       /* C identifier, unique: train_dense_forward, train_dense_1_update */
@@ -172,6 +175,7 @@ typedef struct KKernel {
     int steps, step_first, step_end;
     KVar *step;
     KStmt *body;            /* after mapping; at most one AXIS_PARALLEL loop, outermost */
+    KFacts **facts;         /* a place for those of the body, also where the kernel is const */
     KBuffer **locals;
     int local_count, local_capacity;
     int var_count;
@@ -285,11 +289,12 @@ typedef struct {
 void kstmt_visit(const KStmt *, const KVisitor *);
 void kexpr_visit(const KExpr *, const KVisitor *);
 
-/* Variables, by id, whose value reaches a store, a bound or a condition. The others are not printed. */
+/* What follows is found once for each kernel: its body must be whole.
+ * Variables, by id, whose value reaches a store, a bound or a condition. The others are not printed. */
 const bool *kkernel_live(const KProgram *, const KKernel *);
 /* The buffers of the program that a mapped kernel reads and writes, in order of their ids. */
 typedef struct { KBuffer *buffer; bool read, written; } KUse;
-int kkernel_uses(const KProgram *, const KKernel *, KUse **uses);
+int kkernel_uses(const KProgram *, const KKernel *, const KUse **uses);
 bool kkernel_uses_batch(const KProgram *, const KKernel *); /* B itself, not only as the end of a parallel or grid loop */
 bool kkernel_uses_rows(const KProgram *, const KKernel *);  /* some argument is indirect */
 const KStmt *kkernel_parallel(const KKernel *); /* its AXIS_PARALLEL loop, or NULL: one thread runs it */

@@ -1,5 +1,6 @@
 /* Kernel IR: visiting all statements and expressions of a kernel, and the facts that are found that way. */
 #include "codegen/kir.h"
+#include <stdlib.h>
 
 void kexpr_visit(const KExpr *e, const KVisitor *v) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
@@ -74,7 +75,7 @@ static void mark_variable(void *context, const KExpr *e) {
         l->live[e->var->id] = l->changed = true;
 }
 
-const bool *kkernel_live(const KProgram *p, const KKernel *k) {
+static const bool *find_live(const KProgram *p, const KKernel *k) {
     Liveness l = {ARENA_ARRAY(p->arena, bool, k->var_count + 1), true};
     /* Nothing is live at first, so the first round sees what stands outside LET and SET; each further one follows the
      * values of what the round before found. */
@@ -86,79 +87,110 @@ const bool *kkernel_live(const KProgram *p, const KKernel *k) {
     return l.live;
 }
 
-/* ---- buffers */
+/* ---- facts */
+
+struct KFacts {
+    const KStmt *body;
+    const bool *live;
+    KUse *uses;
+    int use_count, use_capacity;
+    bool rows;
+    int batches; /* how often B is read, but as the end of a loop that the caller hands out */
+};
 
 typedef struct {
     const KProgram *program;
-    KUse *uses; /* by buffer id */
-} UseFinder;
+    KFacts *facts;
+} FactFinder;
 
-static void note_use(UseFinder *finder, KBuffer *b, bool written) {
-    if (b->space == SPACE_LOCAL || b->space == SPACE_SHARED)
+static void note_use(const FactFinder *finder, KBuffer *b, bool written) {
+    KFacts *f = finder->facts;
+    KUse use = {b, !written, written};
+    if (b->space != SPACE_LOCAL && b->space != SPACE_SHARED)
+        ARENA_PUSH(finder->program->arena, f->uses, f->use_count, f->use_capacity, use);
+}
+
+static void note_expression(void *context, const KExpr *e) {
+    const FactFinder *finder = context;
+    finder->facts->batches += e->kind == KE_BATCH;
+    if (e->kind != KE_LOAD)
         return;
-    KUse *use = &finder->uses[b->id];
-    use->buffer = b;
-    *(written ? &use->written : &use->read) = true;
+    note_use(finder, e->load.buffer, false);
+    finder->facts->rows |= e->load.buffer->indirect;
 }
-
-static void use_of_expression(void *context, const KExpr *e) {
-    if (e->kind == KE_LOAD)
-        note_use(context, e->load.buffer, false);
-}
-
-static void use_of_statement(void *context, const KStmt *s) {
-    if (s->kind == KS_STORE)
-        note_use(context, s->store.buffer, true);
-    if (s->kind == KS_TRANSPOSE) {
-        note_use(context, s->transpose.from, false);
-        note_use(context, s->transpose.to, true);
-    }
-}
-
-int kkernel_uses(const KProgram *p, const KKernel *k, KUse **uses) {
-    UseFinder finder = {p, ARENA_ARRAY(p->arena, KUse, p->buffer_count + 1)};
-    KVisitor visitor = {use_of_statement, use_of_expression, &finder, kkernel_live(p, k)};
-    kstmt_visit(k->body, &visitor);
-    int count = 0;
-    for (int i = 0; i < p->buffer_count; i++)
-        if (finder.uses[i].buffer)
-            finder.uses[count++] = finder.uses[i];
-    *uses = finder.uses;
-    return count;
-}
-
-static void find_rows(void *context, const KExpr *e) {
-    if (e->kind == KE_LOAD && e->load.buffer->indirect)
-        *(bool *)context = true;
-}
-
-bool kkernel_uses_rows(const KProgram *p, const KKernel *k) {
-    bool found = false;
-    kstmt_visit(k->body, &(KVisitor){NULL, find_rows, &found, kkernel_live(p, k)});
-    return found;
-}
-
-/* ---- loops */
 
 static void count_batch(void *context, const KExpr *e) {
     *(int *)context += e->kind == KE_BATCH;
 }
 
 /* The caller knows where these loops end: it hands out shares, or launches so many blocks. */
-static void discount_batch(void *context, const KStmt *s) {
+static int batches_of_caller(const KStmt *s) {
     int ends = 0;
-    if (s->kind != KS_FOR)
-        return;
-    if (s->loop.axis == AXIS_PARALLEL || s->loop.axis == AXIS_GRID_X || s->loop.axis == AXIS_GRID_Y)
+    if (s->kind == KS_FOR &&
+        (s->loop.axis == AXIS_PARALLEL || s->loop.axis == AXIS_GRID_X || s->loop.axis == AXIS_GRID_Y))
         kexpr_visit(s->loop.to, &(KVisitor){.expression = count_batch, .context = &ends});
-    *(int *)context -= ends;
+    return ends;
+}
+
+static void note_statement(void *context, const KStmt *s) {
+    const FactFinder *finder = context;
+    finder->facts->batches -= batches_of_caller(s);
+    if (s->kind == KS_STORE)
+        note_use(finder, s->store.buffer, true);
+    if (s->kind == KS_TRANSPOSE) {
+        note_use(finder, s->transpose.from, false);
+        note_use(finder, s->transpose.to, true);
+    }
+}
+
+static int by_id(const void *a, const void *b) {
+    const KUse *x = a, *y = b;
+    return x->buffer->id - y->buffer->id;
+}
+
+/* Each buffer once. */
+static void merge_uses(KFacts *f) {
+    int count = 0;
+    if (f->use_count)
+        qsort(f->uses, (size_t)f->use_count, sizeof *f->uses, by_id);
+    for (int i = 0; i < f->use_count; i++) {
+        if (count == 0 || f->uses[count - 1].buffer != f->uses[i].buffer)
+            f->uses[count++] = f->uses[i];
+        f->uses[count - 1].read |= f->uses[i].read;
+        f->uses[count - 1].written |= f->uses[i].written;
+    }
+    f->use_count = count;
+}
+
+static const KFacts *facts_of(const KProgram *p, const KKernel *k) {
+    if (*k->facts && (*k->facts)->body == k->body)
+        return *k->facts;
+    KFacts *f = *k->facts = ARENA_NEW(p->arena, KFacts);
+    *f = (KFacts){.body = k->body, .live = find_live(p, k)};
+    kstmt_visit(k->body, &(KVisitor){note_statement, note_expression, &(FactFinder){p, f}, f->live});
+    merge_uses(f);
+    return f;
+}
+
+const bool *kkernel_live(const KProgram *p, const KKernel *k) {
+    return facts_of(p, k)->live;
+}
+
+int kkernel_uses(const KProgram *p, const KKernel *k, const KUse **uses) {
+    const KFacts *f = facts_of(p, k);
+    *uses = f->uses;
+    return f->use_count;
+}
+
+bool kkernel_uses_rows(const KProgram *p, const KKernel *k) {
+    return facts_of(p, k)->rows;
 }
 
 bool kkernel_uses_batch(const KProgram *p, const KKernel *k) {
-    int uses = 0;
-    kstmt_visit(k->body, &(KVisitor){discount_batch, count_batch, &uses, kkernel_live(p, k)});
-    return uses > 0;
+    return facts_of(p, k)->batches > 0;
 }
+
+/* ---- loops */
 
 const KStmt *kkernel_parallel(const KKernel *k) {
     const KStmt *s = k->body && k->body->kind == KS_BLOCK ? k->body->block.first : k->body;

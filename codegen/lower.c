@@ -41,34 +41,10 @@ static void lower_arguments(Lower *lower) {
 }
 
 /* ---- where the results of fusions go */
-static bool region_reads(const Region *region, const Variable *variable) {
-    for (const Op *op = region->first; op; op = op->next)
-        if ((op->code == OP_VARIABLE && op->attr.variable == variable) ||
-            (op->region && region_reads(op->region, variable)))
-            return true;
-    return false;
-}
-
-static bool view_of_variable(const Value *value, const Variable *variable) {
-    const Op *op = value->def;
-    while (op && op->code == OP_RESHAPE)
-        op = op->inputs[0]->def;
-    return op && op->code == OP_VARIABLE && op->attr.variable == variable;
-}
-
-static bool op_reads(const Op *op, const Variable *variable) {
-    if (op->region && region_reads(op->region, variable))
-        return true;
-    for (int i = 0; i < op->input_count; i++)
-        if (view_of_variable(op->inputs[i], variable))
-            return true;
-    return false;
-}
-
 /* Inside its own kernel a variable may be overwritten if every reader reads the element that is being replaced. */
 static bool reads_in_place(const Op *fusion, const Variable *variable) {
     for (int i = 0; i < fusion->input_count; i++)
-        if (view_of_variable(fusion->inputs[i], variable))
+        if (value_variable(fusion->inputs[i]) == variable)
             return false;
     for (const Op *op = fusion->region->first; op; op = op->next)
         for (int i = 0; i < op->input_count; i++) {
@@ -82,37 +58,30 @@ static bool reads_in_place(const Op *fusion, const Variable *variable) {
 }
 
 /* A variable is updated in place unless a later kernel, or this one at another place, still reads the old value. */
-static bool may_write_in_place(const Op *fusion, const Variable *variable) {
-    for (const Op *later = fusion->next; later; later = later->next)
-        if (later->code != OP_ASSIGN && later->code != OP_RESHAPE && op_reads(later, variable))
+static bool may_write_in_place(const Lower *lower, const Op *fusion, const Variable *variable) {
+    const Readers *readers = &lower->uses.readers[variable->id];
+    int place = lower->uses.place[fusion->results[0]->id];
+    for (int i = readers->count - 1; i >= 0 && readers->items[i].place > place; i--)
+        if (readers->items[i].op->code != OP_ASSIGN)
             return false;
     return reads_in_place(fusion, variable);
 }
 
-static const Op *assign_of(const Lower *lower, const Value *value) {
-    for (const Op *op = lower->func->body.first; op; op = op->next)
-        if (op->code == OP_ASSIGN && op->inputs[0] == value)
-            return op;
-    return NULL;
-}
-
 static KBuffer *result_buffer(Lower *lower, const Value *value) {
-    Func *func = lower->func;
-    for (int i = 0; i < func->body.yield_count; i++)
-        if (func->body.yields[i] == value) {
-            KBuffer *buffer = buffer_of(lower, SPACE_RESULT, func->result_names[i], value->type, NULL);
-            buffer->argument = i;
-            return buffer;
-        }
-    return NULL;
+    int result = lower->uses.result[value->id];
+    if (result < 0)
+        return NULL;
+    KBuffer *buffer = buffer_of(lower, SPACE_RESULT, lower->func->result_names[result], value->type, NULL);
+    buffer->argument = result;
+    return buffer;
 }
 
 static KBuffer *destination(Lower *lower, const Op *fusion, const Value *value) {
     KBuffer *result = result_buffer(lower, value);
     if (result)
         return result;
-    const Op *assign = assign_of(lower, value);
-    if (assign && may_write_in_place(fusion, assign->attr.variable))
+    const Op *assign = lower->uses.assign[value->id];
+    if (assign && may_write_in_place(lower, fusion, assign->attr.variable))
         return lower->variables[assign->attr.variable->id];
     const Op *inside = value->def->region ? NULL : value->def; /* the op of the region that makes it */
     for (int i = 0; i < fusion->result_count && fusion->region; i++)
@@ -191,7 +160,7 @@ static void describe(Text *text, const Op *op) {
 
 static const char *kernel_role(Lower *lower, const Op *op) {
     for (int i = 0; i < op->result_count; i++)
-        if (assign_of(lower, op->results[i]))
+        if (lower->uses.assign[op->results[i]->id])
             return "update";
     return op->gradient ? "backward" : "forward";
 }
@@ -226,6 +195,8 @@ static void lower_func(Lower *lower, Func *func) {
     lower->sequence = sequence;
     lower->func = func;
     lower->memory = ARENA_ARRAY(p->arena, KBuffer *, func->value_count + 1);
+    lower->blank = lower_region_blank(lower);
+    lower->uses = func_uses(func, p->arena);
     lower_arguments(lower);
     const int *uses = func_count_uses(func, p->arena);
     for (const Op *op = func->body.first; op; op = op->next) {

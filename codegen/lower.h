@@ -3,6 +3,7 @@
 #define NNC_CODEGEN_LOWER_H
 #include "codegen/kir.h"
 #include "codegen/nest.h"
+#include "ir/uses.h"
 
 /* NULL with an error in diag if an op cannot be lowered. */
 KProgram *lower_program(Arena *, Diag *, const Program *, KIsa);
@@ -12,12 +13,15 @@ typedef struct {
     KProgram *program;
     KSequence *sequence;
     Func *func;
+    FuncUses uses;
     KBuffer **memory;    /* by Value.id: where a value of the function lies */
     KBuffer **variables; /* by Variable.id */
+    const struct LowerRegion *blank; /* what each region of the function starts from */
 } Lower;
 
-/* One fusion region on its way to nests. Arrays are indexed by Value.id. */
-typedef struct {
+/* One fusion region on its way to nests. Arrays are indexed by Value.id; all regions of a function use the same, as each
+ * has values of its own. */
+typedef struct LowerRegion {
     Lower *lower;
     KKernel *kernel;
     const Op *fusion; /* or scan */
@@ -36,6 +40,7 @@ typedef struct {
 void lower_fusion(Lower *, const Op *fusion, KBuffer *const *results);
 /* results[i] NULL: nobody reads it */
 void lower_scan(Lower *, const Op *scan, KBuffer *const *results);
+const LowerRegion *lower_region_blank(Lower *); /* for the function */
 LowerRegion lower_region_start(Lower *, const Op *fusion, KBuffer *const *results);
 void lower_region_ops(LowerRegion *);
 void lower_region_end(LowerRegion *); /* the stores that were put off */

@@ -190,15 +190,24 @@ static void store_results(LowerRegion *r, KBuffer *const *results) {
     }
 }
 
-LowerRegion lower_region_start(Lower *lower, const Op *fusion, KBuffer *const *results) {
+const LowerRegion *lower_region_blank(Lower *lower) {
     Arena *arena = lower->program->arena;
     int values = lower->func->value_count;
-    LowerRegion r = {.lower = lower, .fusion = fusion};
-    r.memory = ARENA_ARRAY(arena, KBuffer *, values);
-    r.step = ARENA_ARRAY(arena, KExpr *, values);
-    r.var = ARENA_ARRAY(arena, KVar *, values);
-    r.home = ARENA_ARRAY(arena, Nest *, values);
-    r.wanted = ARENA_ARRAY(arena, KBuffer *, values);
+    LowerRegion *r = ARENA_NEW(arena, LowerRegion);
+    r->lower = lower;
+    r->memory = ARENA_ARRAY(arena, KBuffer *, values);
+    r->step = ARENA_ARRAY(arena, KExpr *, values);
+    r->var = ARENA_ARRAY(arena, KVar *, values);
+    r->home = ARENA_ARRAY(arena, Nest *, values);
+    r->wanted = ARENA_ARRAY(arena, KBuffer *, values);
+    r->sequence = ARENA_ARRAY(arena, KBuffer *, values);
+    return r;
+}
+
+LowerRegion lower_region_start(Lower *lower, const Op *fusion, KBuffer *const *results) {
+    Arena *arena = lower->program->arena;
+    LowerRegion r = *lower->blank;
+    r.fusion = fusion;
     int nests = fusion->region->yield_count * 2 + fusion->input_count + 2;
     for (const Op *op = fusion->region->first; op; op = op->next)
         nests += op->input_count > 2 ? op->input_count : 2;

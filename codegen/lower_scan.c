@@ -166,7 +166,6 @@ void lower_scan(Lower *lower, const Op *scan, KBuffer *const *results) {
     s.odd = kexpr_binary(p, '%', kexpr_binary(p, '+', t, number(&s, 1)), number(&s, 2));
     s.r.now = attr->reverse ? kexpr_binary(p, '-', number(&s, attr->steps - 1), t) : t;
     s.states = ARENA_ARRAY(p->arena, KBuffer *, attr->carried + 1);
-    s.r.sequence = ARENA_ARRAY(p->arena, KBuffer *, lower->func->value_count + 1);
     for (int i = attr->carried; i < scan->result_count; i++)
         s.r.sequence[scan->region->yields[i]->id] = results[i];
     start_states(&s);

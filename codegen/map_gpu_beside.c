@@ -231,7 +231,7 @@ static bool waits_for(const KUse *later, int later_count, const KUse *earlier, i
 }
 
 static int find_levels(KProgram *p, const KSequence *sequence, int *levels) {
-    KUse **uses = ARENA_ARRAY(p->arena, KUse *, sequence->count);
+    const KUse **uses = ARENA_ARRAY(p->arena, const KUse *, sequence->count);
     int *counts = ARENA_ARRAY(p->arena, int, sequence->count), last = 0;
     for (int i = 0; i < sequence->count; i++) {
         counts[i] = kkernel_uses(p, sequence->kernels[i], &uses[i]);

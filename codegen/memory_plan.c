@@ -17,7 +17,7 @@ int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **li
     for (int i = 0; i < p->buffer_count; i++)
         at[i] = -1;
     for (int k = 0; k < sequence->count; k++) {
-        KUse *uses;
+        const KUse *uses;
         int n = kkernel_uses(p, sequence->kernels[k], &uses);
         for (int i = 0; i < n; i++) {
             KBuffer *b = owner(uses[i].buffer);
@@ -44,30 +44,32 @@ static bool meet_in_time(const Lifetime *a, const Lifetime *b) {
     return a->first <= b->last && b->first <= a->last;
 }
 
-/* The lowest offset at which `wanted` overlaps no placed buffer that lives at the same time. */
-static int64_t lowest_place(const Lifetime *placed, int count, const Lifetime *wanted) {
-    int64_t offset = 0;
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (int i = 0; i < count; i++) {
-            const KBuffer *b = placed[i].buffer;
-            if (meet_in_time(&placed[i], wanted) && offset < b->offset + aligned(b->bytes) &&
-                b->offset < offset + aligned(wanted->buffer->bytes)) {
-                offset = b->offset + aligned(b->bytes);
-                moved = true;
-            }
-        }
+/* The lowest offset at which `wanted` overlaps nothing of `placed`, sorted by offsets, that lives at the same time. */
+static int64_t lowest_place(const Lifetime *const *placed, int count, const Lifetime *wanted) {
+    int64_t offset = 0, bytes = aligned(wanted->buffer->bytes);
+    for (int i = 0; i < count && placed[i]->buffer->offset < offset + bytes; i++) {
+        int64_t end = placed[i]->buffer->offset + aligned(placed[i]->buffer->bytes);
+        if (end > offset && meet_in_time(placed[i], wanted))
+            offset = end;
     }
     return offset;
 }
 
-static int64_t lower_bound(const KSequence *sequence, const Lifetime *lifetimes, int count) {
-    int64_t most = 0;
+static void insert_by_offset(const Lifetime **placed, int count, const Lifetime *next) {
+    for (; count > 0 && placed[count - 1]->buffer->offset > next->buffer->offset; count--)
+        placed[count] = placed[count - 1];
+    placed[count] = next;
+}
+
+/* The most bytes that live in one kernel. */
+static int64_t lower_bound(const KProgram *p, const KSequence *sequence, const Lifetime *lifetimes, int count) {
+    int64_t *change = ARENA_ARRAY(p->arena, int64_t, sequence->count + 1), most = 0, alive = 0; /* at each kernel */
+    for (int i = 0; i < count; i++) {
+        change[lifetimes[i].first] += aligned(lifetimes[i].buffer->bytes);
+        change[lifetimes[i].last + 1] -= aligned(lifetimes[i].buffer->bytes);
+    }
     for (int k = 0; k < sequence->count; k++) {
-        int64_t alive = 0;
-        for (int i = 0; i < count; i++)
-            if (lifetimes[i].first <= k && k <= lifetimes[i].last)
-                alive += aligned(lifetimes[i].buffer->bytes);
+        alive += change[k];
         most = alive > most ? alive : most;
     }
     return most;
@@ -81,12 +83,14 @@ static void plan_sequence(KProgram *p, const KSequence *sequence, bool planned) 
         KBuffer *b = lifetimes[i].buffer;
         b->bytes = kbuffer_elements(b, p->module->batch_max) * kbase_bytes(b->base);
     }
-    int64_t bound = lower_bound(sequence, lifetimes, count);
+    int64_t bound = lower_bound(p, sequence, lifetimes, count);
     p->arena_lower_bound = bound > p->arena_lower_bound ? bound : p->arena_lower_bound;
     qsort(lifetimes, (size_t)count, sizeof *lifetimes, larger_first);
+    const Lifetime **placed = ARENA_ARRAY(p->arena, const Lifetime *, count);
     for (int i = 0; i < count; i++) {
         KBuffer *b = lifetimes[i].buffer;
-        b->offset = planned ? lowest_place(lifetimes, i, &lifetimes[i]) : end;
+        b->offset = planned ? lowest_place(placed, i, &lifetimes[i]) : end;
+        insert_by_offset(placed, i, &lifetimes[i]);
         int64_t after = b->offset + aligned(b->bytes);
         end = after > end ? after : end;
     }

@@ -6,16 +6,20 @@ static bool give_wanted(const Infer *infer) {
     return infer_give(infer, infer->wanted->dtype, infer->wanted->rank, infer->wanted->dims);
 }
 
+static bool fail_number(const Infer *infer, const char *what) {
+    char number[32];
+    text_number(number, infer->attr->constant);
+    return infer_fail(infer, "%s is no %s", number, what);
+}
+
 bool infer_CONST(const Infer *infer) {
     double value = infer->attr->constant;
-    char number[32];
-    text_number(number, value);
     if (!infer_needs_wanted(infer))
         return false;
     if (infer->wanted->dtype == DTYPE_I32 && !(value == floor(value) && fabs(value) <= 2147483647))
-        return infer_fail(infer, "%s is no 32-bit integer", number);
+        return fail_number(infer, "32-bit integer");
     if (infer->wanted->dtype == DTYPE_BOOL && value != 0 && value != 1)
-        return infer_fail(infer, "%s is no truth value", number);
+        return fail_number(infer, "truth value");
     return give_wanted(infer);
 }
 

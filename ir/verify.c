@@ -5,12 +5,14 @@
 
 typedef struct {
     Module *module;
-    const char *after;      /* the pass that ran; may be NULL */
-    const Func *func;       /* NULL: outside functions */
-    Arena *arena;           /* for the run of the verifier */
-    bool *seen;             /* ids given to a value */
-    const Region **defined; /* by Value.id: the region that sees the value, once it is defined */
-    bool *assigned;         /* by Variable.id */
+    const char *after;       /* the pass that ran; may be NULL */
+    const Func *func;        /* NULL: outside functions */
+    Arena *arena;            /* for the run of the verifier */
+    bool *seen;              /* ids given to a value */
+    const Region **defined;  /* by Value.id: the region that sees the value, once it is defined */
+    bool *assigned;          /* by Variable.id */
+    Diag *inferred;          /* where op_infer may complain; NULL: one is to be made */
+    const Type *checked[64]; /* types that were found valid, by their address: most are met again soon */
 } Verifier;
 
 static bool broken(Verifier *verifier, const Op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -35,10 +37,17 @@ static bool broken(Verifier *verifier, const Op *op, const char *format, ...) {
     return false;
 }
 
-static bool type_ok(const Verifier *verifier, const Type *type) {
-    return type && type->rank >= 0 && type->rank <= MAX_RANK && type->dtype <= DTYPE_BOOL &&
-           type_is_valid(verifier->module, type) &&
-           type_get(verifier->module, type->dtype, type->rank, type->dims) == type;
+static bool type_ok(Verifier *verifier, const Type *type) {
+    size_t slots = sizeof verifier->checked / sizeof *verifier->checked;
+    const Type **checked = &verifier->checked[(uintptr_t)type / sizeof *type % slots];
+    if (type && *checked == type)
+        return true;
+    if (!type || type->rank < 0 || type->rank > MAX_RANK || type->dtype > DTYPE_BOOL ||
+        !type_is_valid(verifier->module, type) ||
+        type_get(verifier->module, type->dtype, type->rank, type->dims) != type)
+        return false;
+    *checked = type;
+    return true;
 }
 
 /* ---- values ---- */
@@ -121,13 +130,14 @@ static bool verify_shape(Verifier *verifier, const Region *region, const Op *op)
 /* What op_infer reports about the op, without its "error: "; NULL: nothing. */
 static const char *inference_error(Verifier *verifier, const Op *op, const Type **types) {
     Module *module = verifier->module;
-    Diag *kept = module->diag, *own = diag_new(verifier->arena);
+    Diag *kept = module->diag, *own = verifier->inferred ? verifier->inferred : diag_new(verifier->arena);
     Text text = {0};
     const char *message = NULL;
     const Type *wanted = op_infos[op->code].results == 1 ? op->results[0]->type : NULL;
     module->diag = own;
     bool ok = op_infer(module, op->code, &op->attr, op->inputs, op->input_count, wanted, (Span){0}, types);
     module->diag = kept;
+    verifier->inferred = ok ? own : NULL;
     if (!ok) {
         const size_t prefix = strlen("error: ");
         diag_print(own, &text, false);

@@ -113,10 +113,17 @@ static bool materialise(Func *func, Arena *arena) {
 
 /* ---- rewriting */
 typedef struct {
+    Value *value;
+    int group;
+} Inside;
+
+typedef struct {
     FuseGroups *g;
     Func *func;
     char *emitted;       /* by op: its group, or itself, stands in the new body */
     int *visited;        /* by op: group + 1 whose needs have been emitted through it */
+    int *told;           /* by op: group + 1 whose note names it */
+    Inside *inside;      /* by old Value.id: the value in the region of group + 1 */
     Value **replacement; /* by Value.id of the old body */
 } Rewrite;
 
@@ -124,17 +131,18 @@ typedef struct {
     Rewrite *r;
     int group;
     Region *region;
-    Value **inside; /* by old Value.id: the value in this region */
     Value **inputs;
     int input_count, input_capacity;
 } GroupRewrite;
 
-static int owner_of(const FuseGroups *g, int op) {
-    if (g->group[op] < 0)
-        return op;
-    while (g->group[op] != op)
-        op = g->group[op];
-    return op;
+static Value *find_inside(const GroupRewrite *w, const Value *old) {
+    const Inside *inside = &w->r->inside[old->id];
+    return inside->group == w->group + 1 ? inside->value : NULL;
+}
+
+static Value *set_inside(const GroupRewrite *w, const Value *old, Value *value) {
+    w->r->inside[old->id] = (Inside){value, w->group + 1};
+    return value;
 }
 
 static Value *inside_value(GroupRewrite *, Value *old);
@@ -152,27 +160,26 @@ static void clone_into(GroupRewrite *w, const Op *old) {
     op->gradient = old->gradient;
     op->results[0]->name = old->results[0]->name;
     op_append(w->region, op);
-    w->inside[old->results[0]->id] = op->results[0];
+    set_inside(w, old->results[0], op->results[0]);
 }
 
 /* The value inside the region: already there, an inline op cloned into it, or a new argument. */
 static Value *inside_value(GroupRewrite *w, Value *old) {
-    if (w->inside[old->id])
-        return w->inside[old->id];
+    if (find_inside(w, old))
+        return find_inside(w, old);
     int made_by = w->r->g->index[old->id];
     if (made_by >= 0 && fuse_is_inline(w->r->g->ops[made_by])) {
         clone_into(w, w->r->g->ops[made_by]);
-        return w->inside[old->id];
+        return find_inside(w, old);
     }
     Value *outside = w->r->replacement[old->id] ? w->r->replacement[old->id] : old;
     ARENA_PUSH(w->r->g->arena, w->inputs, w->input_count, w->input_capacity, outside);
-    w->inside[old->id] = region_add_arg(w->r->func, w->region, old->type, old->name);
-    return w->inside[old->id];
+    return set_inside(w, old, region_add_arg(w->r->func, w->region, old->type, old->name));
 }
 
 static bool leaves_group(const FuseGroups *g, int op, int group) {
-    for (int r = 0; r < g->reader_count[op]; r++)
-        if (owner_of(g, g->readers[op][r]) != group)
+    for (int r = 0; r < g->readers[op].count; r++)
+        if (fuse_owner(g, g->readers[op].items[r]) != group)
             return true;
     const Region *body = &g->func->body;
     for (int i = 0; i < body->yield_count; i++)
@@ -182,15 +189,15 @@ static bool leaves_group(const FuseGroups *g, int op, int group) {
 }
 
 /* "dense_1 (a contraction reads its operands from memory); .." for each reader that became another kernel. */
-static const char *why_not_more(const FuseGroups *g, int group) {
+static const char *why_not_more(const Rewrite *rewrite, int group) {
+    FuseGroups *g = rewrite->g;
     const char *text = NULL;
-    char *told = ARENA_ARRAY(g->arena, char, g->count + 1);
-    for (int i = 0; i < g->count; i++)
-        for (int r = 0; g->group[i] >= 0 && owner_of(g, i) == group && r < g->reader_count[i]; r++) {
-            int reader = g->readers[i][r], other = owner_of(g, reader);
-            if (g->group[reader] < 0 || other == group || told[other])
+    for (int i = group; i >= 0; i = g->next[i])
+        for (int r = 0; r < g->readers[i].count; r++) {
+            int reader = g->readers[i].items[r], other = fuse_owner(g, reader);
+            if (g->group[reader] < 0 || other == group || rewrite->told[other] == group + 1)
                 continue;
-            told[other] = 1;
+            rewrite->told[other] = group + 1;
             const char *layer = g->ops[reader]->layer ? g->ops[reader]->layer : op_infos[g->ops[reader]->code].name;
             const char *why = fuse_why_apart(g, group, other);
             const char *more = arena_format(g->arena, "%s (%s)", layer, why);
@@ -202,35 +209,35 @@ static const char *why_not_more(const FuseGroups *g, int group) {
 
 static void emit_group(Rewrite *r, int group) {
     FuseGroups *g = r->g;
-    GroupRewrite w = {.r = r, .group = group, .inside = ARENA_ARRAY(g->arena, Value *, r->func->value_count)};
+    GroupRewrite w = {.r = r, .group = group};
     w.region = region_new(r->func, NULL);
-    const Type **types = ARENA_ARRAY(g->arena, const Type *, g->count);
-    int *leaving = ARENA_ARRAY(g->arena, int, g->count), count = 0;
+    Value **leaving = NULL;
+    int count = 0, capacity = 0;
     const Op *named = NULL;
-    for (int i = 0; i < g->count; i++)
-        if (g->group[i] >= 0 && owner_of(g, i) == group) {
-            clone_into(&w, g->ops[i]);
-            if (!named || op_infos[g->ops[i]->code].op_class == CLASS_CONTRACT)
-                named = g->ops[i];
-            if (leaves_group(g, i, group)) {
-                region_add_yield(r->func, w.region, w.inside[g->ops[i]->results[0]->id]);
-                types[count] = g->ops[i]->results[0]->type;
-                leaving[count++] = i;
-            }
-        }
+    for (int i = group; i >= 0; i = g->next[i]) {
+        clone_into(&w, g->ops[i]);
+        if (!named || op_infos[g->ops[i]->code].op_class == CLASS_CONTRACT)
+            named = g->ops[i];
+        if (leaves_group(g, i, group))
+            ARENA_PUSH(g->arena, leaving, count, capacity, g->ops[i]->results[0]);
+    }
+    const Type **types = ARENA_ARRAY(g->arena, const Type *, count);
+    for (int i = 0; i < count; i++) {
+        region_add_yield(r->func, w.region, find_inside(&w, leaving[i]));
+        types[i] = leaving[i]->type;
+    }
     Op *fusion = op_new(r->func, OP_FUSION, w.inputs, w.input_count, types, count, named->span);
     fusion->attr.fusion.kind = fuse_group_kind(g, group);
     fusion->layer = named->layer;
     fusion->gradient = named->gradient;
-    const char *why = why_not_more(g, group);
+    const char *why = why_not_more(r, group);
     fusion->note = why ? arena_strdup(r->func->module->arena, why) : NULL;
     fusion->region = w.region;
     w.region->owner = fusion;
     op_append(&r->func->body, fusion);
     for (int i = 0; i < count; i++) {
-        Value *old = g->ops[leaving[i]]->results[0];
-        fusion->results[i]->name = old->name;
-        r->replacement[old->id] = fusion->results[i];
+        fusion->results[i]->name = leaving[i]->name;
+        r->replacement[leaving[i]->id] = fusion->results[i];
     }
 }
 
@@ -241,7 +248,7 @@ static void emit_before_group(Rewrite *r, const Op *op, int group) {
     FuseGroups *g = r->g;
     for (int i = 0; i < op->input_count; i++) {
         int made_by = g->index[op->inputs[i]->id];
-        if (made_by < 0 || r->visited[made_by] == group + 1 || owner_of(g, made_by) == group)
+        if (made_by < 0 || r->visited[made_by] == group + 1 || fuse_owner(g, made_by) == group)
             continue;
         r->visited[made_by] = group + 1;
         if (fuse_is_inline(g->ops[made_by]))
@@ -254,14 +261,13 @@ static void emit_before_group(Rewrite *r, const Op *op, int group) {
 /* Emits a group, or an op that stays outside, after everything that it reads. */
 static void emit(Rewrite *r, int op) {
     FuseGroups *g = r->g;
-    int owner = owner_of(g, op);
+    int owner = fuse_owner(g, op);
     if (r->emitted[owner])
         return;
     r->emitted[owner] = 1;
     if (g->group[op] >= 0) {
-        for (int i = 0; i < g->count; i++)
-            if (g->group[i] >= 0 && owner_of(g, i) == owner)
-                emit_before_group(r, g->ops[i], owner);
+        for (int i = owner; i >= 0; i = g->next[i])
+            emit_before_group(r, g->ops[i], owner);
         emit_group(r, owner);
         return;
     }
@@ -280,6 +286,8 @@ static void fuse_func(Func *func, Arena *arena) {
     Rewrite r = {.g = g, .func = func};
     r.emitted = ARENA_ARRAY(arena, char, g->count + 1);
     r.visited = ARENA_ARRAY(arena, int, g->count + 1);
+    r.told = ARENA_ARRAY(arena, int, g->count + 1);
+    r.inside = ARENA_ARRAY(arena, Inside, func->value_count + 1);
     r.replacement = ARENA_ARRAY(arena, Value *, func->value_count + 1);
     func->body.first = func->body.last = NULL;
     for (int i = 0; i < g->count; i++)

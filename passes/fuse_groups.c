@@ -181,51 +181,94 @@ static GroupFacts group_facts(const FuseGroups *g, int group) {
     return g->facts[group];
 }
 
-static int owner(const FuseGroups *g, int op) {
+int fuse_owner(const FuseGroups *g, int op) {
     return g->group[op] >= 0 ? find(g, op) : op;
 }
 
-/* Groups, and ops outside of groups, that are yet to be looked at. */
-typedef struct {
-    char *seen;
-    int *items, count;
-} Stack;
+/* ---- the order of groups */
 
-static void push_readers(const FuseGroups *g, int group, int apart_from, Stack *stack) {
+/* Puts the readers of a group on the stack that come before the place `end` and were not seen on this walk. */
+static int push_readers(FuseGroups *g, int group, int apart_from, int end, int count) {
     for (int i = group; i >= 0; i = g->next[i])
-        for (int r = 0; r < g->reader_count[i]; r++) {
-            int reader = owner(g, g->readers[i][r]);
-            if (reader != group && reader != apart_from && !stack->seen[reader]) {
-                stack->seen[reader] = 1;
-                stack->items[stack->count++] = reader;
+        for (int r = 0; r < g->readers[i].count; r++) {
+            int reader = fuse_owner(g, g->readers[i].items[r]);
+            if (reader != group && reader != apart_from && g->place[reader] < end && g->seen[reader] != g->walk) {
+                g->seen[reader] = g->walk;
+                g->stack[count++] = reader;
             }
         }
+    return count;
 }
 
-/* Is there a way from group `from` to group `to` that passes through another group? */
-static bool reaches(const FuseGroups *g, int from, int to, char *seen) {
-    memset(seen, 0, (size_t)g->count);
-    Stack stack = {seen, g->stack, 0};
-    push_readers(g, from, to, &stack);
-    while (stack.count && !seen[to])
-        push_readers(g, stack.items[--stack.count], -1, &stack);
-    return seen[to];
+/* Is there a way from group `from` to group `to` that passes through another group? All ways lead on in the order, so
+ * none needs to be followed beyond `to`. */
+static bool reaches(FuseGroups *g, int from, int to) {
+    if (g->place[from] > g->place[to])
+        return false;
+    g->walk++;
+    int end = g->place[to] + 1, count = push_readers(g, from, to, end, 0);
+    while (count && g->seen[to] != g->walk) {
+        int group = g->stack[--count];
+        count = push_readers(g, group, -1, end, count);
+    }
+    return g->seen[to] == g->walk;
+}
+
+static void put_at(FuseGroups *g, int place, int group) {
+    g->at[place] = group;
+    if (group >= 0)
+        g->place[group] = place;
+}
+
+/* Two groups take one place in the order, which no third stands between: what comes between them and depends on the
+ * first moves behind it, the rest stays before. */
+static void join_places(FuseGroups *g, int a, int b, int merged) {
+    int first = g->place[a] < g->place[b] ? a : b, second = first == a ? b : a;
+    int from = g->place[first], end = g->place[second], kept = from, moved = 0;
+    g->walk++;
+    int count = push_readers(g, first, -1, end, 0);
+    if (count == 0) {
+        put_at(g, from, -1);
+        put_at(g, end, merged);
+        return;
+    }
+    while (count) {
+        int group = g->stack[--count];
+        count = push_readers(g, group, -1, end, count);
+    }
+    for (int place = from + 1; place < end; place++) {
+        int group = g->at[place];
+        if (group < 0)
+            continue;
+        if (g->seen[group] == g->walk)
+            g->stack[moved++] = group;
+        else
+            put_at(g, kept++, group);
+    }
+    put_at(g, kept++, merged);
+    for (int i = 0; i < moved; i++)
+        put_at(g, kept++, g->stack[i]);
+    while (kept <= end)
+        put_at(g, kept++, -1);
 }
 
 static void merge(FuseGroups *g, int a, int b) {
     int low = a < b ? a : b, high = a < b ? b : a;
+    join_places(g, a, b, low);
     g->group[high] = low;
     g->next[g->last[low]] = high;
     g->last[low] = g->last[high];
     g->facts[low].known = false;
 }
 
+/* ---- rules */
+
 /* All readers of the group are in `reader`, and they read it once. */
 static bool read_once_by(const FuseGroups *g, int group, int reader) {
     int readers = 0;
     for (int i = group; i >= 0; i = g->next[i])
-        for (int r = 0; r < g->reader_count[i]; r++) {
-            int by = g->group[g->readers[i][r]] >= 0 ? find(g, g->readers[i][r]) : -1;
+        for (int r = 0; r < g->readers[i].count; r++) {
+            int by = g->group[g->readers[i].items[r]] >= 0 ? find(g, g->readers[i].items[r]) : -1;
             if (by == group)
                 continue;
             if (by != reader)
@@ -259,10 +302,15 @@ static bool merges_in_rows(const FuseGroups *g, int producer, int consumer) {
 
 /* ---- readers, through inline ops */
 static void add_reader(FuseGroups *g, int from, int to) {
-    for (int r = 0; r < g->reader_count[from]; r++)
-        if (g->readers[from][r] == to)
-            return;
-    ARENA_PUSH(g->arena, g->readers[from], g->reader_count[from], g->reader_capacity[from], to);
+    IndexList *readers = &g->readers[from], *producers = &g->producers[to];
+    if (readers->count && readers->items[readers->count - 1] == to)
+        return; /* readers come one after the other */
+    ARENA_PUSH(g->arena, readers->items, readers->count, readers->capacity, to);
+    ARENA_PUSH(g->arena, producers->items, producers->count, producers->capacity, from);
+    for (int i = producers->count - 1; i > 0 && producers->items[i - 1] < from; i--) {
+        producers->items[i] = producers->items[i - 1];
+        producers->items[i - 1] = from;
+    }
 }
 
 static void collect(FuseGroups *g, const Value *value, int reader) {
@@ -288,11 +336,13 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
     g->group = ARENA_ARRAY(arena, int, g->count);
     g->next = ARENA_ARRAY(arena, int, g->count);
     g->last = ARENA_ARRAY(arena, int, g->count);
+    g->place = ARENA_ARRAY(arena, int, g->count);
+    g->at = ARENA_ARRAY(arena, int, g->count);
     g->stack = ARENA_ARRAY(arena, int, g->count);
+    g->seen = ARENA_ARRAY(arena, int, g->count);
     g->facts = ARENA_ARRAY(arena, GroupFacts, g->count);
-    g->readers = ARENA_ARRAY(arena, int *, g->count);
-    g->reader_count = ARENA_ARRAY(arena, int, g->count);
-    g->reader_capacity = ARENA_ARRAY(arena, int, g->count);
+    g->readers = ARENA_ARRAY(arena, IndexList, g->count);
+    g->producers = ARENA_ARRAY(arena, IndexList, g->count);
     g->index = ARENA_ARRAY(arena, int, func->value_count);
     for (int i = 0; i < func->value_count; i++)
         g->index[i] = -1;
@@ -301,11 +351,10 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
         g->ops[n] = op;
         g->group[n] = fuse_is_inline(op) || is_outside(op) ? -1 : n;
         g->next[n] = -1;
-        g->last[n] = n;
+        g->last[n] = g->place[n] = g->at[n] = n;
         for (int i = 0; i < op->result_count; i++)
             g->index[op->results[i]->id] = n;
     }
-    g->uses = func_count_uses(func, arena);
     for (int i = 0; i < g->count; i++)
         if (!fuse_is_inline(g->ops[i]))
             for (int k = 0; k < g->ops[i]->input_count; k++)
@@ -315,20 +364,14 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
 
 typedef bool (*MergeRule)(const FuseGroups *, int producer, int consumer);
 
-static bool is_read_by(const FuseGroups *g, int op, int reader) {
-    for (int r = 0; r < g->reader_count[op]; r++)
-        if (g->readers[op][r] == reader)
-            return true;
-    return false;
-}
-
-static void merge_with_producers(FuseGroups *g, MergeRule rule, char *seen) {
+static void merge_with_producers(FuseGroups *g, MergeRule rule) {
     for (int c = 0; c < g->count; c++)
-        for (int p = c - 1; p >= 0 && g->group[c] >= 0; p--) {
-            if (g->group[p] < 0 || !is_read_by(g, p, c))
+        for (int i = 0; i < g->producers[c].count && g->group[c] >= 0; i++) {
+            int p = g->producers[c].items[i];
+            if (g->group[p] < 0)
                 continue;
             int from = find(g, p), to = find(g, c);
-            if (from != to && rule(g, from, to) && !reaches(g, from, to, seen))
+            if (from != to && rule(g, from, to) && !reaches(g, from, to))
                 merge(g, from, to);
         }
 }
@@ -340,20 +383,37 @@ static bool may_be_small(const FuseGroups *g, int group) {
     return f.small && f.contractions == 0;
 }
 
-static void merge_small(FuseGroups *g, char *seen) {
-    for (int b = 0; b < g->count; b++)
-        for (int a = 0; a < b && may_be_small(g, b); a++)
+static void merge_small(FuseGroups *g) {
+    int *small = ARENA_ARRAY(g->arena, int, g->count), count = 0; /* merging makes none small */
+    for (int i = 0; i < g->count; i++)
+        if (may_be_small(g, i))
+            small[count++] = i;
+    for (int n = 0; n < count; n++)
+        for (int k = 0, b = small[n]; k < n && may_be_small(g, b); k++) {
+            int a = small[k];
             if (may_be_small(g, a) && group_facts(g, a).work + group_facts(g, b).work <= SMALL_WORK &&
-                !reaches(g, a, b, seen) && !reaches(g, b, a, seen))
+                !reaches(g, a, b) && !reaches(g, b, a))
                 merge(g, a, b);
+        }
+}
+
+/* Members in the order of ops; the representative is the first of them. */
+static void sort_members(FuseGroups *g) {
+    int *later = ARENA_ARRAY(g->arena, int, g->count); /* by representative: 1 + the member found last */
+    for (int i = g->count - 1; i >= 0; i--)
+        if (g->group[i] >= 0) {
+            int group = find(g, i);
+            g->next[i] = later[group] - 1;
+            later[group] = i + 1;
+        }
 }
 
 FuseGroups *fuse_groups(Func *func, Arena *arena) {
     FuseGroups *g = groups_start(func, arena);
-    char *seen = ARENA_ARRAY(arena, char, g->count + 1);
-    merge_with_producers(g, merges_in_space, seen);
-    merge_with_producers(g, merges_in_rows, seen);
-    merge_small(g, seen);
+    merge_with_producers(g, merges_in_space);
+    merge_with_producers(g, merges_in_rows);
+    merge_small(g);
+    sort_members(g);
     return g;
 }
 
@@ -367,12 +427,11 @@ FusionKind fuse_group_kind(const FuseGroups *g, int group) {
     return f.rows ? FUSION_ROWS : FUSION_SMALL;
 }
 
-const char *fuse_why_apart(const FuseGroups *g, int producer, int consumer) {
+const char *fuse_why_apart(FuseGroups *g, int producer, int consumer) {
     GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
-    char *seen = ARENA_ARRAY(g->arena, char, g->count + 1);
     if (c.contractions > 0)
         return "a contraction reads its operands from memory";
-    if (reaches(g, producer, consumer, seen))
+    if (reaches(g, producer, consumer))
         return "a third kernel stands between them";
     if (p.rows && c.rows)
         return "a row is too long to stay in the cache";

@@ -14,23 +14,32 @@ typedef struct {
 } GroupFacts;
 
 typedef struct {
+    int *items, count, capacity;
+} IndexList;
+
+typedef struct {
     Func *func;
     Arena *arena;
     Op **ops; /* ops of the body in order */
     int count;
     int *index;        /* by Value.id: op that makes it, -1 for arguments */
     int *group;        /* by op: representative op of its group, -1 for ops outside groups */
-    int *next;         /* by op: the next member of its group, in no order; -1: the last one */
-    int *last;         /* by representative: the last member */
+    int *next;         /* by op: the next member of its group; -1: the last one. In the end in the order of ops */
+    int *last;         /* by representative: the last member, while groups grow */
     GroupFacts *facts; /* by representative */
-    int *stack;        /* room for a walk over groups */
-    int *uses;         /* by Value.id */
-    /* Groups that must come before: successors[i] lists ops that read op i, through inline ops. */
-    int **readers, *reader_count, *reader_capacity;
+    /* Groups, and ops outside of groups, in an order in which each comes after what it reads. */
+    int *place;        /* by representative or op outside: its place in the order */
+    int *at;           /* by place; -1: nothing is there any more */
+    int *stack, *seen; /* for a walk over groups; seen: the number of the last walk that came by */
+    int walk;
+    /* By op: which ops read it, and which it reads, the last one first; through inline ops. */
+    IndexList *readers, *producers;
 } FuseGroups;
 
 FuseGroups *fuse_groups(Func *, Arena *);
+/* The group of an op, as its representative; the op itself where it is in none. */
+int fuse_owner(const FuseGroups *, int op);
 FusionKind fuse_group_kind(const FuseGroups *, int group);
 /* Why a group and one that reads it are two kernels. */
-const char *fuse_why_apart(const FuseGroups *, int producer, int consumer);
+const char *fuse_why_apart(FuseGroups *, int producer, int consumer);
 #endif

@@ -2,69 +2,68 @@
  *
  * A kernel that writes a variable comes after all other kernels that read it, so that the update may happen in place;
  * where such an order would go in a circle it is given up (lowering then writes a copy). */
+#include "ir/uses.h"
 #include "passes/pass.h"
-#include <string.h>
+
+typedef struct {
+    int *items, count, capacity;
+} Edges;
 
 typedef struct {
     Op **ops;
     int count;
-    int *made_by;      /* by Value.id: op, -1 */
-    char *before;      /* count * count: before[i * count + j]: i must come before j */
-    int *waiting;      /* by op: how many must still come before */
+    Arena *arena;
+    FuncUses uses;
+    Edges *later;      /* by op: which must come after it; one may be there twice */
+    int *waiting;      /* by op: how many edges lead to it from ops not placed yet */
     int *readers_left; /* by Value.id: reading ops not placed yet */
+    int *ready, ready_count;
+    int *seen, walk; /* by op: the last search that came by */
     int64_t batch;
-    char *done;
 } Schedule;
 
-static bool reads_variable(const Op *op, const Variable *variable) {
-    if (op->code == OP_VARIABLE)
-        return op->attr.variable == variable;
-    if (op->region)
-        for (const Op *inner = op->region->first; inner; inner = inner->next)
-            if (reads_variable(inner, variable))
-                return true;
+static void add_edge(Schedule *s, int from, int to) {
+    Edges *e = &s->later[from];
+    ARENA_PUSH(s->arena, e->items, e->count, e->capacity, to);
+    s->waiting[to]++;
+}
+
+static bool search(Schedule *s, int from, int to) {
+    s->seen[from] = s->walk;
+    for (int i = 0; i < s->later[from].count; i++) {
+        int next = s->later[from].items[i];
+        if (next == to || (s->seen[next] != s->walk && search(s, next, to)))
+            return true;
+    }
     return false;
 }
 
-static bool comes_before(const Schedule *s, int from, int to, char *seen) {
-    if (s->before[from * s->count + to])
-        return true;
-    seen[from] = 1;
-    for (int i = 0; i < s->count; i++)
-        if (s->before[from * s->count + i] && !seen[i] && comes_before(s, i, to, seen))
-            return true;
-    return false;
+static bool comes_before(Schedule *s, int from, int to) {
+    s->walk++;
+    return search(s, from, to);
 }
 
 static void order_by_data(Schedule *s) {
     for (int j = 0; j < s->count; j++)
         for (int k = 0; k < s->ops[j]->input_count; k++) {
-            int i = s->made_by[s->ops[j]->inputs[k]->id];
+            int i = s->uses.place[s->ops[j]->inputs[k]->id];
             if (i >= 0)
-                s->before[i * s->count + j] = 1;
+                add_edge(s, i, j);
         }
 }
 
-/* Readers of a variable: fusions that hold it, and those fed by a view of it. */
-static void order_writers(Schedule *s, Arena *arena) {
-    char *seen = ARENA_ARRAY(arena, char, s->count + 1);
+/* Each writer of a variable after the readers of the old value. */
+static void order_writers(Schedule *s) {
     for (int a = 0; a < s->count; a++) {
         const Op *assign = s->ops[a];
-        int writer = assign->code == OP_ASSIGN ? s->made_by[assign->inputs[0]->id] : -1;
+        int writer = assign->code == OP_ASSIGN ? s->uses.place[assign->inputs[0]->id] : -1;
         if (writer < 0)
             continue;
-        for (int r = 0; r < s->count; r++) {
-            bool reads = reads_variable(s->ops[r], assign->attr.variable) && s->ops[r]->code != OP_VARIABLE;
-            for (int k = 0; k < s->ops[r]->input_count && !reads; k++) {
-                const Op *from = s->ops[r]->inputs[k]->def;
-                while (from && from->code == OP_RESHAPE)
-                    from = from->inputs[0]->def;
-                reads = from && from->code == OP_VARIABLE && from->attr.variable == assign->attr.variable &&
-                        s->ops[r]->code != OP_RESHAPE;
-            }
-            memset(seen, 0, (size_t)s->count);
-            if (reads && r != writer && r != a && !comes_before(s, writer, r, seen))
-                s->before[r * s->count + writer] = 1;
+        const Readers *readers = &s->uses.readers[assign->attr.variable->id];
+        for (int i = 0; i < readers->count; i++) {
+            int r = readers->items[i].place;
+            if (r != writer && r != a && !comes_before(s, writer, r))
+                add_edge(s, r, writer);
         }
     }
 }
@@ -79,61 +78,60 @@ static int64_t cost(const Schedule *s, const Op *op) {
     for (int i = 0; i < op->result_count; i++)
         bytes += value_bytes(s, op->results[i]);
     for (int i = 0; i < op->input_count; i++)
-        if (s->readers_left[op->inputs[i]->id] == 1 && s->made_by[op->inputs[i]->id] >= 0)
+        if (s->readers_left[op->inputs[i]->id] == 1 && s->uses.place[op->inputs[i]->id] >= 0)
             bytes -= value_bytes(s, op->inputs[i]);
     return bytes;
 }
 
 static void place(Schedule *s, Region *body, int i) {
-    s->done[i] = 1;
     op_append(body, s->ops[i]);
     for (int k = 0; k < s->ops[i]->input_count; k++)
         s->readers_left[s->ops[i]->inputs[k]->id]--;
-    for (int j = 0; j < s->count; j++)
-        s->waiting[j] -= s->before[i * s->count + j];
+    for (int k = 0; k < s->later[i].count; k++)
+        if (--s->waiting[s->later[i].items[k]] == 0)
+            s->ready[s->ready_count++] = s->later[i].items[k];
+}
+
+/* Takes from what is ready the op that costs least, of several the first. There always is one: data has no circle, and
+ * no edge was added that closes one. */
+static int take_best(Schedule *s) {
+    int best = 0;
+    int64_t best_cost = 0;
+    for (int n = 0; n < s->ready_count; n++) {
+        int64_t c = cost(s, s->ops[s->ready[n]]);
+        if (n == 0 || c < best_cost || (c == best_cost && s->ready[n] < s->ready[best])) {
+            best = n;
+            best_cost = c;
+        }
+    }
+    int op = s->ready[best];
+    s->ready[best] = s->ready[--s->ready_count];
+    return op;
 }
 
 static bool schedule_func(Func *func, Arena *arena) {
-    Schedule s = {.batch = func->module->batch_max};
+    Schedule s = {.arena = arena, .batch = func->module->batch_max};
     for (Op *op = func->body.first; op; op = op->next)
         s.count++;
-    s.ops = ARENA_ARRAY(arena, Op *, s.count + 1);
-    s.made_by = ARENA_ARRAY(arena, int, func->value_count + 1);
+    s.ops = ARENA_ARRAY(arena, Op *, s.count);
+    s.uses = func_uses(func, arena);
     s.readers_left = func_count_uses(func, arena);
-    s.before = ARENA_ARRAY(arena, char, (size_t)s.count *(size_t)s.count + 1);
-    s.waiting = ARENA_ARRAY(arena, int, s.count + 1);
-    s.done = ARENA_ARRAY(arena, char, s.count + 1);
-    for (int i = 0; i < func->value_count; i++)
-        s.made_by[i] = -1;
+    s.later = ARENA_ARRAY(arena, Edges, s.count);
+    s.waiting = ARENA_ARRAY(arena, int, s.count);
+    s.ready = ARENA_ARRAY(arena, int, s.count);
+    s.seen = ARENA_ARRAY(arena, int, s.count);
     int n = 0;
-    for (Op *op = func->body.first; op; op = op->next, n++) {
-        s.ops[n] = op;
-        for (int i = 0; i < op->result_count; i++)
-            s.made_by[op->results[i]->id] = n;
-    }
+    for (Op *op = func->body.first; op; op = op->next)
+        s.ops[n++] = op;
     order_by_data(&s);
-    order_writers(&s, arena);
+    order_writers(&s);
     for (int i = 0; i < s.count; i++)
-        for (int j = 0; j < s.count; j++)
-            s.waiting[j] += s.before[i * s.count + j];
+        if (s.waiting[i] == 0)
+            s.ready[s.ready_count++] = i;
     func->body.first = func->body.last = NULL;
     bool changed = false;
     for (int placed = 0; placed < s.count; placed++) {
-        int best = -1;
-        int64_t best_cost = 0;
-        for (int i = 0; i < s.count; i++)
-            if (!s.done[i] && s.waiting[i] == 0) {
-                int64_t c = cost(&s, s.ops[i]);
-                if (best < 0 || c < best_cost) {
-                    best = i;
-                    best_cost = c;
-                }
-            }
-        if (best < 0) { /* cannot happen: data order has no circle and none was added */
-            for (int i = 0; i < s.count; i++)
-                if (!s.done[i])
-                    best = best < 0 ? i : best;
-        }
+        int best = take_best(&s);
         changed = changed || best != placed;
         place(&s, &func->body, best);
     }

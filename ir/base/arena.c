@@ -88,13 +88,17 @@ char *arena_strdup(Arena *arena, const char *string) {
 }
 
 char *arena_format(Arena *arena, const char *format, ...) {
+    char room[256];
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = vsnprintf(room, sizeof room, format, arguments);
     va_end(arguments);
-    char *string = arena_alloc(arena, length < 0 ? 1 : (size_t)length + 1);
+    size_t bytes = length < 0 ? 1 : (size_t)length + 1;
+    if (bytes <= sizeof room)
+        return arena_copy(arena, length < 0 ? "" : room, bytes);
+    char *string = arena_alloc(arena, bytes);
     va_start(arguments, format);
-    vsnprintf(string, length < 0 ? 1 : (size_t)length + 1, format, arguments);
+    vsnprintf(string, bytes, format, arguments);
     va_end(arguments);
     return string;
 }

@@ -56,16 +56,14 @@ static int decode(const char *text, uint32_t at, uint32_t end, int *code) {
 void span_locate(Span span, int *line, int *column) {
     span = clamp(span);
     *line = *column = 1;
-    const char *text = span.file ? span.file->text : NULL;
-    for (uint32_t at = 0; at < span.start;) {
-        int code;
-        at += (uint32_t)decode(text, at, span.start, &code);
-        ++*column;
-        if (code == '\n') {
-            ++*line;
-            *column = 1;
-        }
+    const char *text = span.file ? span.file->text : NULL, *newline;
+    uint32_t at = 0;
+    while (at < span.start && (newline = memchr(text + at, '\n', span.start - at))) {
+        at = (uint32_t)(newline - text) + 1;
+        ++*line;
     }
+    for (int code; at < span.start; ++*column)
+        at += (uint32_t)decode(text, at, span.start, &code);
 }
 
 static Line line_at(const SourceFile *file, uint32_t at) {

@@ -55,7 +55,7 @@ static int gradient_buffers(const KProgram *p, const KBuffer *variable) {
 static int writers(const KProgram *p, const KSequence *sequence, const KBuffer *buffer) {
     int count = 0;
     for (int k = 0; k < sequence->count; k++) {
-        KUse *uses;
+        const KUse *uses;
         int n = kkernel_uses(p, sequence->kernels[k], &uses);
         for (int i = 0; i < n; i++)
             count += uses[i].buffer == buffer && uses[i].written;

@@ -217,7 +217,7 @@ static void test_walks(void) {
     HandDense d = hand_dense(&h, 8, true);
     KKernel *dense = h.k;
     hand_softmax(&h, d.y, 10, 16);
-    KUse *uses;
+    const KUse *uses;
     CHECK(kkernel_uses(h.p, dense, &uses) == 4);
     CHECK(uses[0].buffer == d.x && uses[0].read && !uses[0].written);
     CHECK(uses[3].buffer == d.y && !uses[3].read && uses[3].written);
