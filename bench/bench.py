@@ -28,6 +28,7 @@ FLAGS = "-std=c11 -O3 -march=native -Wall -Wextra".split()
 
 TRAINING = ["seed", "mnist", "mlp512", "wide", "conv", "gru", "charrnn", "gpt"]
 ROWS = [*TRAINING, "odd", "whole", "infer"]
+BLAS = "_openblas"  # added to the name of nnc's program that calls it
 
 
 @dataclasses.dataclass
@@ -89,11 +90,12 @@ def timed(command, folder):
     return time.monotonic() - start
 
 
-def build(case):
-    """The generated program, and what it took to make it."""
-    row, source, program = case.row, case.folder / f"{case.row}.c", case.folder / "nnc_program"
+def build(case, blas=False):
+    """The generated program, and what it took to make it. With `blas` the one that calls OpenBLAS."""
+    row, source, program = case.row, case.folder / f"{case.row}.c", case.folder / f"nnc{BLAS * blas}_program"
     includes = [f"-I{case.folder}", f"-I{ROOT / 'runtime'}"]
-    options = ["--cpu=native", *(f"--define={a}" for a in case.arguments()), *([] if case.kind == "whole" else ["--lib"])]
+    options = ["--cpu=native", *(f"--define={a}" for a in case.arguments()), *([] if case.kind == "whole" else ["--lib"]),
+               *(["--blas=openblas"] if blas else [])]
     nnc_seconds = timed([NNC, HERE / "rows" / f"{row}.nn", *options, "-o", source], case.folder)
     harness = []
     if case.kind != "whole":
@@ -101,7 +103,8 @@ def build(case):
                   f"-DOUTPUTS={math.prod(case.model.output)}"]
         timed([CC, *FLAGS, *includes, *macros, "-c", HERE / "nnc_steps.c"], case.folder)
         harness = ["nnc_steps.o"]
-    command = [CC, *FLAGS, "-fopenmp", *includes, source, *harness, *LIBRARIES, "-lm", "-o", program]
+    command = [CC, *FLAGS, "-fopenmp", *includes, source, *harness, *LIBRARIES, *(["-lopenblas"] if blas else []), "-lm", "-o",
+               program]
     cc_seconds = timed(command, case.folder)
     return {"nnc_seconds": nnc_seconds, "cc_seconds": cc_seconds, "lines": len(source.read_text().splitlines()),
             "binary": program.stat().st_size}
@@ -134,15 +137,23 @@ def run(case, commands, log, environment):
     return {"best": microseconds, "median": microseconds, "memory": max(int(memory) for _, memory in values)}
 
 
+def ours(case, options):
+    """The programs of nnc that take part."""
+    if options.peers_only:
+        return []
+    return ["nnc", f"nnc{BLAS}"] if options.blas and case.kind != "whole" else ["nnc"]
+
+
 def turn(case, options, log, seconds):
     """Every program of a case once. Gives the results, and whether all are there."""
-    program, python, results = case.folder / "nnc_program", sys.executable, []
-    if not options.peers_only:
+    python, results = sys.executable, []
+    for name in ours(case, options):
+        program = case.folder / f"{name}_program"
         commands = [[program, verb] for verb in ("fit", "evaluate", "predict")]
         if case.kind != "whole":
             commands = [[program, case.folder, options.cores, seconds, *(["predict"] if case.kind == "infer" else [])]]
         result = run(case, commands, log, {})
-        results.append(result and result | {"program": "nnc"})
+        results.append(result and result | {"program": name})
     for peer in case.peers:
         command = [python, HERE / "peers" / peer.script, case.row, case.folder, *case.arguments()]
         result = run(case, [command], log, {"BENCH_SECONDS": str(seconds), **peer.environment})
@@ -155,8 +166,8 @@ def measure(case, options, cores):
     entry = {"row": case.row, "title": case.title, "kind": case.kind, "batch": case.model.batch, "peak": 0, "results": [],
              "flops": case.model.flops(training=case.kind == "train"), "complete": True}
     make_data.make(case.model, case.folder)
-    if not options.peers_only:
-        entry |= build(case)
+    for name in reversed(ours(case, options)):
+        entry |= build(case, blas=name.endswith(BLAS))
     all_cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # the programs inherit it
     with open(case.folder / "log.txt", "w") as log:
@@ -174,8 +185,8 @@ def compare(case, options, entry):
     """The losses, where the file says that they are compared with other constants than the time is taken with."""
     other = Case(case.row, {**case.constants, **case.model.compared}, case.peers)
     make_data.make(other.model, other.folder)
-    if not options.peers_only:
-        build(other)
+    for name in ours(other, options):
+        build(other, blas=name.endswith(BLAS))
     with open(other.folder / "log.txt", "w") as log:
         results, complete = turn(other, options, log, seconds=0)
     losses = {r["program"]: r["loss"] for r in results}
@@ -198,6 +209,7 @@ def options_of(arguments):
     parser.add_argument("--cores", type=int, choices=(1, 2), default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="how long each program measures in a round")
+    parser.add_argument("--blas", action="store_true", help="nnc a second time, with --blas=openblas")
     parser.add_argument("--peers-only", action="store_true", help="without nnc")
     options = parser.parse_args(arguments)
     options.rows = ROWS if options.rows == "all" else options.rows.split(",")
@@ -221,7 +233,7 @@ def main():
     for case in (case for row in options.rows for case in cases_of(row)):
         print(f"bench: {case.title}", file=sys.stderr)
         entries.append(measure(case, options, cores))
-        if case.model.compared and case.kind == "train" and case.peers:
+        if case.model.compared and case.kind == "train" and (case.peers or options.blas):
             compare(case, options, entries[-1])
         data = {"cores": options.cores, "rounds": options.rounds, "compiler": compiler, "shared": shared, "cases": entries}
         (WORK / f"results-{options.cores}.json").write_text(json.dumps(data, indent=1))

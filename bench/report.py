@@ -77,7 +77,7 @@ def case_table(entry):
     for name, r in sorted(found.items(), key=lambda item: item[1]["best"]):
         apart = difference(r, reference)
         lines.append(row_of([
-            name, "" if name == "nnc" else "tuned" if r["tuned"] else "default", number(r["best"]), number(r["median"]),
+            name, {True: "tuned", False: "default", None: ""}[r.get("tuned")], number(r["best"]), number(r["median"]),
             f"{r['best'] / ours['best']:.2f}" if ours else "-",
             "-" if entry["kind"] == "whole" else f"{share_of_peak(entry, r):.1f}", f"{r['memory'] / 1e6:.1f}",
             number(first_step(entry, r)), "-" if r.get("loss") is None else f"{r['loss']:.7g}",
@@ -102,7 +102,7 @@ def summary(data):
     for entry in data["cases"]:
         found = programs(entry)
         ours, torch = found.get("nnc"), found.get("torch_eager")
-        peers = [first_step(entry, r) for name, r in found.items() if name != "nnc" and "first" in r]
+        peers = [first_step(entry, r) for r in found.values() if r.get("tuned") is not None and "first" in r]
         lines.append(row_of([
             entry["title"], number(ours["best"]) if ours else "-",
             f"{share_of_peak(entry, ours):.0f}" if ours and entry["kind"] != "whole" else "-",

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Side by side: nnc and its peers, same data, same weights, same order, same cores, taking turns.
-# Usage: bench/run.sh [--rows seed,mnist,..|all] [--cores 1|2] [--rounds N] [--seconds S] [--peers-only]
+# Usage: bench/run.sh [--rows seed,mnist,..|all] [--cores 1|2] [--rounds N] [--seconds S] [--blas] [--peers-only]
 # Environment: NNC (default build/driver/nnc), NNC_BENCH_VENV (default build/bench-venv, made if missing),
 # CC (default gcc), PYTHON, NNC_LIBS (what the generated program links with; default: the nnrt beside nnc, and zlib).
 set -eu

@@ -523,6 +523,9 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
     case KS_TRANSPOSE:
         print_transpose(p, s);
         break;
+    case KS_GEMM:
+        c_gemm(p, s->gemm);
+        break;
     case KS_PREFETCH:
         print_prefetch(p, s->prefetch);
         break;

@@ -57,6 +57,9 @@ const char *c_hint(const CPrinter *, const char *name);
 /* A random stream: its number, or the parameter for it. */
 const char *c_stream(const CPrinter *, int stream);
 
+/* A product of matrices (c_gemm.c). */
+void c_gemm(CPrinter *, const KGemm *);
+
 /* The declarations at the top of a kernel, and names of what it uses. */
 void c_declare_buffers(CPrinter *);
 void c_declare_array(CPrinter *, Text *, const KBuffer *); /* float gradient[8][32] */

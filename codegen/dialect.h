@@ -22,16 +22,27 @@ typedef struct {
     const char *template;
 } DialectScalar;
 
+/* A library's product of matrices. Operands of `call`: order, transposition of a and of b, rows, columns, terms of the
+ * sum, then "a, distance", "b, distance" and "c, distance" of the rows, or of the columns where those lie apart. */
+typedef struct {
+    const char *call[2];                 /* [1]: added to c */
+    const char *order[2], *transpose[2]; /* [0]: rows lie apart, as they are; [1]: columns lie apart, transposed */
+    const char *size;                    /* of a number of rows, columns or terms */
+    const char *declarations;            /* before the kernels */
+    const char *prepare;                 /* before the threads start */
+    const char *link;                    /* what the linker is told */
+} DialectGemm;
+
 typedef struct Dialect {
     const char *name;
     const char *memory_types[4], *value_types[4]; /* by KBase: in memory, in expressions */
     const char *vector_type;                      /* nnrt_%t; NULL: no vectors */
     const char *restrict_word;
-    const char *kernel, *inline_kernel;        /* before a kernel's name: "static void" */
-    const char *local, *shared;                /* before an array in a kernel; NULL: not there */
-    const char *barrier;                       /* NULL: threads of a kernel cannot meet */
-    const char *prefetch;                      /* of an address that is read and written soon; NULL: nothing is written */
-    const char *forget;                        /* no vector register keeps its value; NULL: nothing is written */
+    const char *kernel, *inline_kernel; /* before a kernel's name: "static void" */
+    const char *local, *shared;         /* before an array in a kernel; NULL: not there */
+    const char *barrier;                /* NULL: threads of a kernel cannot meet */
+    const char *prefetch;               /* of an address that is read and written soon; NULL: nothing is written */
+    const char *forget;                 /* no vector register keeps its value; NULL: nothing is written */
     const char *axis_index[AXIS_THREAD_Y + 1]; /* blockIdx.x; NULL: the axis is a loop */
     bool has_shares;                           /* AXIS_PARALLEL runs from `first` to `last` */
     bool void_converts;                        /* void * converts to any pointer without a cast */
@@ -42,6 +53,7 @@ typedef struct Dialect {
     int scalar_count;
     const DialectFused *fused;
     int fused_count;
+    const DialectGemm *gemm;      /* NULL: none */
     const char *uniform, *normal; /* seed, stream, step, index; vectors: name with _%t added */
 } Dialect;
 

@@ -1,5 +1,6 @@
 /* The emitted file as a whole: first comment, includes, offsets, kernels, and the parts in the other host_*.c files.
  * Needs: a mapped program with a memory plan. Leaves: the text of the C source and of its header. */
+#include "codegen/gemm.h"
 #include "codegen/host_parts.h"
 #include <ctype.h>
 #include <math.h>
@@ -277,12 +278,14 @@ static void first_comment(const Host *h, Text *out) {
                 (long long)parameters, (long long)h->program->module->batch_max, (long long)h->program->arena_bytes);
     const char *march = strcmp(h->program->isa.c_flags, "") == 0 ? "" : h->program->isa.c_flags;
     const char *space = *march ? " " : "";
-    const char *libraries = h->options->runtime ? "-lm" : "-lnnrt -lz -lm";
+    const char *link = host_link(h->program), *libraries = h->options->runtime ? "" : " -lnnrt -lz";
     if (h->options->library)
         text_format(out, " * Compile:  %s %s%s-c %s%s", h->target->compile, march, space, stem, h->target->extension);
     else
-        text_format(out, " * Compile:  %s %s%s%s%s %s -o %s", h->target->compile, march, space, stem,
-                    h->target->extension, libraries, stem);
+        text_format(out, " * Compile:  %s %s%s%s%s%s%s%s -lm -o %s", h->target->compile, march, space, stem,
+                    h->target->extension, libraries, link ? " " : "", link ? link : "", stem);
+    if (link && h->options->library)
+        text_format(out, "\n * Link what uses it with %s -lm.", link);
     text_format(out, "%s%s */\n", h->target->threads ? "\n * " : "", h->target->threads ? h->target->threads : "");
 }
 
@@ -316,6 +319,8 @@ static void includes(Host *h, Text *out, const Text *header) {
     else
         text_format(out, "%s%s", h->target->includes, host_has_fitted(h) ? "#include \"nnrt_adapt.h\"\n" : "");
     text_add(out, h->target->system_includes);
+    if (gemm_is_used(h->program))
+        text_add(out, h->dialect->gemm->declarations);
 }
 
 const HostTarget host_c = {
@@ -330,6 +335,10 @@ const HostTarget host_c = {
     .bundles = true,
     .steps = host_steps_c,
 };
+
+const char *host_link(const KProgram *p) {
+    return gemm_is_used(p) ? dialect_c.gemm->link : NULL;
+}
 
 static const char *const step_titles[HOST_STEPS] = {
     "Preprocessing of raw rows.",

@@ -21,6 +21,9 @@ typedef struct {
  * program's diag. */
 bool host_emit(Text *source, Text *header, KProgram *, const HostOptions *);
 
+/* What the linker is told beside the runtime, such as -lopenblas; NULL: nothing. */
+const char *host_link(const KProgram *);
+
 /* The public header alone. */
 bool host_emit_header(Text *header, KProgram *, const HostOptions *);
 

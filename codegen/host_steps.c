@@ -4,6 +4,7 @@
  * Every thread runs the same sequence. A kernel with a parallel loop gives each thread a fixed share of its iterations;
  * another kernel runs on thread 0. Threads meet where a kernel needs what others have written, unless thread 0 alone
  * has worked since they met last. */
+#include "codegen/gemm.h"
 #include "codegen/host_parts.h"
 #include <ctype.h>
 #include <string.h>
@@ -185,8 +186,10 @@ static void print_job(Host *h, Text *out) {
                   "    nnrt_barrier barrier;\n"
                   "    threads = threads < 1 ? 1 : threads > NNRT_MAX_THREADS ? NNRT_MAX_THREADS : threads;\n"
                   "    job->barrier = &barrier;\n"
-                  "    nnrt_barrier_init(&barrier, threads);\n"
-                  "#ifdef _OPENMP\n"
+                  "    nnrt_barrier_init(&barrier, threads);\n");
+    if (gemm_is_used(h->program))
+        host_line(out, 1, "%s", h->dialect->gemm->prepare);
+    text_add(out, "#ifdef _OPENMP\n"
                   "    if (threads > 1) {\n"
                   "#pragma omp parallel num_threads(threads)\n"
                   "        work(job, omp_get_thread_num(), omp_get_num_threads());\n"

@@ -178,6 +178,22 @@ static bool is_written_out(const Writer *w, const KStmt *s) {
     return s->kind != KS_BLOCK && s->kind != KS_COMMENT && (!assigns || w->live[s->let.var->id]);
 }
 
+static void write_matrix(Writer *w, const KMatrix *m, bool written) {
+    text_format(w->text, " b%d along %d %d", number_of_buffer(w, m->buffer, written), m->along[0], m->along[1]);
+    write_indices(w, m->index, m->index_count);
+}
+
+static void write_gemm(Writer *w, const KGemm *g) {
+    const KExpr *bounds[] = {g->row_from, g->row_to, g->column_from, g->column_to, g->sum};
+    text_add(w->text, g->accumulate ? "gemm more" : "gemm");
+    write_matrix(w, &g->a, false);
+    write_matrix(w, &g->b, false);
+    write_matrix(w, &g->c, true);
+    for (int i = 0; i < 5; i++)
+        write_expr(w, bounds[i]);
+    text_add(w->text, "\n");
+}
+
 static void write_stmt(Writer *w, const KStmt *s) {
     if (is_written_out(w, s))
         put(w, s->kind);
@@ -209,6 +225,9 @@ static void write_stmt(Writer *w, const KStmt *s) {
         break;
     case KS_TRANSPOSE:
         write_transpose(w, s);
+        break;
+    case KS_GEMM:
+        write_gemm(w, s->gemm);
         break;
     case KS_PREFETCH:
         write_expr(w, s->prefetch);

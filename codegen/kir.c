@@ -258,6 +258,28 @@ KStmt *kstmt_transpose(KProgram *p, KBuffer *to, KExpr *const *to_index, KBuffer
     return s;
 }
 
+static KMatrix matrix_copy(KProgram *p, const KMatrix *m) {
+    KMatrix copy = *m;
+    copy.index = kexpr_indices(p, m->index, m->index_count);
+    return copy;
+}
+
+KStmt *kstmt_gemm(KProgram *p, const KGemm *given) {
+    KStmt *s = stmt_new(p, KS_GEMM);
+    s->gemm = ARENA_NEW(p->arena, KGemm);
+    *s->gemm = *given;
+    s->gemm->a = matrix_copy(p, &given->a);
+    s->gemm->b = matrix_copy(p, &given->b);
+    s->gemm->c = matrix_copy(p, &given->c);
+    return s;
+}
+
+int64_t kmatrix_stride(const KProgram *p, const KMatrix *m, int which) {
+    int64_t stride[MAX_RANK + 1];
+    kbuffer_strides(m->buffer, p->module ? p->module->batch_max : 1, stride);
+    return stride[m->along[which]];
+}
+
 KStmt *kstmt_alloc(KProgram *p, KBuffer *buffer) {
     KStmt *s = stmt_new(p, KS_ALLOC);
     s->alloc = buffer;

@@ -43,6 +43,7 @@ typedef struct KBuffer {
     bool zeroed;          /* SPACE_LOCAL: starts as zeros */
     int slack;            /* ARENA, LOCAL: rows that a tile may touch beyond the batch (axes that are multiples of it) */
     bool indirect;
+    bool whole;           /* its rows are not cut in panels: a matrix product of a library reads or makes it */
     int64_t row_stride;   /* SPACE_ARGUMENT: distance of samples in elements, 0: dense. Avoids 4 KB multiples */
     Variable *variable;   /* SPACE_VARIABLE */
     int argument;         /* SPACE_ARGUMENT, SPACE_RESULT: index in the function */
@@ -120,7 +121,22 @@ typedef enum {
     AXIS_THREAD_Y
 } AxisKind;
 
-typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_PREFETCH, KS_FORGET, KS_COMMENT } KStmtKind;
+typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_GEMM, KS_PREFETCH, KS_FORGET, KS_COMMENT } KStmtKind;
+
+/* A matrix in a buffer: its first element (physical indices), and the physical axes whose strides lead to the next row
+ * and the next column. One of the two strides is 1; a row or column may run on from one axis into the one before it. */
+typedef struct {
+    KBuffer *buffer;
+    KExpr **index;
+    int index_count, along[2];
+} KMatrix;
+
+/* c[i][j] = sum of a[i][k] b[k][j] for row_from <= i < row_to, column_from <= j < column_to, 0 <= k < sum. */
+typedef struct {
+    KMatrix a, b, c;
+    KExpr *row_from, *row_to, *column_from, *column_to, *sum;
+    bool accumulate; /* added to what c holds */
+} KGemm;
 
 typedef struct KStmt KStmt;
 struct KStmt {
@@ -136,6 +152,7 @@ struct KStmt {
         /* dst[j][i] = src[i][j] for i < rows, j < columns: both places as physical indices of their first element;
          * `lanes` is the side of the square blocks it is done in */
         struct { KBuffer *to, *from; KExpr **to_index, **from_index; int to_count, from_count; int64_t rows, columns; int lanes; } transpose;
+        KGemm *gemm;                               /* left to a library of matrix products */
         KExpr *prefetch;                           /* advice: this load comes soon, and a store to the same place */
         const char *comment;
     };
@@ -269,6 +286,8 @@ KStmt *kstmt_prefetch(KProgram *, KExpr *load);
 KStmt *kstmt_comment(KProgram *, const char *);
 KStmt *kstmt_transpose(KProgram *, KBuffer *to, KExpr *const *to_index, KBuffer *from, KExpr *const *from_index,
                        int64_t rows, int64_t columns, int lanes);
+KStmt *kstmt_gemm(KProgram *, const KGemm *); /* copied */
+int64_t kmatrix_stride(const KProgram *, const KMatrix *, int which); /* of rows (0) or columns (1), in elements */
 const char *kname_unique(KProgram *, const char *wanted); /* a C identifier that nobody has yet */
 bool kname_is_reserved(const char *);                     /* words of C and C++, names of kernel parameters */
 KBuffer *kbuffer_new(KProgram *, KSpace, const char *name, KBase, int rank, const Dim *);
@@ -295,6 +314,7 @@ const bool *kkernel_live(const KProgram *, const KKernel *);
 /* The buffers of the program that a mapped kernel reads and writes, in order of their ids. */
 typedef struct { KBuffer *buffer; bool read, written; } KUse;
 int kkernel_uses(const KProgram *, const KKernel *, const KUse **uses);
+bool kkernel_uses_gemm(const KProgram *, const KKernel *); /* KS_GEMM */
 bool kkernel_uses_batch(const KProgram *, const KKernel *); /* B itself, not only as the end of a parallel or grid loop */
 bool kkernel_uses_rows(const KProgram *, const KKernel *);  /* some argument is indirect */
 const KStmt *kkernel_parallel(const KKernel *); /* its AXIS_PARALLEL loop, or NULL: one thread runs it */

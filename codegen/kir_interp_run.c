@@ -1,6 +1,7 @@
 /* Statements of the kernel-IR interpreter: all threads of a block in lockstep, each statement for the threads whose
  * mask is set. A CPU kernel is a block of one thread. */
 #include "codegen/kir_interp_parts.h"
+#include <math.h>
 #include <string.h>
 
 /* The next level of masks and loop ends. */
@@ -176,6 +177,53 @@ static void run_transpose(KInterp *in, const KStmt *s) {
         }
 }
 
+/* A matrix of this run: element [i][j] lies at first + i * stride[0] + j * stride[1]. */
+typedef struct {
+    const View *view;
+    int64_t first, stride[2];
+} Matrix;
+
+static Matrix matrix_of(KInterp *in, const KMatrix *m) {
+    Matrix matrix = {.view = find_view(in, m->buffer)};
+    if (in->failed)
+        return matrix;
+    matrix.first = interp_place(in, matrix.view, m->index, m->index_count, 1);
+    for (int i = 0; i < 2; i++)
+        matrix.stride[i] = matrix.view->stride[m->along[i]];
+    return matrix;
+}
+
+static int64_t matrix_at(const Matrix *m, int64_t i, int64_t j) {
+    return m->first + i * m->stride[0] + j * m->stride[1];
+}
+
+/* One element, in the order of the sum; an element that comes from memory that nobody wrote spoils it. */
+static void run_product(KInterp *in, const Matrix m[3], int64_t i, int64_t j, int64_t sum, bool accumulate) {
+    Lanes total = {.poison = 0};
+    total.f[0] = 0;
+    if (accumulate)
+        interp_read(in, m[2].view, matrix_at(&m[2], i, j), &total, 0);
+    for (int64_t k = 0; k < sum && !in->failed; k++) {
+        Lanes a = {.poison = 0}, b = {.poison = 0};
+        interp_read(in, m[0].view, matrix_at(&m[0], i, k), &a, 0);
+        interp_read(in, m[1].view, matrix_at(&m[1], k, j), &b, 0);
+        total.f[0] = fmaf(a.f[0], b.f[0], total.f[0]);
+        total.poison |= a.poison | b.poison;
+    }
+    if (!in->failed)
+        interp_write(in, m[2].view, matrix_at(&m[2], i, j), &total, 0);
+}
+
+static void run_gemm(KInterp *in, const KStmt *s) {
+    const KGemm *g = s->gemm;
+    const Matrix m[3] = {matrix_of(in, &g->a), matrix_of(in, &g->b), matrix_of(in, &g->c)};
+    int64_t rows = interp_index(in, g->row_to), columns = interp_index(in, g->column_to),
+            sum = interp_index(in, g->sum), from = interp_index(in, g->column_from);
+    for (int64_t i = interp_index(in, g->row_from); i < rows && !in->failed; i++)
+        for (int64_t j = from; j < columns && !in->failed; j++)
+            run_product(in, m, i, j, sum, g->accumulate);
+}
+
 /* ---- for the whole block */
 
 static void run_alloc(KInterp *in, const KBuffer *b, const bool *mask) {
@@ -246,6 +294,9 @@ void interp_stmt(KInterp *in, const KStmt *s, const bool *mask) {
         break;
     case KS_TRANSPOSE:
         run_each(in, s, mask, run_transpose);
+        break;
+    case KS_GEMM:
+        run_each(in, s, mask, run_gemm);
         break;
     case KS_ALLOC:
         run_alloc(in, s->alloc, mask);

@@ -184,6 +184,31 @@ static void print_dims(Text *out, const KBuffer *b) {
         text_format(out, " of %d lanes", b->lanes);
 }
 
+static void print_range(Text *out, const KExpr *from, const KExpr *to) {
+    text_add(out, " ");
+    print_expr(out, from);
+    text_add(out, "..");
+    print_expr(out, to);
+}
+
+/* c[0, 0] along 0 1 = a[0, 0] along 0 1 * b[0, 0] along 0 1 rows 0..64 columns 0..128 sum 784 */
+static void print_gemm(Text *out, const KGemm *g) {
+    const KMatrix *m[] = {&g->c, &g->a, &g->b};
+    const char *const before[] = {"", g->accumulate ? " += " : " = ", " * "};
+    for (int i = 0; i < 3; i++) {
+        text_add(out, before[i]);
+        print_place(out, m[i]->buffer, m[i]->index, m[i]->index_count);
+        text_format(out, " along %d %d", m[i]->along[0], m[i]->along[1]);
+    }
+    text_add(out, " rows");
+    print_range(out, g->row_from, g->row_to);
+    text_add(out, " columns");
+    print_range(out, g->column_from, g->column_to);
+    text_add(out, " sum ");
+    print_expr(out, g->sum);
+    text_add(out, "\n");
+}
+
 static void print_stmt(Text *out, const KStmt *s, int depth) {
     if (!s)
         return;
@@ -218,6 +243,9 @@ static void print_stmt(Text *out, const KStmt *s, int depth) {
         print_place(out, s->transpose.from, s->transpose.from_index, s->transpose.from_count);
         text_format(out, " %lld x %lld by %d\n", (long long)s->transpose.rows, (long long)s->transpose.columns,
                     s->transpose.lanes);
+        break;
+    case KS_GEMM:
+        print_gemm(out, s->gemm);
         break;
     case KS_PREFETCH:
         text_add(out, "prefetch ");

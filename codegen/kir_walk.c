@@ -18,6 +18,15 @@ static void visit_indices(KExpr *const *index, int count, const KVisitor *v) {
         kexpr_visit(index[i], v);
 }
 
+static void visit_gemm(const KGemm *g, const KVisitor *v) {
+    const KExpr *bounds[] = {g->row_from, g->row_to, g->column_from, g->column_to, g->sum};
+    visit_indices(g->a.index, g->a.index_count, v);
+    visit_indices(g->b.index, g->b.index_count, v);
+    visit_indices(g->c.index, g->c.index_count, v);
+    for (int i = 0; i < 5; i++)
+        kexpr_visit(bounds[i], v);
+}
+
 void kstmt_visit(const KStmt *s, const KVisitor *v) {
     if (!s || (v->live && (s->kind == KS_LET || s->kind == KS_SET) && !v->live[s->let.var->id]))
         return;
@@ -50,6 +59,9 @@ void kstmt_visit(const KStmt *s, const KVisitor *v) {
     case KS_TRANSPOSE:
         visit_indices(s->transpose.to_index, s->transpose.to_count, v);
         visit_indices(s->transpose.from_index, s->transpose.from_count, v);
+        break;
+    case KS_GEMM:
+        visit_gemm(s->gemm, v);
         break;
     case KS_PREFETCH:
         kexpr_visit(s->prefetch, v);
@@ -94,7 +106,7 @@ struct KFacts {
     const bool *live;
     KUse *uses;
     int use_count, use_capacity;
-    bool rows;
+    bool rows, gemm;
     int batches; /* how often B is read, but as the end of a loop that the caller hands out */
 };
 
@@ -141,6 +153,14 @@ static void note_statement(void *context, const KStmt *s) {
         note_use(finder, s->transpose.from, false);
         note_use(finder, s->transpose.to, true);
     }
+    if (s->kind == KS_GEMM) {
+        note_use(finder, s->gemm->a.buffer, false);
+        note_use(finder, s->gemm->b.buffer, false);
+        note_use(finder, s->gemm->c.buffer, true);
+        if (s->gemm->accumulate)
+            note_use(finder, s->gemm->c.buffer, false);
+        finder->facts->gemm = true;
+    }
 }
 
 static int by_id(const void *a, const void *b) {
@@ -184,6 +204,10 @@ int kkernel_uses(const KProgram *p, const KKernel *k, const KUse **uses) {
 
 bool kkernel_uses_rows(const KProgram *p, const KKernel *k) {
     return facts_of(p, k)->rows;
+}
+
+bool kkernel_uses_gemm(const KProgram *p, const KKernel *k) {
+    return facts_of(p, k)->gemm;
 }
 
 bool kkernel_uses_batch(const KProgram *p, const KKernel *k) {

@@ -268,7 +268,7 @@ static bool touches(const Accesses *a, const KBuffer *b) {
 static double cost_around(Layout *l, const KBuffer *b) {
     double total = 0, cost;
     for (int i = 0; i < l->count; i++)
-        if (touches(&l->accesses[i], b)) {
+        if (touches(&l->accesses[i], b) && !l->nests[i]->gemm) { /* a library reads rows and columns alike */
             best_vector(l->p, l->nests[i], &l->accesses[i], &cost);
             total += cost;
         }
@@ -303,7 +303,7 @@ static bool improve_orders(Layout *l) {
 static void make_panels(const KProgram *p, KBuffer *b) {
     int inner = kbuffer_innermost(b), panel = 2 * p->isa.lanes;
     bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
-    if (!own || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch ||
+    if (!own || b->whole || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch ||
         b->dims[inner].n < (b->rank == 3 ? p->isa.panel_from / 2 : p->isa.panel_from) || b->dims[inner].n % panel ||
         layout_is_aliased(p, b))
         return;
@@ -363,6 +363,7 @@ static KBuffer *twin_of(KProgram *p, KSequence *sequence, int *at, Twin *twins, 
         kbuffer_new(p, SPACE_ARENA, arena_format(p->arena, "%s_turned", of->name), of->base, of->rank, of->dims);
     twin->sequence = sequence;
     twin->layer = of->layer;
+    twin->whole = of->whole;
     set_innermost(p, twin, axis);
     make_panels(p, twin);
     twins[*count] = (Twin){of, twin, axis, NULL};
@@ -391,7 +392,10 @@ static void redirect(TwinMaker *t, KExpr *e, bool inner) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
     if (e->kind == KE_LOAD) {
         Access access = {e->load.buffer, e->load.index, inner, false};
-        int axis = twin_axis(t->nest, &access, t->nest->vector_axis);
+        bool rows = inner && t->nest->gemm && e->load.buffer->indirect; /* a library has no list of rows */
+        int axis = rows            ? e->load.buffer->rank - 1
+                   : t->nest->gemm ? -1
+                                   : twin_axis(t->nest, &access, t->nest->vector_axis);
         if (axis >= 0)
             e->load.buffer = twin_of(t->p, t->sequence, t->at, t->twins, &t->count, e->load.buffer, axis);
         return;

@@ -67,5 +67,7 @@ typedef struct {
 } MapNest;
 /* A nest that only copies, and in another order: blocks turned in registers. false: it is no such nest. */
 bool map_turn(const MapNest *, const Nest *, bool parallel, KStmt *out);
+/* A product of matrices for a library, if nest->gemm and all matrices lie so. */
+bool map_gemm(const MapNest *, const Nest *, bool parallel, KStmt *out);
 bool map_nest_tiles(const MapNest *, const Nest *, bool parallel, KStmt *out);
 #endif

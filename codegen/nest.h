@@ -37,6 +37,7 @@ typedef struct Nest {
     NestReduction reductions[4];
     int reduction_count;
     KStmt *epilogue;        /* block of LET and STORE */
+    bool gemm;              /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
     bool ordered;           /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
     int vector_axis;        /* axis on the vector lanes, chosen by layout; -1: none */
     struct KKernel *kernel; /* the kernel that it belongs to */

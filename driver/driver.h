@@ -18,7 +18,7 @@ typedef struct {
     Command command;
     bool help, version;
     bool library, bundle, no_memory_plan, verify;
-    const char *input, *output, *model, *cpu, *target, *emit_name, *batch_size_text, *max_batch_text;
+    const char *input, *output, *model, *cpu, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
     int64_t batch_size; /* 0: as the fit block says */
     int64_t max_batch;  /* memory is planned for so many samples; 0: pipeline.c chooses */
     Emit emit;

@@ -23,6 +23,8 @@ static const OptionInfo infos[] = {
     {"bundle", 0, OPTION_FLAG, NULL, AT(bundle), "the runtime inside: one file that needs only libc and libm"},
     {"target", 0, OPTION_TEXT, "T", AT(target), "c (default) or cuda"},
     {"cpu", 0, OPTION_TEXT, "CPU", AT(cpu), "native (default), generic, x86-64-v3, x86-64-v4 or neon"},
+    {"blas", 0, OPTION_TEXT, "LIBRARY", AT(blas),
+     "openblas: large products of matrices are calls of OpenBLAS; default: none"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
     {"define", 'D', OPTION_LIST, "NAME=VALUE", AT(defines), "another value for a constant of the file (let NAME = ..)"},
     {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text),
@@ -273,6 +275,19 @@ static bool read_samples(Parser *p, const char *option, const char *text, int64_
     return false;
 }
 
+static const char *const blas_names[] = {"none", "openblas"};
+
+static bool check_blas(Parser *p) {
+    Options *o = p->options;
+    o->blas = o->blas ? o->blas : "none";
+    if (!check_choice(p, "blas", o->blas, blas_names, sizeof blas_names / sizeof *blas_names))
+        return false;
+    if (strcmp(o->blas, "none") == 0 || strcmp(o->target, "c") == 0)
+        return true;
+    diag_error(p->diag, (Span){0}, "--blas=%s is not built for --target=%s", o->blas, o->target);
+    return false;
+}
+
 static bool check_values(Parser *p) {
     Options *o = p->options;
     const char *names[8];
@@ -281,7 +296,7 @@ static bool check_values(Parser *p) {
     o->target = o->target ? o->target : "c";
     o->cpu = o->cpu ? o->cpu : "native";
     if (!check_choice(p, "target", o->target, names, target_count) ||
-        !check_choice(p, "cpu", o->cpu, isa_names, isa_count))
+        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_blas(p))
         return false;
     if (o->emit_name && !check_choice(p, "emit", o->emit_name, emit_names, EMIT_COUNT))
         return false;

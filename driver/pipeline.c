@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "codegen/gemm.h"
 #include "codegen/isa.h"
 #include "codegen/kernel_share.h"
 #include "codegen/lower.h"
@@ -145,6 +146,8 @@ static bool make_kernels(Pipeline *p) {
         p->status = STATUS_PROGRAM;
         return false;
     }
+    if (strcmp(p->options->blas, "openblas") == 0)
+        gemm_program(p->kernels, GEMM_LEAST);
     if (!after_stage(p, KERNELS_LOWER, &start))
         return p->stopped;
     target->layout(p->kernels);

@@ -23,6 +23,7 @@ typedef struct {
     const char *include, *library; /* folder of nnrt.h, libnnrt.a; NULL: left to the compiler */
     const char *cache, *stem;      /* folder; CACHE/digits-0123456789abcdef */
     const char *zlib;              /* -lz, or nothing */
+    const char *blas;              /* -lopenblas, or NULL */
     Status status;
 } Run;
 
@@ -157,6 +158,8 @@ static int compile_with(Run *run, const char *source, const char *program, bool 
     words[n++] = run->library ? run->library : "-lnnrt";
     if (*run->zlib)
         words[n++] = run->zlib;
+    if (run->blas)
+        words[n++] = run->blas;
     words[n++] = "-lm";
     words[n] = NULL;
     return run_command(words, log);
@@ -168,6 +171,10 @@ static void compile_failed(Run *run, int status, const char *log) {
     if (status == 127 || status < 0) {
         diag_error(run->diag, (Span){0}, "cannot start the C compiler %s", run->compiler);
         diag_help(run->diag, "install gcc or clang, or name one: CC=clang nnc run ..");
+    } else if (run->blas && messages && strstr(messages, "openblas")) {
+        diag_error(run->diag, (Span){0}, "%s finds no OpenBLAS, which --blas=openblas needs", run->compiler);
+        diag_help(run->diag, "install libopenblas-dev (Debian, Ubuntu), openblas-devel (Fedora) or openblas (Arch, "
+                             "Homebrew), or leave --blas out");
     } else {
         diag_error(run->diag, (Span){0}, "%s could not compile %s.c (exit code %d)", run->compiler, run->stem, status);
         diag_help(run->diag, "what it said:\n%s", messages ? messages : "nothing");
@@ -277,6 +284,7 @@ static bool make_source(Run *run, Text *source, const char **name) {
         ok = run_fail(run, STATUS_USAGE);
     } else {
         *name = p.program->name;
+        run->blas = host_link(p.kernels);
         place_data(run, &p.program->train);
         place_data(run, &p.program->test);
         place_data(run, &p.program->validation);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what is missing (tools/setup.sh), builds nnc and its tests in build/, and runs all tests. The exit status is
 # that of the tests. Arguments go to ctest: tools/test.sh -R runtime
+# tools/test.sh --long runs instead the tests that take long: every float through the functions of the runtime.
 set -u
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd) || exit 1
 . "$root/tools/setup.sh"
@@ -15,8 +16,14 @@ if ! setup_build "$root" "$root/build/build.log"; then
 fi
 echo "Built in $(($(date +%s) - started)) s."
 
+limit=600
+if [ "${1:-}" = --long ]; then
+    shift
+    limit=7200
+    set -- -C Long -L long "$@"
+fi
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-CTEST_OUTPUT_ON_FAILURE=1 ctest --test-dir "$root/build" -j "$jobs" --timeout 600 "$@"
+CTEST_OUTPUT_ON_FAILURE=1 ctest --test-dir "$root/build" -j "$jobs" --timeout $limit "$@"
 status=$?
 if [ $status -eq 0 ]; then
     echo "All tests passed."

@@ -1,5 +1,6 @@
 #include "tests/codegen/compiled_kernels.h"
 #include "codegen/c_printer.h"
+#include "codegen/gemm.h"
 #include "codegen/kernel_share.h"
 #include <dlfcn.h>
 #include <stdio.h>
@@ -29,6 +30,32 @@ static void compiled_model(Text *out, KProgram *p) {
             text_format(out, "        [%d] = (int64_t)offsetof(struct %s, %s),\n", p->buffers[i]->id, p->info->name,
                         p->buffers[i]->name);
     text_add(out, "    };\n    return offsets[variable];\n}\n");
+}
+
+/* The library's function by its definition, strict about what it is given. */
+static void compiled_gemm(Text *out) {
+    text_add(out, dialect_c.gemm->declarations);
+    text_add(
+        out,
+        "#include <stdlib.h>\n"
+        "void cblas_sgemm(int order, int transpose_a, int transpose_b, int rows, int columns, int terms, float alpha,\n"
+        "                 const float *a, int a_distance, const float *b, int b_distance, float beta, float *c,\n"
+        "                 int c_distance) {\n"
+        "    int by_rows = order == CblasRowMajor;\n"
+        "    int a_rows = by_rows == (transpose_a == CblasNoTrans), b_rows = by_rows == (transpose_b == "
+        "CblasNoTrans);\n"
+        "    if (rows < 1 || columns < 1 || terms < 1 || a_distance < (a_rows ? terms : rows) ||\n"
+        "        b_distance < (b_rows ? columns : terms) || c_distance < (by_rows ? columns : rows))\n"
+        "        abort();\n"
+        "    for (int i = 0; i < rows; i++)\n"
+        "        for (int j = 0; j < columns; j++) {\n"
+        "            float sum = 0, *to = by_rows ? &c[i * c_distance + j] : &c[j * c_distance + i];\n"
+        "            for (int k = 0; k < terms; k++)\n"
+        "                sum += (a_rows ? a[i * a_distance + k] : a[k * a_distance + i]) *\n"
+        "                       (b_rows ? b[k * b_distance + j] : b[j * b_distance + k]);\n"
+        "            *to = alpha * sum + (beta == 0 ? 0 : beta * *to);\n"
+        "        }\n"
+        "}\n");
 }
 
 /* const float (*restrict x)[64] = arguments[0]; */
@@ -75,6 +102,8 @@ bool compiled_source(Text *out, KProgram *p) {
     bool ok = true;
     kernel_share(p);
     text_add(out, "#include \"nnrt_kernel.h\"\n#include <stddef.h>\n");
+    if (gemm_is_used(p))
+        compiled_gemm(out);
     compiled_model(out, p);
     c_print_offsets(out, p, NULL);
     c_print_places(out, p, &dialect_c);

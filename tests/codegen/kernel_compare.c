@@ -1,4 +1,5 @@
 #include "tests/codegen/kernel_compare.h"
+#include "codegen/gemm.h"
 #include "codegen/isa.h"
 #include "codegen/layout.h"
 #include "codegen/lower.h"
@@ -42,8 +43,8 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
     Program *info = ARENA_NEW(arena, Program);
     if (!kernel_passes(optimised, diag, pass_pipeline, pass_pipeline_count, what))
         return NULL;
-    bool panels = strcmp(target, "panels") == 0; /* vectors of 4, rows of 8 and more in panels */
-    if (!cuda && !isa_find(panels ? "generic" : target, &isa)) {
+    bool panels = strcmp(target, "panels") == 0, blas = strcmp(target, "blas") == 0;
+    if (!cuda && !isa_find(panels || blas ? "generic" : target, &isa)) {
         printf("%s: no instruction set %s\n", what, target);
         return NULL;
     }
@@ -52,6 +53,8 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
     info->module = optimised;
     info->name = optimised->name;
     KProgram *p = lower_program(arena, diag, info, isa);
+    if (p && blas)
+        gemm_program(p, 2);
     if (p)
         layout_program(p);
     if (!p || !(cuda ? map_gpu(p) : map_cpu(p))) {

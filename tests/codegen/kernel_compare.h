@@ -12,8 +12,9 @@ void kernel_report(Diag *, const char *what);
 KSequence *kernel_sequence(const KProgram *, const char *name);
 /* The oracle module has its gradients expanded and nothing else; NULL with the reason printed if a pass fails. */
 Module *kernel_oracle(Arena *, Diag *, const Module *);
-/* Pipeline, lowering, layout, map_cpu or map_gpu, memory plan, verification. `target`: an ISA's name, or "cuda". NULL
- * with the reason printed under `what`. */
+/* Pipeline, lowering, layout, map_cpu or map_gpu, memory plan, verification. `target`: an ISA's name, "cuda", "panels"
+ * (4 lanes, rows of 8 in panels), or "blas" (4 lanes, products of matrices of any size for a library). NULL with the
+ * reason printed under `what`. */
 KProgram *kernel_program(Arena *, Diag *, const Module *, const char *target, bool planned, const char *what);
 
 /* One function on given data: what it read and what the tensor interpreter says. */

@@ -20,6 +20,7 @@ static const Build builds[] = {
     {"gcc", "-O2 -march=native", "native"},
     {"clang", "-O2 -march=native", "native"},
     {"gcc", "-O1 -fsanitize=undefined -fno-sanitize-recover=all", "generic"},
+    {"gcc", "-O1 -fsanitize=undefined -fno-sanitize-recover=all", "blas"},
 };
 
 static void check_func(Arena *arena, const Compiled *c, const Module *oracle, const Func *func, uint64_t seed,

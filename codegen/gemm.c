@@ -1,0 +1,199 @@
+/* Which contractions are products of matrices, and their separation from what is computed from them. */
+#include "codegen/gemm.h"
+
+/* ---- what is a product of matrices */
+
+const KExpr *gemm_operand(const Nest *nest, int which) {
+    return nest->reductions[0].expr->fn.args[which];
+}
+
+GemmRole gemm_role(const Nest *nest, int axis) {
+    const KVar *var = nest->axes[axis].var;
+    bool a = kexpr_uses(gemm_operand(nest, 0), var), b = kexpr_uses(gemm_operand(nest, 1), var);
+    if (nest->axes[axis].reduce)
+        return a && b ? GEMM_SUM : GEMM_NONE;
+    return a && b ? GEMM_EACH : a ? GEMM_ROWS : b ? GEMM_COLUMNS : GEMM_NONE;
+}
+
+/* Samples of a step: memory may be planned for more, and the choice must not depend on that. */
+static int64_t step_batch(const KProgram *p) {
+    int64_t most = p->module->batch_max, step = p->info ? p->info->fit.batch_size : 0;
+    return step > 0 && step < most ? step : most;
+}
+
+int64_t gemm_extent(const KProgram *p, const Nest *nest, GemmRole role) {
+    int64_t extent = 1;
+    for (int i = 0; i < nest->axis_count; i++)
+        if (gemm_role(nest, i) == role)
+            extent *= dim_size(nest->axes[i].extent, step_batch(p));
+    return extent;
+}
+
+/* Each axis of the buffer is one axis of the nest. */
+static bool is_plain_load(const Nest *nest, const KExpr *e) {
+    if (e->kind != KE_LOAD || e->type.base != KBASE_F32 || e->load.buffer->space == SPACE_LOCAL ||
+        e->load.index_count < 2)
+        return false;
+    int met[NEST_MAX_AXES] = {0};
+    for (int i = 0; i < e->load.index_count; i++)
+        for (int axis = 0; axis <= nest->axis_count; axis++) {
+            if (axis == nest->axis_count)
+                return false;
+            if (e->load.index[i]->kind == KE_VAR && e->load.index[i]->var == nest->axes[axis].var) {
+                if (met[axis]++)
+                    return false;
+                break;
+            }
+        }
+    return true;
+}
+
+static bool block_writes(const KStmt *block, const KBuffer *b) {
+    for (const KStmt *s = block->block.first; s; s = s->next)
+        if ((s->kind == KS_STORE && s->store.buffer == b) || (s->kind == KS_BLOCK && block_writes(s, b)))
+            return true;
+    return false;
+}
+
+static bool is_made_by(const KKernel *kernel, const KBuffer *b) {
+    for (int i = 0; i < kernel->nest_count; i++)
+        if (block_writes(kernel->nests[i]->epilogue, b) && kernel->nest_count > 1)
+            return true;
+    return false;
+}
+
+static bool is_product(const KKernel *kernel, const Nest *nest) {
+    const NestReduction *r = &nest->reductions[0];
+    if (nest->reduction_count != 1 || nest->ordered || r->kind != REDUCE_SUM || r->guard || r->argument ||
+        r->expr->kind != KE_FN || r->expr->fn.fn != FN_mul || nest->parallel_count > MAX_RANK)
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (!is_plain_load(nest, r->expr->fn.args[i]) || is_made_by(kernel, r->expr->fn.args[i]->load.buffer))
+            return false;
+    for (int i = 0; i < nest->axis_count; i++)
+        if (nest->axes[i].from || gemm_role(nest, i) == GEMM_NONE ||
+            (i > 0 && i < nest->parallel_count && nest->axes[i].extent.batch))
+            return false;
+    return true;
+}
+
+static bool is_large(const KProgram *p, const Nest *nest, int64_t least) {
+    return gemm_extent(p, nest, GEMM_ROWS) >= least && gemm_extent(p, nest, GEMM_COLUMNS) >= least &&
+           gemm_extent(p, nest, GEMM_SUM) >= least;
+}
+
+/* ---- the sums alone */
+
+static bool is_value(const KExpr *e, const KVar *var, const KStmt *let) {
+    return e->kind == KE_VAR && (e->var == var || (let && e->var == let->let.var));
+}
+
+const KStmt *gemm_store(const Nest *nest) {
+    const KVar *sum = nest->reductions[0].result;
+    const KStmt *let = NULL, *store = NULL;
+    for (const KStmt *s = nest->epilogue->block.first; s; s = s->next) {
+        if (s->kind == KS_LET && !let && is_value(s->let.value, sum, NULL))
+            let = s;
+        else if (s->kind == KS_STORE && !store && is_value(s->store.value, sum, let))
+            store = s;
+        else
+            return NULL;
+    }
+    if (!store || store->store.index_count != nest->parallel_count || store->store.buffer->space != SPACE_ARENA)
+        return NULL;
+    for (int i = 0; i < nest->parallel_count; i++)
+        if (store->store.index[i]->kind != KE_VAR || store->store.index[i]->var != nest->axes[i].var)
+            return NULL;
+    return store;
+}
+
+static KBuffer *room_for_sums(KProgram *p, KSequence *sequence, const KKernel *kernel, const Nest *nest) {
+    Dim dims[MAX_RANK];
+    for (int i = 0; i < nest->parallel_count; i++)
+        dims[i] = nest->axes[i].extent;
+    KBuffer *b = kbuffer_new(p, SPACE_ARENA, arena_format(p->arena, "%s_sums", kernel->name), KBASE_F32,
+                             nest->parallel_count, dims);
+    b->sequence = sequence;
+    b->layer = nest->layer;
+    return b;
+}
+
+/* A kernel before the one at `at`; it has the same variables. */
+static KKernel *kernel_before(KProgram *p, KSequence *sequence, int at) {
+    KKernel *whole = sequence->kernels[at];
+    KKernel *kernel = kkernel_new(p, sequence, arena_format(p->arena, "%s_product", whole->name));
+    for (int i = sequence->count - 1; i > at; i--)
+        sequence->kernels[i] = sequence->kernels[i - 1];
+    sequence->kernels[at] = kernel;
+    kernel->comment = "matrix product, by the library";
+    kernel->span = whole->span;
+    kernel->layer = whole->layer;
+    kernel->role = whole->role ? arena_format(p->arena, "%s_product", whole->role) : NULL;
+    kernel->func = whole->func;
+    kernel->var_count = whole->var_count;
+    kernel->needs_barrier_before = whole->needs_barrier_before;
+    whole->needs_barrier_before = true;
+    return kernel;
+}
+
+/* The nest that sums goes to a kernel of its own; what was its epilogue reads the sums from memory. */
+static Nest *separate(KProgram *p, KSequence *sequence, int at, int number) {
+    KKernel *whole = sequence->kernels[at];
+    Nest *rest = whole->nests[number], *nest = ARENA_NEW(p->arena, Nest);
+    KBuffer *sums = room_for_sums(p, sequence, whole, rest);
+    KKernel *kernel = kernel_before(p, sequence, at);
+    KVar *result = rest->reductions[0].result;
+    KExpr *index[NEST_MAX_AXES];
+    for (int i = 0; i < rest->parallel_count; i++)
+        index[i] = kexpr_var(p, rest->axes[i].var);
+    *nest = *rest;
+    nest->kernel = kernel;
+    nest->epilogue = kstmt_block(p);
+    kstmt_add(nest->epilogue, kstmt_store(p, sums, index, rest->parallel_count, kexpr_var(p, result), NULL));
+    ARENA_PUSH(p->arena, kernel->nests, kernel->nest_count, kernel->nest_capacity, nest);
+    kernel->work = nest_slots(nest, p->module->batch_max);
+    whole->work -= kernel->work < whole->work ? kernel->work : 0;
+    rest->reduction_count = 0;
+    rest->axis_count = rest->parallel_count;
+    KStmt *epilogue = kstmt_block(p);
+    kstmt_add(epilogue, kstmt_let(p, result, kexpr_load(p, sums, index, rest->parallel_count)));
+    kstmt_add(epilogue, rest->epilogue);
+    rest->epilogue = epilogue;
+    return nest;
+}
+
+/* Its buffers are not cut in panels. */
+static void leave_to_library(Nest *nest) {
+    nest->gemm = true;
+    gemm_operand(nest, 0)->load.buffer->whole = true;
+    gemm_operand(nest, 1)->load.buffer->whole = true;
+    gemm_store(nest)->store.buffer->whole = true;
+}
+
+/* The products of one kernel; returns how many kernels now stand before it. */
+static int leave_kernel(KProgram *p, KSequence *sequence, int at, int64_t least) {
+    KKernel *kernel = sequence->kernels[at];
+    int before = 0;
+    for (int n = 0; n < kernel->nest_count && !kernel->steps; n++) {
+        Nest *nest = kernel->nests[n];
+        if (!is_product(kernel, nest) || !is_large(p, nest, least))
+            continue;
+        bool alone = kernel->nest_count == 1 && gemm_store(nest);
+        leave_to_library(alone ? nest : separate(p, sequence, at + before++, n));
+    }
+    return before;
+}
+
+void gemm_program(KProgram *p, int64_t least) {
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            k += leave_kernel(p, p->sequences[s], k, least);
+}
+
+bool gemm_is_used(const KProgram *p) {
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            if (kkernel_uses_gemm(p, p->sequences[s]->kernels[k]))
+                return true;
+    return false;
+}
