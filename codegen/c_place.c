@@ -144,13 +144,22 @@ static void pointer(CPrinter *p, Text *out, const KBuffer *b, bool written, bool
     }
 }
 
-void c_declare_array(CPrinter *p, Text *out, const KBuffer *b) {
+void c_array_type(CPrinter *p, Text *out, const KBuffer *b) {
     if (b->lanes > 1)
         c_value_type(p, out, (KType){b->base, b->lanes});
     else
         text_add(out, p->dialect->memory_types[b->base]);
-    text_format(out, " %s", b->name);
+}
+
+void c_array_name(CPrinter *p, Text *out, const KBuffer *b) {
+    text_add(out, b->name);
     extents(p, out, b, 0);
+}
+
+void c_declare_array(CPrinter *p, Text *out, const KBuffer *b) {
+    c_array_type(p, out, b);
+    text_add(out, " ");
+    c_array_name(p, out, b);
 }
 
 /* ---- the top of a kernel */
@@ -180,7 +189,7 @@ static void declare_buffer(CPrinter *p, const KBuffer *b, bool written, bool alo
         else
             pointer(p, &line, b, written, false, "");
         if (b->space == SPACE_ARENA)
-            text_format(&line, ")(model->arena + OFFSET_%s);", b->name);
+            text_format(&line, ")(model->arena + AT_%s);", b->name);
         else
             text_format(&line, b->space == SPACE_VARIABLE ? ")model->%s;" : ")%s;", b->alias->name);
     }
@@ -343,13 +352,13 @@ void c_signature(CPrinter *p, Text *out) {
 void c_print_places(Text *out, KProgram *program, const Dialect *d) {
     if (program->shared_count && d->void_converts)
         text_add(out, "/* What lies at a place in the arena. */\n"
-                      "#define ARENA(buffer) ((void *)(model->arena + OFFSET_##buffer))\n\n");
+                      "#define AT(buffer) ((void *)(model->arena + AT_##buffer))\n\n");
 }
 
 /* What a kernel passes for a buffer: its place in the model, or what the step got. */
 static void shared_argument(CPrinter *p, Text *out, const KBuffer *b, bool written, const char *model) {
     if (b->space == SPACE_ARENA && p->dialect->void_converts && strcmp(model, "model") == 0) {
-        text_format(out, "ARENA(%s)", b->name);
+        text_format(out, "AT(%s)", b->name);
         return;
     }
     const char *whole = b->alias && b->space != SPACE_ARENA ? b->alias->name : b->name;
@@ -363,7 +372,7 @@ static void shared_argument(CPrinter *p, Text *out, const KBuffer *b, bool writt
         text_add(out, ")");
     }
     if (b->space == SPACE_ARENA)
-        text_format(out, "(%s->arena + OFFSET_%s)", model, b->name);
+        text_format(out, "(%s->arena + AT_%s)", model, b->name);
     else if (b->space == SPACE_VARIABLE)
         text_format(out, "%s%s->%s", (b->alias ? b->alias : b)->rank == 0 ? "&" : "", model, whole);
     else
@@ -400,14 +409,15 @@ static void call_arguments(CPrinter *p, Text *out, CallNames names) {
         const char *given, *own;
     } tail[] = {{need.rows, names.rows, "rows"},
                 {need.batch, names.batch, "batch"},
-                {need.share, names.first, "first"},
-                {need.share, names.last, "last"}};
+                {need.share && !names.share, names.first, "first"},
+                {need.share && !names.share, names.last, "last"},
+                {need.share && names.share, names.share, ""}};
     text_add(out, "(");
     if (p->kernel->shared)
         shared_arguments(p, out, model, &comma);
     else
         own_arguments(p, out, &need, model, &comma);
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof tail / sizeof *tail; i++)
         if (tail[i].needed) {
             text_format(out, "%s%s", comma, tail[i].given ? tail[i].given : tail[i].own);
             comma = ", ";
@@ -471,7 +481,7 @@ void c_print_offsets(Text *out, KProgram *p, const KSequence *sequence) {
         const KBuffer *b = p->buffers[i];
         if (b->space != SPACE_ARENA || (sequence && b->sequence != sequence))
             continue;
-        const char *place = arena_format(p->arena, "OFFSET_%s = %lld,", b->name, (long long)b->offset);
+        const char *place = arena_format(p->arena, "AT_%s = %lld,", b->name, (long long)b->offset);
         int length = (int)strlen(place);
         bool fits = column > 0 && column + 1 + length <= LINE_WIDTH;
         text_format(out, "%s%*s%s", fits ? "" : column ? "\n" : "enum {\n", fits ? 1 : INDENT, "", place);

@@ -95,6 +95,48 @@ void c_line(CPrinter *p, const char *text) {
     }
 }
 
+void c_fill(Text *out, int column, int indent, const char *text) {
+    for (bool first = true; *text; first = false) {
+        const char *comma = strstr(text, ", ");
+        int length = comma ? (int)(comma + 1 - text) : (int)strlen(text);
+        if (!first && column + 1 + length > LINE_WIDTH) {
+            text_format(out, "\n%*s", indent, "");
+            column = indent;
+        } else if (!first) {
+            text_add(out, " ");
+            column++;
+        }
+        text_add_length(out, text, (size_t)length);
+        column += length;
+        text += length + (comma != NULL);
+    }
+}
+
+static int count_lines(const char *text) {
+    int lines = 0;
+    while ((text = strchr(text, '\n'))) {
+        lines++;
+        text++;
+    }
+    return lines;
+}
+
+/* Parameters stand below each other, unless that takes more lines than two levels in. */
+static void print_signature(CPrinter *p) {
+    Text signature = {0}, aligned = {0}, filled = {0}, *out = p->out;
+    c_signature(p, &signature);
+    text_add(&signature, " {");
+    p->out = &aligned;
+    c_line(p, signature.data);
+    p->out = out;
+    c_fill(&filled, 0, 2 * INDENT, signature.data);
+    text_add(&filled, "\n");
+    text_add(out, count_lines(filled.data) < count_lines(aligned.data) ? filled.data : aligned.data);
+    text_free(&signature);
+    text_free(&aligned);
+    text_free(&filled);
+}
+
 static void line_format(CPrinter *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void line_format(CPrinter *p, const char *format, ...) {
     va_list arguments;
@@ -164,11 +206,13 @@ static int count_printed(const CPrinter *p, const KStmt *s, const KStmt **only) 
     return count;
 }
 
-/* One line needs no braces. */
-static bool needs_braces(const CPrinter *p, const KStmt *body) {
+/* One line needs no braces, nor does a loop as all that another loop has in it. */
+static bool needs_braces(const CPrinter *p, const KStmt *body, bool of_loop) {
     const KStmt *only = NULL;
     if (count_printed(p, body, &only) != 1)
         return true;
+    if (of_loop && only->kind == KS_FOR && only->loop.axis == AXIS_SERIAL)
+        return false;
     bool block = only->kind == KS_TRANSPOSE && only->transpose.lanes > 1;
     return !block && only->kind != KS_SET && only->kind != KS_STORE && only->kind != KS_BARRIER;
 }
@@ -184,8 +228,8 @@ static void print_scope(CPrinter *p, const KStmt *body) {
     p->taken_count = names;
 }
 
-static void print_body(CPrinter *p, const char *head, const KStmt *body) {
-    bool braces = needs_braces(p, body);
+static void print_body(CPrinter *p, const char *head, const KStmt *body, bool of_loop) {
+    bool braces = needs_braces(p, body, of_loop);
     line_format(p, "%s%s", head, braces ? " {" : "");
     print_scope(p, body);
     if (braces)
@@ -194,13 +238,17 @@ static void print_body(CPrinter *p, const char *head, const KStmt *body) {
 
 /* ---- loops */
 
-static void print_unroll(CPrinter *p, const KStmt *s) {
+/* Before the head of a loop. */
+static void print_unroll(CPrinter *p, Text *head, const KStmt *s) {
     int64_t count;
     if (s->loop.axis != AXIS_UNROLL || !kexpr_constant(kloop_count(p->program, s), &count))
         return;
-    char pragma[64];
-    snprintf(pragma, sizeof pragma, p->dialect->unroll, (int)(count < UNROLL_LIMIT ? count : UNROLL_LIMIT));
-    c_line(p, pragma);
+    char unroll[64];
+    snprintf(unroll, sizeof unroll, p->dialect->unroll, (int)(count < UNROLL_LIMIT ? count : UNROLL_LIMIT));
+    if (unroll[0] == '#')
+        c_line(p, unroll);
+    else
+        text_format(head, "%s ", unroll);
 }
 
 /* from + name * step, with name a parameter or a built-in index */
@@ -229,14 +277,14 @@ static void print_loop(CPrinter *p, const KStmt *s) {
         c_expr(p, &to, s->loop.to, PRECEDENCE_SUM);
     }
     const char *name = declare(p, s->loop.var);
+    print_unroll(p, &head, s);
     text_format(&head, "for (%s %s = %s; %s < %s; ", p->dialect->value_types[KBASE_INDEX], name, from.data, name,
                 to.data);
     if (s->loop.step == 1)
         text_format(&head, "%s++)", name);
     else
         text_format(&head, "%s += %lld)", name, (long long)s->loop.step);
-    print_unroll(p, s);
-    print_body(p, head.data, s->loop.body);
+    print_body(p, head.data, s->loop.body, true);
     p->taken_count = names;
     text_free(&head);
     text_free(&from);
@@ -294,7 +342,7 @@ static void print_device_axis(CPrinter *p, const KStmt *s) {
     if (guard) {
         Text head = {0};
         text_format(&head, "if (%s < %s)", name, to.data);
-        print_body(p, head.data, s->loop.body);
+        print_body(p, head.data, s->loop.body, false);
         text_free(&head);
     } else
         print_stmt(p, s->loop.body);
@@ -316,7 +364,7 @@ static void print_if(CPrinter *p, const KStmt *s) {
     if (!has_then || !has_otherwise) {
         Text head = {0};
         text_format(&head, has_then ? "if (%s)" : "if (!%s)", condition.data);
-        print_body(p, head.data, has_then ? s->branch.then : s->branch.otherwise);
+        print_body(p, head.data, has_then ? s->branch.then : s->branch.otherwise, false);
         text_free(&head);
     } else {
         line_format(p, "if (%s) {", condition.data);
@@ -459,17 +507,37 @@ static void print_transpose(CPrinter *p, const KStmt *s) {
 
 /* ---- the kinds */
 
-static void print_alloc(CPrinter *p, const KBuffer *b) {
-    Text line = {0};
-    const char *before = b->space == SPACE_SHARED ? p->dialect->shared : b->lanes > 1 ? "" : p->dialect->local;
-    if (!before)
-        c_fail(p, "no %s memory", kspace_names[b->space]);
-    else
-        text_add(&line, before);
-    c_declare_array(p, &line, b);
-    text_add(&line, !b->zeroed ? ";" : b->lanes > 1 ? " = {{0}};" : " = {0};");
+static void alloc_type(CPrinter *p, Text *out, const KBuffer *b) {
+    if (b->space == SPACE_SHARED)
+        text_add(out, p->dialect->shared ? p->dialect->shared : "");
+    else if (b->lanes <= 1)
+        text_add(out, p->dialect->local ? p->dialect->local : "");
+    c_array_type(p, out, b);
+}
+
+/* Neighbours of one type stand in one declaration; gives the last of them. */
+static const KStmt *print_alloc(CPrinter *p, const KStmt *s) {
+    Text line = {0}, type = {0}, next = {0};
+    if (s->alloc->space == SPACE_SHARED ? !p->dialect->shared : s->alloc->lanes <= 1 && !p->dialect->local)
+        c_fail(p, "no %s memory", kspace_names[s->alloc->space]);
+    alloc_type(p, &type, s->alloc);
+    text_format(&line, "%s ", type.data);
+    for (bool more = true; more;) {
+        const KBuffer *b = s->alloc;
+        c_array_name(p, &line, b);
+        text_add(&line, !b->zeroed ? "" : b->lanes > 1 ? " = {{0}}" : " = {0}");
+        text_clear(&next);
+        if (s->next && s->next->kind == KS_ALLOC)
+            alloc_type(p, &next, s->next->alloc);
+        more = next.length && strcmp(next.data, type.data) == 0 && s->next->alloc->space == b->space;
+        text_add(&line, more ? ", " : ";");
+        s = more ? s->next : s;
+    }
     c_line(p, line.data);
     text_free(&line);
+    text_free(&type);
+    text_free(&next);
+    return s;
 }
 
 static void print_prefetch(CPrinter *p, const KExpr *load) {
@@ -496,7 +564,10 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
     switch (s->kind) {
     case KS_BLOCK:
         for (const KStmt *child = s->block.first; child; child = child->next)
-            print_stmt(p, child);
+            if (child->kind == KS_ALLOC)
+                child = print_alloc(p, child);
+            else
+                print_stmt(p, child);
         break;
     case KS_FOR:
         if (p->dialect->axis_index[s->loop.axis])
@@ -515,7 +586,7 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
         print_store(p, s);
         break;
     case KS_ALLOC:
-        print_alloc(p, s->alloc);
+        print_alloc(p, s);
         break;
     case KS_BARRIER:
         print_barrier(p);
@@ -541,7 +612,6 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
 
 bool c_print_kernel(Text *out, KProgram *program, const Dialect *d, const KKernel *k) {
     CPrinter p = c_printer(out, program, d, k);
-    Text signature = {0};
     if (k->shared && k->shared->printed != k)
         return true;
     if (!k->body) {
@@ -551,13 +621,10 @@ bool c_print_kernel(Text *out, KProgram *program, const Dialect *d, const KKerne
     const char *comment = k->shared ? k->shared->comment : k->comment;
     if (comment)
         print_comment(&p, comment);
-    c_signature(&p, &signature);
-    text_add(&signature, " {");
-    c_line(&p, signature.data);
+    print_signature(&p);
     p.depth = 1;
     c_declare_buffers(&p);
     print_stmt(&p, k->body);
     text_add(out, "}\n");
-    text_free(&signature);
     return !p.failed;
 }

@@ -12,7 +12,7 @@
  * results, and for the random streams that differ.
  *
  * The model struct has one member per variable (c_print_member) and `arena`, bytes aligned to 64; places in the arena
- * are the constants OFFSET_<buffer> of c_print_offsets. */
+ * are the constants AT_<buffer> of c_print_offsets. */
 #ifndef NNC_C_PRINTER_H
 #define NNC_C_PRINTER_H
 #include "codegen/dialect.h"
@@ -25,6 +25,7 @@ void c_print_signature(Text *, KProgram *, const Dialect *, const KKernel *);
 /* "dense_forward(model, x, rows, batch, first, last)"; each NULL text stands for the parameter's own name */
 typedef struct {
     const char *model, *rows, *batch, *first, *last;
+    const char *share; /* instead of first and last */
 } CallNames;
 void c_print_call(Text *, KProgram *, const Dialect *, const KKernel *, CallNames);
 /* "dense_forward<<<dim3((batch + 7) / 8, 1), dim3(32, 1), 0, stream>>>(model, x, rows, batch)" */
@@ -34,9 +35,11 @@ void c_print_units(Text *, KProgram *, const Dialect *, const KKernel *);
 
 /* "float dense_kernel[2][64][32]" in physical shape: member of the model struct, without semicolon */
 void c_print_member(Text *, KProgram *, const Dialect *, const KBuffer *);
-/* "enum { OFFSET_dense = 0, .. };" for all arena buffers of a sequence, or of the program if it is NULL */
+/* "enum { AT_dense = 0, .. };" for all arena buffers of a sequence, or of the program if it is NULL */
 void c_print_offsets(Text *, KProgram *, const KSequence *);
-/* "#define ARENA(buffer) .." in front of calls of functions that several kernels share */
+/* Adds text that goes on at `column`, broken behind commas where lines become too long; the next lines begin at `indent`. */
+void c_fill(Text *, int column, int indent, const char *text);
+/* "#define AT(buffer) .." in front of calls of functions that several kernels share */
 void c_print_places(Text *, KProgram *, const Dialect *);
 /* "const float (*restrict x)[64]": parameter for an argument or result buffer */
 void c_print_parameter(Text *, KProgram *, const Dialect *, const KBuffer *, bool written);

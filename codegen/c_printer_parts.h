@@ -63,6 +63,8 @@ void c_gemm(CPrinter *, const KGemm *);
 /* The declarations at the top of a kernel, and names of what it uses. */
 void c_declare_buffers(CPrinter *);
 void c_declare_array(CPrinter *, Text *, const KBuffer *); /* float gradient[8][32] */
+void c_array_type(CPrinter *, Text *, const KBuffer *);    /* float */
+void c_array_name(CPrinter *, Text *, const KBuffer *);    /* gradient[8][32] */
 void c_signature(CPrinter *, Text *);
 
 /* One line at the printer's depth, broken where it is too long. */

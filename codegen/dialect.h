@@ -46,7 +46,7 @@ typedef struct Dialect {
     const char *axis_index[AXIS_THREAD_Y + 1]; /* blockIdx.x; NULL: the axis is a loop */
     bool has_shares;                           /* AXIS_PARALLEL runs from `first` to `last` */
     bool void_converts;                        /* void * converts to any pointer without a cast */
-    const char *unroll;                        /* pragma with %d */
+    const char *unroll;                        /* in front of a loop, with %d; a pragma has a line of its own */
     const char *minimum, *maximum;             /* of index expressions */
     const char *(*spelling)(ScalarFn);         /* column of scalar.def */
     const DialectScalar *scalars;

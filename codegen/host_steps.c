@@ -27,68 +27,40 @@ static bool runs_alone(KProgram *p, const KKernel *kernel) {
     return !loop || (kexpr_range(p, kloop_count(p, loop), &low, &high) && high <= 1);
 }
 
-static int start_line(Text *out, int columns) {
-    text_format(out, "%*s", columns, "");
-    return columns;
-}
-
-/* "kernel(a, b);" with its further lines a little further in: arguments are many, names are long. */
-static void print_call(Text *out, int depth, const char *call) {
-    enum { INDENT = 4, LINE_WIDTH = 120 };
-    int column = start_line(out, depth * INDENT);
-    while (*call) {
-        const char *comma = strstr(call, ", ");
-        int length = comma ? (int)(comma + 1 - call) : (int)strlen(call);
-        if (column + 1 + length + !comma > LINE_WIDTH && column > (depth + 1) * INDENT) {
-            text_add(out, "\n");
-            column = start_line(out, (depth + 1) * INDENT);
-        } else if (column > depth * INDENT) {
-            text_add(out, " ");
-            column++;
-        }
-        text_add_length(out, call, (size_t)length);
-        column += length;
-        call += length + (comma != NULL);
-    }
-    text_add(out, ";\n");
-}
-
-/* `shared`: the units of which first and last are this thread's share. */
-static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, bool alone, Text *shared) {
-    Text call = {0}, units = {0};
-    c_print_call(&call, h->program, h->dialect, kernel,
-                 alone ? (CallNames){.first = "0", .last = "1"} : (CallNames){.first = "first", .last = "last"});
-    if (alone) {
-        host_line(out, 1, "if (thread == 0)");
-    } else {
-        c_print_units(&units, h->program, h->dialect, kernel);
-        if (!shared->length || strcmp(shared->data, units.data) != 0)
-            host_line(out, 1, "nnrt_thread_share(%s, thread, threads, &first, &last);", units.data);
-        text_clear(shared);
-        text_add(shared, units.data);
-    }
-    print_call(out, alone ? 2 : 1, call.data);
-    text_free(&call);
+static const char *share_of(Host *h, const KKernel *kernel) {
+    Text units = {0};
+    c_print_units(&units, h->program, h->dialect, kernel);
+    const char *share = arena_format(h->program->arena, "SHARE(%s)", units.data);
     text_free(&units);
+    return share;
 }
 
-/* The calls in order. True if more than one thread works. */
-static bool print_calls(Host *h, Text *out, const HostStep *step) {
-    bool others_worked = false, any_shared = false;
-    Text shared = {0};
+/* "SYNC(); kernel(a, b, SHARE(batch));" with further lines a little further in: arguments are many, names are long. */
+static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, bool alone, bool meet) {
+    enum { INDENT = 4 };
+    const char *before = meet ? "SYNC(); " : "";
+    Text call = {0};
+    c_print_call(&call, h->program, h->dialect, kernel,
+                 alone ? (CallNames){.first = "0", .last = "1"} : (CallNames){.share = share_of(h, kernel)});
+    text_add(&call, ";");
+    if (alone)
+        host_line(out, 1, "%sif (thread == 0)", before);
+    text_format(out, "%*s%s", alone ? 2 * INDENT : INDENT, "", alone ? "" : before);
+    c_fill(out, alone ? 2 * INDENT : INDENT + (int)strlen(before), alone ? 3 * INDENT : 2 * INDENT, call.data);
+    text_add(out, "\n");
+    text_free(&call);
+}
+
+/* The calls in order. */
+static void print_calls(Host *h, Text *out, const HostStep *step) {
+    bool others_worked = false;
     for (int k = 0; k < step->sequence->count; k++) {
         const KKernel *kernel = step->sequence->kernels[k];
         bool alone = runs_alone(h->program, kernel);
-        if (k > 0 && kernel->needs_barrier_before && (others_worked || !alone)) {
-            host_line(out, 1, "nnrt_barrier_wait(barrier, thread, threads);");
-            others_worked = false;
-        }
-        others_worked |= !alone;
-        any_shared |= !alone;
-        print_kernel_call(h, out, kernel, alone, &shared);
+        bool meet = k > 0 && kernel->needs_barrier_before && (others_worked || !alone);
+        others_worked = !alone || (others_worked && !meet);
+        print_kernel_call(h, out, kernel, alone, meet);
     }
-    text_free(&shared);
-    return any_shared;
 }
 
 static bool is_scalar_result(const HostStep *step, int i) {
@@ -130,6 +102,34 @@ static const char *const step_comments[HOST_STEPS] = {
 static const char *const step_functions[HOST_STEPS] = {"preprocess_step", "forward_step", "train_step",
                                                        "evaluate_step"};
 
+/* Parameters that every step has, and the macros that read them. */
+typedef struct {
+    const char *name, *macros[2];
+} Fixed;
+static const Fixed fixed[] = {
+    {"model", {"AT"}},
+    {"rows", {0}},
+    {"batch", {0}},
+    {"barrier", {"SYNC"}},
+    {"thread", {"SYNC", "SHARE"}},
+    {"threads", {"SYNC", "SHARE"}},
+};
+
+static bool is_used(const char *body, const Fixed *parameter) {
+    bool used = uses_word(body, parameter->name);
+    for (int i = 0; i < 2 && parameter->macros[i]; i++)
+        used |= uses_word(body, parameter->macros[i]);
+    return used;
+}
+
+static void print_macros(Text *out) {
+    text_add(out, "/* All threads have come here, and each sees what the others have written. */\n"
+                  "#define SYNC() nnrt_barrier_wait(barrier, thread, threads)\n"
+                  "/* Which of so many units of work this thread does: the first, and the one behind the last. */\n"
+                  "#define SHARE(units) nnrt_share_start(units, thread, threads), "
+                  "nnrt_share_start(units, thread + 1, threads)\n\n");
+}
+
 static void print_step(Host *h, Text *out, HostStepKind kind) {
     const HostStep *step = &h->steps[kind];
     bool measures = kind == HOST_TRAIN || kind == HOST_EVALUATE;
@@ -138,20 +138,17 @@ static void print_step(Host *h, Text *out, HostStepKind kind) {
     print_parameters(h, &signature, step);
     text_format(&signature, "%sint64_t batch, %snnrt_barrier *barrier, int thread, int threads) {",
                 measures ? "const int32_t *restrict rows, " : "", measures ? "float *restrict results, " : "");
-    bool shared = print_calls(h, &body, step);
+    print_calls(h, &body, step);
     print_results(&body, step, step->sequence->func->body.yield_count, true);
     text_format(out, "/* %s */\n", step_comments[kind]);
     host_line(out, 0, "%s", signature.data);
-    if (shared)
-        host_line(out, 1, "int64_t first, last;");
     print_results(out, step, step->sequence->func->body.yield_count, false);
     for (int i = 0; i < step->sequence->func->body.arg_count; i++)
         if (step->arguments[i] && !uses_word(body.data, step->arguments[i]->name))
             host_line(out, 1, "(void)%s;", step->arguments[i]->name);
-    static const char *const fixed[] = {"model", "rows", "batch", "barrier", "thread", "threads"};
-    for (int i = 0; i < 6; i++)
-        if (!uses_word(body.data, fixed[i]) && (i != 1 || measures))
-            host_line(out, 1, "(void)%s;", fixed[i]);
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (!is_used(body.data, &fixed[i]) && (measures || strcmp(fixed[i].name, "rows") != 0))
+            host_line(out, 1, "(void)%s;", fixed[i].name);
     text_add(out, body.data);
     text_add(out, "}\n\n");
     text_free(&signature);
@@ -357,6 +354,7 @@ static void print_predict(Host *h, Text *out) {
 void host_steps_c(Host *h, Text *out) {
     text_add(out, "/* ---- Steps as sequences of kernels. */\n\n");
     c_print_places(out, h->program, h->dialect);
+    print_macros(out);
     for (int i = 0; i < HOST_STEPS; i++)
         if (h->steps[i].sequence && (i < HOST_TRAIN || host_has_training(h)))
             print_step(h, out, i);

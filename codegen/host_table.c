@@ -81,24 +81,22 @@ static void storage(Text *out, const KBuffer *b) {
     text_format(out, "%s}, %d, %d}", b->rank ? "" : "0", axis, block);
 }
 
+/* One row, one line, also where it is long: it is read as a table. */
 static void variable_row(const Host *h, Text *out, const Variable *v) {
     const KBuffer *b = buffer_of(h, v);
-    Text line = {0};
-    text_add(&line, "{");
-    host_string(&line, v->name);
-    text_format(&line, ", %s, %s, %d, {", roles[v->role], v->type->dtype == DTYPE_F32 ? "NNRT_F32" : "NNRT_I32",
+    text_add(out, "    {");
+    host_string(out, v->name);
+    text_format(out, ", %s, %s, %d, {", roles[v->role], v->type->dtype == DTYPE_F32 ? "NNRT_F32" : "NNRT_I32",
                 v->type->rank);
     for (int i = 0; i < v->type->rank; i++)
-        text_format(&line, "%s%lld", i ? ", " : "", (long long)v->type->dims[i].n);
-    text_format(&line, "%s}, offsetof(%s, %s), ", v->type->rank ? "" : "0", h->name, b->name);
-    storage(&line, b);
-    text_format(&line, ", {%s, ", inits[v->init.kind]);
-    host_double(&line, v->init.a);
-    text_add(&line, ", ");
-    host_double(&line, v->init.b);
-    text_format(&line, ", %lld}, %s},", (long long)v->init.seed, fits[v->fit]);
-    host_line(out, 1, "%s", line.data);
-    text_free(&line);
+        text_format(out, "%s%lld", i ? ", " : "", (long long)v->type->dims[i].n);
+    text_format(out, "%s}, offsetof(%s, %s), ", v->type->rank ? "" : "0", h->name, b->name);
+    storage(out, b);
+    text_format(out, ", {%s, ", inits[v->init.kind]);
+    host_double(out, v->init.a);
+    text_add(out, ", ");
+    host_double(out, v->init.b);
+    text_format(out, ", %lld}, %s},\n", (long long)v->init.seed, fits[v->fit]);
 }
 
 static void variables(const Host *h, Text *out) {

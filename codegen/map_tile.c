@@ -223,9 +223,10 @@ static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
             rest = extent - end;
     KExpr *partial = rest % t->lanes ? kexpr_index(p, rest % t->lanes) : NULL;
     int rest_vectors = (int)((rest + t->lanes - 1) / t->lanes);
-    if (end == 0) { /* a single panel */
+    bool whole = end == panel && !rest && kind_of(t, level) == AXIS_SERIAL;
+    if (end == 0 || whole) { /* a single panel */
         t->base[axis] = kexpr_index(p, 0);
-        t->tile_vectors = rest_vectors;
+        t->tile_vectors = whole ? t->vectors : rest_vectors;
         t->tile_count = partial;
         emit_loops(t, level + 1, out);
         return;

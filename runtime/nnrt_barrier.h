@@ -58,10 +58,10 @@ static inline void nnrt_barrier_wait(nnrt_barrier *barrier, int thread, int thre
     }
 }
 
-/* Thread `thread` of `threads` owns [*first, *last) of `total` pieces; shares differ by at most one piece. */
-static inline void nnrt_thread_share(int64_t total, int thread, int threads, int64_t *first, int64_t *last) {
+/* Where the share of thread `thread` of `threads` begins in `total` pieces, and that of the one before ends; shares
+ * differ by at most one piece. */
+static inline int64_t nnrt_share_start(int64_t total, int thread, int threads) {
     int64_t share = total / threads, rest = total % threads;
-    *first = share * thread + (thread < rest ? thread : rest);
-    *last = *first + share + (thread < rest);
+    return share * thread + (thread < rest ? thread : rest);
 }
 #endif

@@ -15,6 +15,10 @@
 #include "nnrt_random.h"
 #include <stdbool.h>
 
+/* In front of a loop: so many turns as straight code. */
+#define NNRT_UNROLL(turns) NNRT_PRAGMA(GCC unroll turns)
+#define NNRT_PRAGMA(text) _Pragma(#text)
+
 /* No vector register keeps its value across this place, so that the sum behind it has all of them: compilers like to
  * keep the constants of what follows the sum in registers, and spill the operands of its products for them. And what
  * was stored before is stored: between the steps of a recurrence gcc 12 at -O1 moved a load before the store that it

@@ -133,15 +133,14 @@ static void test_text(void) {
                "/* y = x scale */\n"
                "static void scale_2(const float (*restrict in)[8], float (*restrict out)[8], int64_t first, "
                "int64_t last) {\n"
-               "    for (int64_t m = first; m < last; m++) {\n"
+               "    for (int64_t m = first; m < last; m++)\n"
                "        for (int64_t n = 0; n < 8; n++)\n"
                "            out[m][n] = in[m][n] * 2.0f;\n"
-               "    }\n"
                "}\n");
-    CHECK_TEXT(called(&h, 0, (CallNames){0}), "scale_2(ARENA(x), ARENA(y), first, last)");
-    CHECK_TEXT(called(&h, 1, (CallNames){.first = "0", .last = "6"}), "scale_2(model->x_1, ARENA(y_1), 0, 6)");
+    CHECK_TEXT(called(&h, 0, (CallNames){0}), "scale_2(AT(x), AT(y), first, last)");
+    CHECK_TEXT(called(&h, 1, (CallNames){.first = "0", .last = "6"}), "scale_2(model->x_1, AT(y_1), 0, 6)");
     CHECK_TEXT(called(&h, 0, (CallNames){.model = "job"}),
-               "scale_2((void *)(job->arena + OFFSET_x), (void *)(job->arena + OFFSET_y), first, last)");
+               "scale_2((void *)(job->arena + AT_x), (void *)(job->arena + AT_y), first, last)");
     hand_free(&h);
 }
 
@@ -157,8 +156,8 @@ static void test_streams_and_overlap(void) {
     const char *function = copied(&h, &text);
     CHECK(strstr(function, "scale_2(const float (*in)[8], float (*out)[8], int32_t stream, int64_t first") != NULL);
     CHECK(strstr(function, "nnrt_uniform((uint32_t)1, stream, (uint32_t)2, (uint64_t)3)") != NULL);
-    CHECK_TEXT(called(&h, 0, (CallNames){0}), "scale_2(ARENA(x), ARENA(y), 65536, first, last)");
-    CHECK_TEXT(called(&h, 1, (CallNames){0}), "scale_2(ARENA(x_1), ARENA(y_1), 65543, first, last)");
+    CHECK_TEXT(called(&h, 0, (CallNames){0}), "scale_2(AT(x), AT(y), 65536, first, last)");
+    CHECK_TEXT(called(&h, 1, (CallNames){0}), "scale_2(AT(x_1), AT(y_1), 65543, first, last)");
     hand_free(&h);
 }
 

@@ -161,9 +161,9 @@ static void check_threads(void) {
     }
     for (int64_t total = 0; total < 40; total++) {
         for (int count = 1; count <= 9; count++) {
-            int64_t expected = 0, first, last;
+            int64_t expected = 0;
             for (int i = 0; i < count; i++) {
-                nnrt_thread_share(total, i, count, &first, &last);
+                int64_t first = nnrt_share_start(total, i, count), last = nnrt_share_start(total, i + 1, count);
                 CHECK(first == expected && last - first >= total / count && last - first <= total / count + 1);
                 expected = last;
             }

@@ -1,0 +1,57 @@
+/* The compiler grows with the program: what a GPT of 16 blocks adds to one of 8 is twice what 8 add to 4. Counted in
+ * bytes from the source to the kernels, which every table over pairs of ops, kernels or buffers would add to. */
+#include "codegen/isa.h"
+#include "codegen/kernel_share.h"
+#include "codegen/layout.h"
+#include "codegen/lower.h"
+#include "codegen/map.h"
+#include "codegen/memory_plan.h"
+#include "frontend/frontend.h"
+#include "passes/pass.h"
+#include "test.h"
+#include <stdlib.h>
+
+enum { EXAMPLES = 3 };
+
+static KProgram *compile(Arena *arena, Diag *diag, const char *blocks) {
+    size_t length = 0;
+    char *text = text_read_file(NNC_SOURCE_DIR "/examples/shakespeare-gpt.nn", &length);
+    if (!text)
+        return NULL;
+    SourceFile *source = ARENA_NEW(arena, SourceFile);
+    *source = (SourceFile){.name = "gpt.nn", .text = arena_copy(arena, text, length + 1), .length = length};
+    free(text);
+    Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
+    Program *program = ast ? frontend_program(arena, diag, ast, &(FrontendOptions){&blocks, 1, NULL}) : NULL;
+    PassContext context = pass_context(diag, NULL, NULL);
+    KIsa isa;
+    if (!program || !passes_run(program->module, &context, pass_pipeline, pass_pipeline_count) ||
+        !isa_find("x86-64-v4", &isa))
+        return NULL;
+    KProgram *p = lower_program(arena, diag, program, isa);
+    if (!p)
+        return NULL;
+    layout_program(p);
+    if (!map_cpu(p))
+        return NULL;
+    memory_plan(p, true);
+    kernel_share(p);
+    return p;
+}
+
+int main(void) {
+    static const char *const blocks[EXAMPLES] = {"blocks=4", "blocks=8", "blocks=16"};
+    double bytes[EXAMPLES] = {0};
+    for (int i = 0; i < EXAMPLES; i++) {
+        Arena *arena = arena_new();
+        KProgram *p = compile(arena, diag_new(arena), blocks[i]);
+        CHECK(p != NULL);
+        CHECK(p && p->sequences[0]->count > 0);
+        bytes[i] = (double)arena_used(arena);
+        printf("%s: %.2f MB\n", blocks[i], bytes[i] / 1e6);
+        arena_free(arena);
+    }
+    CHECK(bytes[1] - bytes[0] > 0.5 * bytes[0]);
+    CHECK(bytes[2] - bytes[1] < 2.3 * (bytes[1] - bytes[0]));
+    return test_report();
+}
