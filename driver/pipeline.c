@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "codegen/cost.h"
 #include "codegen/gemm.h"
 #include "codegen/isa.h"
 #include "codegen/kernel_share.h"
@@ -156,6 +157,8 @@ static bool make_kernels(Pipeline *p) {
     make_room(p);
     if (!map_kernels(p, target))
         return false;
+    if (p->kernels->isa.lanes > 1)
+        cost_program(p->kernels);
     if (!after_stage(p, KERNELS_MAP, &start))
         return p->stopped;
     memory_plan(p->kernels, !p->options->no_memory_plan);
