@@ -86,6 +86,8 @@ static bool print_calls(Host *h, Text *out, const HostStep *step) {
         others_worked |= !alone;
         any_shared |= !alone;
         print_kernel_call(h, out, kernel, alone, &shared);
+        if (h->options->profile && step == &h->steps[host_profiled(h)])
+            host_line(out, 1, "profile_mark(%d);", k);
     }
     text_free(&shared);
     return any_shared;
@@ -357,6 +359,8 @@ static void print_predict(Host *h, Text *out) {
 void host_steps_c(Host *h, Text *out) {
     text_add(out, "/* ---- Steps as sequences of kernels. */\n\n");
     c_print_places(out, h->program, h->dialect);
+    if (h->options->profile)
+        host_profile_begin(h, out);
     for (int i = 0; i < HOST_STEPS; i++)
         if (h->steps[i].sequence && (i < HOST_TRAIN || host_has_training(h)))
             print_step(h, out, i);

@@ -235,6 +235,7 @@ typedef struct KProgram {
     KShared **shared;       /* kernel_share */
     int shared_count, shared_capacity;
     int64_t arena_bytes, arena_lower_bound;
+    struct Tuning *tuning;  /* measured choices for tiles (codegen/tuning.h); NULL: none */
     Map *names;             /* used C identifiers */
 } KProgram;
 
