@@ -378,8 +378,10 @@ static void kernels(Host *h, Text *out) {
     }
 }
 
-static void main_function(const Host *h, Text *out) {
-    if (!h->options->library)
+static void main_function(Host *h, Text *out) {
+    if (h->options->profile)
+        host_profile_main(h, out);
+    else if (!h->options->library)
         host_text(h, out, "\nint main(int argc, char **argv) {\n    return nnrt_main(&$n_program, argc, argv);\n}\n");
 }
 

@@ -15,6 +15,7 @@ typedef struct {
     const char *header_name;  /* "digits.h", included by the source; NULL: its contents stand in the source */
     const char *runtime;      /* text that stands in for the runtime's headers and library (--bundle); NULL: included */
     bool library;             /* --lib: no main() */
+    bool profile;             /* main() times the kernels of a step and prints them (host_profile.c) */
 } HostOptions;
 
 /* Appends the C source and its header. The program is mapped and has a memory plan. false with an error in the

@@ -75,6 +75,10 @@ void host_prototype(const Host *, Text *, const char *verb, const char *rest);
 
 void host_header(Host *, Text *);
 void host_steps_c(Host *, Text *);
+/* The step whose kernels are timed; what the steps need for it; the main function that times them. */
+HostStepKind host_profiled(const Host *);
+void host_profile_begin(Host *, Text *);
+void host_profile_main(Host *, Text *);
 void host_steps_cuda(Host *, Text *);
 void host_api(Host *, Text *);
 void host_table(Host *, Text *);

@@ -60,6 +60,8 @@ static void print_calls(Host *h, Text *out, const HostStep *step) {
         bool meet = k > 0 && kernel->needs_barrier_before && (others_worked || !alone);
         others_worked = !alone || (others_worked && !meet);
         print_kernel_call(h, out, kernel, alone, meet);
+        if (h->options->profile && step == &h->steps[host_profiled(h)])
+            host_line(out, 1, "profile_mark(%d);", k);
     }
 }
 
@@ -355,6 +357,8 @@ void host_steps_c(Host *h, Text *out) {
     text_add(out, "/* ---- Steps as sequences of kernels. */\n\n");
     c_print_places(out, h->program, h->dialect);
     print_macros(out);
+    if (h->options->profile)
+        host_profile_begin(h, out);
     for (int i = 0; i < HOST_STEPS; i++)
         if (h->steps[i].sequence && (i < HOST_TRAIN || host_has_training(h)))
             print_step(h, out, i);

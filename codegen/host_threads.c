@@ -4,7 +4,8 @@
  *   time    = work / (3 GHz * lanes)      one fused multiply-add in each lane of one vector per cycle
  *   threads = time of the parallel kernels / barriers of a step / 1.25 microseconds
  *
- * work counts one unit for each scalar multiply-add (or what costs as much). More threads than pieces of the largest
+ * work is what the cost model expects of a kernel (codegen/cost.h), one unit for each scalar multiply-add that could be
+ * done in that time. More threads than pieces of the largest
  * parallel loop have nothing to do. */
 #include "codegen/host_parts.h"
 #include <string.h>

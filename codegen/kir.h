@@ -197,8 +197,8 @@ typedef struct KKernel {
     int local_count, local_capacity;
     int var_count;
     bool needs_barrier_before; /* threads must meet before it */
-    int64_t work;           /* FMA-slot units at batch_max, for the thread count and explain */
-    int64_t bytes;          /* read and written at batch_max */
+    int64_t work;           /* FMA-slot units: after lowering what it computes, after mapping what it takes (codegen/cost.h) */
+    int64_t bytes;          /* read and written, after mapping */
     const char *why;        /* explain: what was fused, and why not more */
     struct Func *func;
     KShared *shared;        /* the function that it has with its equals; NULL: one of its own */
@@ -235,6 +235,7 @@ typedef struct KProgram {
     KShared **shared;       /* kernel_share */
     int shared_count, shared_capacity;
     int64_t arena_bytes, arena_lower_bound;
+    struct Tuning *tuning;  /* measured choices for tiles (codegen/tuning.h); NULL: none */
     Map *names;             /* used C identifiers */
 } KProgram;
 

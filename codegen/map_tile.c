@@ -4,6 +4,8 @@
  * each of its elements is broadcast to all vectors of the tile. Sizes follow from the exact extents and the number of
  * registers, so that no test is left in the loops; what does not divide gets a tile of its own. */
 #include "codegen/map_tile.h"
+#include "codegen/cost.h"
+#include "codegen/tuning.h"
 
 /* ---- choosing */
 static bool depends(const KExpr *e, const KVar *var) {
@@ -79,10 +81,21 @@ static int choose_rows(int64_t extent, int vectors, int most) {
     return (int)((extent + tiles - 1) / tiles);
 }
 
-/* Samples of a step; memory may be planned for more. */
-static int64_t step_at_most(const KProgram *p) {
-    int64_t most = p->module->batch_max, step = p->info ? p->info->fit.batch_size : 0;
-    return step > 0 && step < most ? step : most;
+/* Rows and vectors that were measured to be faster than those that the rules have chosen. */
+static void ask_tuning(Tiles *t) {
+    const NestAxis *lanes = &t->nest->axes[t->vector];
+    int64_t rows = extent_at_most(t, t->row), vectors = (extent_at_most(t, t->vector) + t->lanes - 1) / t->lanes;
+    bool blocks = t->row == 0 && t->m->rows_from;
+    if (!t->p->tuning)
+        return;
+    TileSeen seen = {.kernel = t->m->kernel, .accumulators = budget(t)};
+    seen.choice =
+        (TileChoice){tuning_form(t->p, t->nest, t->vector, blocks ? t->m->block_rows : 0), t->rows, t->vectors};
+    seen.most_rows = rows < MAX_TILE ? (int)rows : MAX_TILE;
+    seen.most_vectors = lanes->extent.batch ? t->vectors : vectors < MAX_VECTORS ? (int)vectors : MAX_VECTORS;
+    tuning_ask(t->p, &seen);
+    t->rows = seen.choice.rows;
+    t->vectors = seen.choice.vectors;
 }
 
 static void choose_tile(Tiles *t) {
@@ -93,7 +106,7 @@ static void choose_tile(Tiles *t) {
     if (t->vector >= 0 && !reduces_lanes && nest->reduction_count) {
         int64_t extent = extent_at_most(t, t->vector), whole = extent / t->lanes;
         if (nest->axes[t->vector].extent.batch)
-            t->vectors = step_at_most(t->p) > t->lanes ? 2 : 1; /* as buffers are padded */
+            t->vectors = cost_batch(t->p) > t->lanes ? 2 : 1; /* as buffers are padded */
         else if (whole < 4 && extent % t->lanes)
             t->vectors = (int)whole + 1; /* one panel, its last vector partial */
         else if (whole)
@@ -105,6 +118,8 @@ static void choose_tile(Tiles *t) {
             t->row = axis;
     if (t->row >= 0)
         t->rows = choose_rows(extent_at_most(t, t->row), t->vectors, budget(t));
+    if (t->row >= 0 && !reduces_lanes)
+        ask_tuning(t);
     if (t->row == 0 && t->m->rows_from) /* the next block's rows belong to another thread */
         while (t->m->block_rows % t->rows && extent_at_most(t, 0) == t->m->block_rows)
             t->rows--;

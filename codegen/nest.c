@@ -60,3 +60,20 @@ int64_t nest_slots(const Nest *nest, int64_t batch) {
     }
     return work;
 }
+
+static double block_flops(const KStmt *block) {
+    double flops = 0;
+    for (const KStmt *s = block->block.first; s; s = s->next)
+        flops += s->kind == KS_BLOCK   ? block_flops(s)
+                 : s->kind == KS_LET   ? (double)expr_cost(s->let.value)
+                 : s->kind == KS_STORE ? (double)expr_cost(s->store.value)
+                                       : 0;
+    return flops;
+}
+
+double nest_flops(const Nest *nest, int64_t batch) {
+    double flops = (double)points(nest, batch, nest->ordered) * block_flops(nest->epilogue);
+    for (int i = 0; i < nest->reduction_count; i++)
+        flops += (double)points(nest, batch, true) * (double)(expr_cost(nest->reductions[i].expr) + 1);
+    return flops;
+}

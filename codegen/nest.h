@@ -50,4 +50,6 @@ bool nest_bounds_use(const Nest *, int axis);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
 int64_t nest_epilogue_slots(const Nest *); /* for one element */
+/* Floating-point operations: a multiply-add is two, another function what it costs beside an addition (scalar.def). */
+double nest_flops(const Nest *, int64_t batch);
 #endif

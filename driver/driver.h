@@ -11,18 +11,19 @@
 /* Exit codes; scripts rely on them (nnc --help and docs/nnc.1 list them). */
 typedef enum { STATUS_OK, STATUS_PROGRAM, STATUS_USAGE, STATUS_FILE, STATUS_INTERNAL } Status;
 
-typedef enum { COMMAND_COMPILE, COMMAND_RUN, COMMAND_NEW, COMMAND_HELP } Command;
+typedef enum { COMMAND_COMPILE, COMMAND_RUN, COMMAND_TUNE, COMMAND_NEW, COMMAND_HELP } Command;
 typedef enum { EMIT_CODE, EMIT_AST, EMIT_IR, EMIT_KERNELS, EMIT_SUMMARY, EMIT_DOT, EMIT_EXPLAIN, EMIT_HEADER } Emit;
 
 typedef struct {
     Command command;
     bool help, version;
-    bool library, bundle, no_memory_plan, verify;
+    bool library, bundle, no_memory_plan, no_tune, verify;
     const char *input, *output, *model, *cpu, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
     int64_t batch_size; /* 0: as the fit block says */
     int64_t max_batch;  /* memory is planned for so many samples; 0: pipeline.c chooses */
     Emit emit;
     PassOptions passes;
+    struct Tuning *tuning; /* tune: choices of tiles to be tried; NULL: those of the file beside the program */
     const char **defines;
     int define_count, define_capacity;
     char **rest; /* run: the verb and its options; help: names */

@@ -55,7 +55,8 @@ static HostOptions host_options(const Pipeline *p, const char *output) {
                          .output_stem = arena_format(p->arena, "%.*s", stem_length(stem), stem),
                          .header_name =
                              is_standard_output(output) || o->bundle ? NULL : base_name(header_path(p, output)),
-                         .library = o->library};
+                         .library = o->library,
+                         .profile = o->command == COMMAND_TUNE};
 }
 
 bool emit_code(Text *source, Text *header, const Pipeline *p, const char *output, bool with_header) {

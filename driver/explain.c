@@ -1,5 +1,6 @@
 /* --emit=explain: what lies in memory and when, what each kernel computes, and why. */
 #include <string.h>
+#include "codegen/cost.h"
 #include "codegen/host.h"
 #include "codegen/memory_plan.h"
 #include "driver/driver.h"
@@ -20,10 +21,34 @@ static void arena_part(Text *out, const KProgram *k) {
         out, "Weights: %lld bytes trainable, %lld not trainable. Optimizer: %lld bytes. Preprocessing: %lld bytes.\n",
         (long long)bytes[VARIABLE_TRAINABLE], (long long)bytes[VARIABLE_NON_TRAINABLE],
         (long long)bytes[VARIABLE_OPTIMIZER], (long long)bytes[VARIABLE_PREPROCESS]);
-    text_format(out,
-                "Vectors: %d floats (%s). Threads that pay: %d.\n"
-                "Work counts multiply-adds of single floats, other operations by what they cost beside them.\n",
-                k->isa.lanes, k->isa.name, host_default_threads(k));
+    text_format(out, "Vectors: %d floats (%s). Threads that pay: %d.\n", k->isa.lanes, k->isa.name,
+                host_default_threads(k));
+}
+
+/* The roofline: what one core can do at most. */
+static void machine_part(Text *out, const KProgram *k, const CostMachine *m) {
+    text_format(out, "Machine (%s): %.2f GHz, FMA peak %.0f GFLOPS a core;",
+                m->measured ? "clock, FMA and caches of this one" : m->isa, m->gigahertz, cost_peak(m, &k->isa));
+    for (int i = 0; i < COST_LEVELS; i++) {
+        text_format(out, "%s %s", i ? "," : "", cost_level_names[i]);
+        if (i < COST_MEMORY)
+            text_format(out, " %lld KB", (long long)(m->bytes[i] >> 10));
+        text_format(out, " %.0f GB/s", m->bytes_per_nanosecond[i]);
+    }
+    text_add(out, ".\nPredicted for one core and steps one after the other; flops count a multiply-add as two, another "
+                  "function by its cost.\n");
+}
+
+static void cost_part(Text *out, const KProgram *k, const CostMachine *m, const Cost *c) {
+    double share = c->time > 0 ? 100 * c->flops / c->time / cost_peak(m, &k->isa) : 0;
+    text_format(out, "%.2f us, %.3f Mflop, %.1f %% of the peak; reads %.1f KB, writes %.1f KB", c->time / 1e3,
+                c->flops / 1e6, share, c->read / 1024, c->written / 1024);
+    const char *before = ": ";
+    for (int i = 0; i < COST_LEVELS; i++)
+        if (c->from[i] >= 51.2) {
+            text_format(out, "%s%.1f %s", before, c->from[i] / 1024, cost_level_names[i]);
+            before = ", ";
+        }
 }
 
 static void lives_part(Text *out, const KProgram *k, const KSequence *sequence) {
@@ -43,14 +68,19 @@ static const char *kind_of(const KKernel *kernel) {
     return kernel->rows ? "blocks of rows" : kkernel_parallel(kernel) ? "one nest" : "one thread";
 }
 
-static void kernels_part(Text *out, const KSequence *sequence) {
+static void kernels_part(Text *out, const KProgram *k, const CostMachine *m, const KSequence *sequence,
+                         const Cost *costs) {
     for (int i = 0; i < sequence->count; i++) {
         const KKernel *kernel = sequence->kernels[i];
-        text_format(out, "\n  %d  %s: %s, work %.1f thousand", i, kernel->name, kind_of(kernel),
-                    (double)kernel->work / 1e3);
-        if (kernel->bytes > 0)
-            text_format(out, ", %lld bytes", (long long)kernel->bytes);
-        text_format(out, "%s\n", i > 0 && kernel->needs_barrier_before ? "" : ", no barrier before it");
+        text_format(out, "\n  %d  %s: %s%s\n", i, kernel->name, kind_of(kernel),
+                    i > 0 && kernel->needs_barrier_before ? "" : ", no barrier before it");
+        if (costs) {
+            text_add(out, "     ");
+            cost_part(out, k, m, &costs[i]);
+            text_format(out, "\n     bound by %s: sums %.2f, pointwise %.2f, loads %.2f, memory %.2f us\n",
+                        cost_bound_names[costs[i].bound], costs[i].sums / 1e3, costs[i].points / 1e3,
+                        costs[i].loads / 1e3, costs[i].memory / 1e3);
+        }
         if (kernel->comment && *kernel->comment)
             text_format(out, "     fused: %s\n", kernel->comment);
         if (kernel->shared)
@@ -61,18 +91,39 @@ static void kernels_part(Text *out, const KSequence *sequence) {
     }
 }
 
+static void function_part(Text *out, const KProgram *k, const CostMachine *m, const KSequence *sequence) {
+    Cost all = {0}, *costs = m ? cost_sequence(k, m, sequence) : NULL;
+    double by[COST_BOUNDS] = {0};
+    for (int n = 0; costs && n < sequence->count; n++) {
+        cost_add(&all, &costs[n]);
+        by[costs[n].bound] += costs[n].time;
+    }
+    text_format(out, "\n%s: %d kernel%s", sequence->func->name, sequence->count, sequence->count == 1 ? "" : "s");
+    if (costs) {
+        text_add(out, ", predicted for a batch: ");
+        cost_part(out, k, m, &all);
+        text_add(out, "\n  time in kernels bound by");
+        for (int i = 0; i < COST_BOUNDS; i++)
+            text_format(out, "%s %s %.0f %%", i ? "," : "", cost_bound_names[i],
+                        all.time > 0 ? 100 * by[i] / all.time : 0);
+    }
+    text_add(out, "\n");
+    lives_part(out, k, sequence);
+    kernels_part(out, k, m, sequence, costs);
+}
+
 void emit_explain(Text *out, const Pipeline *p) {
     const KProgram *k = p->kernels;
+    CostMachine machine = cost_machine(&k->isa);
+    bool gpu = k->isa.lanes <= 1;
+    if (strcmp(p->options->cpu, "native") == 0 && !gpu)
+        cost_measure(&machine, &k->isa);
     text_format(out, "%s, batches of at most %lld samples\n\n", p->program->name, (long long)k->module->batch_max);
     arena_part(out, k);
-    for (int i = 0; i < k->sequence_count; i++) {
-        const KSequence *sequence = k->sequences[i];
-        int64_t work = 0;
-        for (int n = 0; n < sequence->count; n++)
-            work += sequence->kernels[n]->work;
-        text_format(out, "\n%s: %d kernel%s, work %.1f thousand for a batch\n", sequence->func->name, sequence->count,
-                    sequence->count == 1 ? "" : "s", (double)work / 1e3);
-        lives_part(out, k, sequence);
-        kernels_part(out, sequence);
-    }
+    if (gpu)
+        text_add(out, "Times are predicted for CPUs only.\n");
+    else
+        machine_part(out, k, &machine);
+    for (int i = 0; i < k->sequence_count; i++)
+        function_part(out, k, gpu ? NULL : &machine, k->sequences[i]);
 }

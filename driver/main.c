@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "driver/driver.h"
+#include "driver/tune.h"
 
 static bool has_color(int file) {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -34,6 +34,8 @@ static Status run_command(const Options *options, Arena *arena, Diag *diag) {
     switch (options->command) {
     case COMMAND_RUN:
         return run_program(options, arena, diag);
+    case COMMAND_TUNE:
+        return tune_program(options, arena, diag);
     case COMMAND_NEW:
         return new_program(options, diag);
     case COMMAND_HELP:

@@ -32,6 +32,7 @@ static const OptionInfo infos[] = {
     {"max-batch", 0, OPTION_TEXT, "N", AT(max_batch_text), "the largest --batch-size that the trainer will take"},
     {"emit", 0, OPTION_TEXT, "WHAT", AT(emit_name), "print ast, ir, kernels, summary, dot, explain or header instead"},
     {"no-memory-plan", 0, OPTION_FLAG, NULL, AT(no_memory_plan), "no two intermediate values share memory"},
+    {"no-tune", 0, OPTION_FLAG, NULL, AT(no_tune), "do not read FILE.tune, which nnc tune has written"},
     {"print-after", 0, OPTION_TEXT, "PASSES", AT(passes.print_after),
      "print the program after these passes, or all; lower, layout, map and memory_plan too"},
     {"stop-after", 0, OPTION_TEXT, "PASS", AT(passes.stop_after), "stop there and print the program"},
@@ -61,6 +62,8 @@ static const struct {
 } commands[] = {
     {"run", COMMAND_RUN, "nnc run [options] FILE.nn VERB [..]",
      "compile, cached, and run: VERB is fit, evaluate, predict, .."},
+    {"tune", COMMAND_TUNE, "nnc tune [options] FILE.nn",
+     "measure tiles for its contractions on this machine; FILE.tune keeps the fastest"},
     {"new", COMMAND_NEW, "nnc new NAME", "write NAME.nn, a commented program to start from"},
     {"help", COMMAND_HELP, "nnc help [NAME]", "what can be written in a program; NAME: its arguments"},
 };
@@ -321,6 +324,8 @@ static bool check_command(Parser *p) {
         return true;
     if (o->command == COMMAND_NEW)
         diag_error(p->diag, (Span){0}, "new needs a name: nnc new digits");
+    else if (o->command == COMMAND_TUNE)
+        diag_error(p->diag, (Span){0}, "tune needs a file: nnc tune digits.nn");
     else if (o->command == COMMAND_RUN)
         diag_error(p->diag, (Span){0}, "run needs a file and a verb: nnc run digits.nn fit");
     else

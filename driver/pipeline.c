@@ -3,12 +3,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "codegen/cost.h"
 #include "codegen/gemm.h"
 #include "codegen/isa.h"
 #include "codegen/kernel_share.h"
 #include "codegen/lower.h"
 #include "codegen/memory_plan.h"
-#include "driver/driver.h"
+#include "driver/tune.h"
 
 static bool has_errors(Pipeline *p) {
     if (diag_errors(p->diag) == 0)
@@ -130,6 +131,15 @@ static void make_room(Pipeline *p) {
         p->program->module->batch_max = room;
 }
 
+static bool find_tuning(Pipeline *p) {
+    const Options *o = p->options;
+    if (o->tuning)
+        p->kernels->tuning = o->tuning;
+    else if (!o->no_tune && o->command != COMMAND_TUNE && p->kernels->isa.lanes > 1)
+        p->kernels->tuning = tune_read(p, &p->kernels->isa);
+    return !diag_errors(p->diag);
+}
+
 static bool make_kernels(Pipeline *p) {
     const Target *target = target_find(p->options->target);
     KIsa isa;
@@ -154,8 +164,11 @@ static bool make_kernels(Pipeline *p) {
     if (!after_stage(p, KERNELS_LAYOUT, &start))
         return p->stopped;
     make_room(p);
-    if (!map_kernels(p, target))
+    if (!find_tuning(p) || !map_kernels(p, target))
         return false;
+    tune_check(p);
+    if (p->kernels->isa.lanes > 1)
+        cost_program(p->kernels);
     if (!after_stage(p, KERNELS_MAP, &start))
         return p->stopped;
     memory_plan(p->kernels, !p->options->no_memory_plan);

@@ -4,13 +4,11 @@
  * flags, the runtime library. Needs: a C compiler ($CC, else cc), and the runtime's headers and library, which lie
  * where nnc was built or installed. */
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-#include "driver/driver.h"
+#include "driver/build.h"
 
 static const char *const verbs[] = {"init", "fit", "evaluate", "predict", "generate", "summary"};
 enum { VERB_COUNT = sizeof verbs / sizeof *verbs };
@@ -19,11 +17,8 @@ typedef struct {
     const Options *options;
     Diag *diag;
     Arena *arena;
-    const char *compiler;          /* the words of $CC */
-    const char *include, *library; /* folder of nnrt.h, libnnrt.a; NULL: left to the compiler */
-    const char *cache, *stem;      /* folder; CACHE/digits-0123456789abcdef */
-    const char *zlib;              /* -lz, or nothing */
-    const char *blas;              /* -lopenblas, or NULL */
+    CBuild build;
+    const char *cache, *stem; /* folder; CACHE/digits-0123456789abcdef */
     Status status;
 } Run;
 
@@ -33,42 +28,6 @@ static bool run_fail(Run *run, Status status) {
 }
 
 /* ---- where things are */
-
-static bool is_file(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
-}
-
-/* The folder of this executable; "." if the system does not say. */
-static const char *own_folder(Arena *arena) {
-    char path[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (length <= 0)
-        return ".";
-    path[length] = '\0';
-    char *slash = strrchr(path, '/');
-    if (slash)
-        *slash = '\0';
-    return arena_strdup(arena, path);
-}
-
-/* In the build folder, or installed; else the compiler's own search has to do. */
-static void find_runtime(Run *run) {
-    static const char *const libraries[] = {"%s/../runtime/libnnrt.a", "%s/../" NNC_LIBDIR "/libnnrt.a",
-                                            "%s/../lib/libnnrt.a"};
-    const char *own = own_folder(run->arena), *installed = arena_format(run->arena, "%s/../include", own);
-    for (int i = 0; i < 3 && !run->library; i++) {
-        Text path = {0};
-        text_format(&path, "%s%s", own, libraries[i] + 2);
-        if (is_file(path.data))
-            run->library = arena_strdup(run->arena, path.data);
-        text_free(&path);
-    }
-    if (is_file(NNC_SOURCE_INCLUDE "/nnrt.h"))
-        run->include = NNC_SOURCE_INCLUDE;
-    if (is_file(arena_format(run->arena, "%s/nnrt.h", installed)))
-        run->include = installed;
-}
 
 static bool make_folder(const char *path) {
     return mkdir(path, 0777) == 0 || errno == EEXIST;
@@ -107,98 +66,15 @@ static void hash_file(uint64_t *hash, const char *path) {
 
 /* ---- the C compiler */
 
-static const char *compiler_flags(const Run *run) {
-    /* a generic CPU needs no flag; for another one kernels and compiler must agree */
-    const char *cpu = run->options->cpu;
-    if (strcmp(cpu, "native") == 0)
-        return "-O3 -march=native";
-    if (strncmp(cpu, "x86-64", 6) == 0)
-        return arena_format(run->arena, "-O3 -march=%s", cpu);
-    return "-O3";
-}
-
-/* Words of $CC and flags as an argument vector; paths stay whole. */
-static int split_words(Run *run, const char *text, const char **words, int limit) {
-    char *copy = arena_strdup(run->arena, text);
-    int count = 0;
-    for (char *word = strtok(copy, " "); word && count < limit; word = strtok(NULL, " "))
-        words[count++] = word;
-    return count;
-}
-
-/* The exit status of a command whose messages go to `log`; -1: it could not be started. */
-static int run_command(const char *const *words, const char *log) {
-    pid_t child = fork();
-    if (child == 0) {
-        if (!freopen(log, "w", stderr) || !freopen("/dev/null", "w", stdout))
-            _exit(126);
-        execvp(words[0], (char *const *)(uintptr_t)words);
-        _exit(127);
-    }
-    int status = 0;
-    while (child > 0 && waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return -1;
-    return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static int compile_with(Run *run, const char *source, const char *program, bool openmp, const char *log) {
-    const char *words[64];
-    int n = split_words(run, run->compiler, words, 32);
-    n += split_words(run, compiler_flags(run), words + n, 8);
-    if (openmp)
-        words[n++] = "-fopenmp";
-    if (run->include) {
-        words[n++] = "-I";
-        words[n++] = run->include;
-    }
-    words[n++] = source;
-    words[n++] = "-o";
-    words[n++] = program;
-    words[n++] = run->library ? run->library : "-lnnrt";
-    if (*run->zlib)
-        words[n++] = run->zlib;
-    if (run->blas)
-        words[n++] = run->blas;
-    words[n++] = "-lm";
-    words[n] = NULL;
-    return run_command(words, log);
-}
-
-static void compile_failed(Run *run, int status, const char *log) {
-    size_t length = 0;
-    char *messages = text_read_file(log, &length);
-    if (status == 127 || status < 0) {
-        diag_error(run->diag, (Span){0}, "cannot start the C compiler %s", run->compiler);
-        diag_help(run->diag, "install gcc or clang, or name one: CC=clang nnc run ..");
-    } else if (run->blas && messages && strstr(messages, "openblas")) {
-        diag_error(run->diag, (Span){0}, "%s finds no OpenBLAS, which --blas=openblas needs", run->compiler);
-        diag_help(run->diag, "install libopenblas-dev (Debian, Ubuntu), openblas-devel (Fedora) or openblas (Arch, "
-                             "Homebrew), or leave --blas out");
-    } else {
-        diag_error(run->diag, (Span){0}, "%s could not compile %s.c (exit code %d)", run->compiler, run->stem, status);
-        diag_help(run->diag, "what it said:\n%s", messages ? messages : "nothing");
-    }
-    free(messages);
-}
-
 /* Compiles beside the final name, then renames: two runs at the same time do not disturb each other. */
 static bool compile(Run *run, const Text *source) {
     const char *c = arena_format(run->arena, "%s.c", run->stem);
     const char *fresh = arena_format(run->arena, "%s.new-%ld", run->stem, (long)getpid());
-    const char *log = arena_format(run->arena, "%s.log", fresh);
     if (write_output(run->diag, c, source) != STATUS_OK)
         return run_fail(run, STATUS_FILE);
-    int status = compile_with(run, c, fresh, true, log);
-    if (status != 0 && status != 127)
-        status = compile_with(run, c, fresh, false, log); /* without OpenMP */
-    if (status != 0)
-        compile_failed(run, status, log);
-    unlink(log);
-    if (status != 0) {
-        unlink(fresh);
-        return run_fail(run, status == 127 ? STATUS_FILE : STATUS_INTERNAL);
-    }
+    Status status = build_program(&run->build, c, fresh, true);
+    if (status != STATUS_OK)
+        return run_fail(run, status);
     if (rename(fresh, run->stem) == 0)
         return true;
     diag_error(run->diag, (Span){0}, "cannot write %s: %s", run->stem, strerror(errno));
@@ -263,6 +139,15 @@ static void place_data(const Run *run, DataSource *data) {
             *paths[i] = arena_format(run->arena, "%.*s/%s", (int)(slash - input), input, *paths[i]);
 }
 
+/* The program takes the place of this process: what is to be said is said before. */
+static void print_warnings(const Run *run) {
+    Text text = {0};
+    diag_print(run->diag, &text, false);
+    if (text.length)
+        fputs(text.data, stderr);
+    text_free(&text);
+}
+
 /* The source; its batches are as large as the program's options ask for. */
 static bool make_source(Run *run, Text *source, const char **name) {
     Pipeline p;
@@ -277,6 +162,8 @@ static bool make_source(Run *run, Text *source, const char **name) {
     }
     if (p.log.length)
         fputs(p.log.data, stderr);
+    if (ok)
+        print_warnings(run);
     if (!ok)
         run_fail(run, p.status);
     else if (p.stopped) {
@@ -284,7 +171,7 @@ static bool make_source(Run *run, Text *source, const char **name) {
         ok = run_fail(run, STATUS_USAGE);
     } else {
         *name = p.program->name;
-        run->blas = host_link(p.kernels);
+        run->build.blas = host_link(p.kernels);
         place_data(run, &p.program->train);
         place_data(run, &p.program->test);
         place_data(run, &p.program->validation);
@@ -301,12 +188,11 @@ static bool prepare(Run *run) {
     bool ok = check_verb(run) && make_source(run, &source, &name) && find_cache(run);
     if (ok) {
         uint64_t hash = 0xcbf29ce484222325u;
-        find_runtime(run);
         hash_bytes(&hash, source.data, source.length);
-        hash_bytes(&hash, run->compiler, strlen(run->compiler));
-        const char *flags = compiler_flags(run);
+        hash_bytes(&hash, run->build.compiler, strlen(run->build.compiler));
+        const char *flags = build_flags(&run->build);
         hash_bytes(&hash, flags, strlen(flags));
-        hash_file(&hash, run->library);
+        hash_file(&hash, run->build.library);
         run->stem = arena_format(run->arena, "%s/%s-%016llx", run->cache, name, (unsigned long long)hash);
         ok = access(run->stem, X_OK) == 0 || compile(run, &source);
     }
@@ -315,9 +201,7 @@ static bool prepare(Run *run) {
 }
 
 Status run_program(const Options *options, Arena *arena, Diag *diag) {
-    const char *compiler = getenv("CC");
-    Run run = {.options = options, .diag = diag, .arena = arena, .zlib = NNC_ZLIB};
-    run.compiler = compiler && *compiler ? compiler : "cc";
+    Run run = {.options = options, .diag = diag, .arena = arena, .build = build_start(options, arena, diag)};
     if (!prepare(&run))
         return run.status;
     char **words = ARENA_ARRAY(run.arena, char *, options->rest_count + 2);

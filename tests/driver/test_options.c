@@ -89,6 +89,13 @@ static void test_commands(void) {
     p = parse("help Dense Adam");
     CHECK(p.ok && p.options.command == COMMAND_HELP && p.options.rest_count == 2);
     arena_free(p.arena);
+    p = parse("tune --cpu=generic x.nn");
+    CHECK(p.ok && p.options.command == COMMAND_TUNE && !p.options.no_tune);
+    CHECK_TEXT(p.options.input, "x.nn");
+    arena_free(p.arena);
+    p = parse("--no-tune x.nn");
+    CHECK(p.ok && p.options.no_tune);
+    arena_free(p.arena);
     p = parse("new digits");
     CHECK(p.ok && p.options.command == COMMAND_NEW);
     CHECK_TEXT(p.options.input, "digits");
@@ -97,6 +104,7 @@ static void test_commands(void) {
 
 static void test_refusals(void) {
     check_refused("", "no input file");
+    check_refused("tune", "tune needs a file");
     check_refused("x.nn y.nn", "one file at a time");
     check_refused("--ouptut=y x.nn", "did you mean --output");
     check_refused("--lib=1 x.nn", "takes no value");

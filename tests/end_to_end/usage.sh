@@ -158,6 +158,13 @@ check "which has layers and what passes" has out.txt 'dense (Dense)\\n(None, 6)\
 if command -v dot >/dev/null; then check "Graphviz reads it" dot -Tsvg out.txt -o graph.svg; else skip "Graphviz is not installed"; fi
 check "--emit=explain names the functions of kernels" ends 0 "which 2 kernels share" "$NNC" --emit=explain small.nn
 check "--emit=explain" ends 0 "% over this bound" "$NNC" --emit=explain small.nn
+for words in 'train_step: [0-9]+ kernels, predicted for a batch: [0-9.]+ us, [0-9.]+ Mflop, [0-9.]+ % of the peak; reads' \
+    'bound by (sums|pointwise|loads|memory): sums [0-9.]+, pointwise' \
+    'Machine .*: [0-9.]+ GHz, FMA peak [0-9]+ GFLOPS a core; L1 [0-9]+ KB'; do
+    check "it predicts: $words" ends 0 "$words" "$NNC" --emit=explain small.nn
+done
+check "for another CPU by the table" ends 0 "Machine \(generic\): 3.00 GHz, FMA peak 48 GFLOPS" "$NNC" --emit=explain --cpu=generic small.nn
+check "for a GPU not at all" ends 0 "Times are predicted for CPUs only" "$NNC" --emit=explain --target=cuda small.nn
 check "--emit=header" ends 0 "int small_train_batch" "$NNC" --emit=header small.nn
 check "which is the header of the file" cmp out.txt small.h
 check "--emit to a file" "$NNC" --emit=summary small.nn -o summary.txt

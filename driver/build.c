@@ -1,0 +1,171 @@
+/* The user's C compiler ($CC, else cc), and where the runtime's headers and library lie: where nnc was built or
+ * installed. */
+#include "driver/build.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- where things are */
+
+static bool is_file(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+/* The folder of this executable; "." if the system does not say. */
+static const char *own_folder(Arena *arena) {
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length <= 0)
+        return ".";
+    path[length] = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash)
+        *slash = '\0';
+    return arena_strdup(arena, path);
+}
+
+/* In the build folder, or installed; else the compiler's own search has to do. */
+static void find_runtime(CBuild *build) {
+    static const char *const libraries[] = {"%s/../runtime/libnnrt.a", "%s/../" NNC_LIBDIR "/libnnrt.a",
+                                            "%s/../lib/libnnrt.a"};
+    const char *own = own_folder(build->arena), *installed = arena_format(build->arena, "%s/../include", own);
+    for (int i = 0; i < 3 && !build->library; i++) {
+        Text path = {0};
+        text_format(&path, "%s%s", own, libraries[i] + 2);
+        if (is_file(path.data))
+            build->library = arena_strdup(build->arena, path.data);
+        text_free(&path);
+    }
+    if (is_file(NNC_SOURCE_INCLUDE "/nnrt.h"))
+        build->include = NNC_SOURCE_INCLUDE;
+    if (is_file(arena_format(build->arena, "%s/nnrt.h", installed)))
+        build->include = installed;
+}
+
+/* ---- the compiler */
+
+const char *build_flags(const CBuild *build) {
+    /* a generic CPU needs no flag; for another one kernels and compiler must agree */
+    const char *cpu = build->cpu;
+    if (strcmp(cpu, "native") == 0)
+        return "-O3 -march=native";
+    if (strncmp(cpu, "x86-64", 6) == 0)
+        return arena_format(build->arena, "-O3 -march=%s", cpu);
+    return "-O3";
+}
+
+/* Words of $CC and flags as an argument vector; paths stay whole. */
+static int split_words(const CBuild *build, const char *text, const char **words, int limit) {
+    char *copy = arena_strdup(build->arena, text);
+    int count = 0;
+    for (char *word = strtok(copy, " "); word && count < limit; word = strtok(NULL, " "))
+        words[count++] = word;
+    return count;
+}
+
+/* The exit status of a command whose messages go to `log`; -1: it could not be started. */
+static int run_command(const char *const *words, const char *log) {
+    pid_t child = fork();
+    if (child == 0) {
+        if (!freopen(log, "w", stderr) || !freopen("/dev/null", "w", stdout))
+            _exit(126);
+        execvp(words[0], (char *const *)(uintptr_t)words);
+        _exit(127);
+    }
+    int status = 0;
+    while (child > 0 && waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return -1;
+    return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int compile_with(const CBuild *build, const char *source, const char *program, bool openmp, const char *log) {
+    const char *words[64];
+    int n = split_words(build, build->compiler, words, 32);
+    n += split_words(build, build_flags(build), words + n, 8);
+    if (openmp)
+        words[n++] = "-fopenmp";
+    if (build->include) {
+        words[n++] = "-I";
+        words[n++] = build->include;
+    }
+    words[n++] = source;
+    words[n++] = "-o";
+    words[n++] = program;
+    words[n++] = build->library ? build->library : "-lnnrt";
+    if (*build->zlib)
+        words[n++] = build->zlib;
+    if (build->blas)
+        words[n++] = build->blas;
+    words[n++] = "-lm";
+    words[n] = NULL;
+    return run_command(words, log);
+}
+
+static void compile_failed(const CBuild *build, const char *source, int status, const char *log) {
+    size_t length = 0;
+    char *messages = text_read_file(log, &length);
+    if (status == 127 || status < 0) {
+        diag_error(build->diag, (Span){0}, "cannot start the C compiler %s", build->compiler);
+        diag_help(build->diag, "install gcc or clang, or name one: CC=clang nnc run ..");
+    } else if (build->blas && messages && strstr(messages, "openblas")) {
+        diag_error(build->diag, (Span){0}, "%s finds no OpenBLAS, which --blas=openblas needs", build->compiler);
+        diag_help(build->diag, "install libopenblas-dev (Debian, Ubuntu), openblas-devel (Fedora) or openblas (Arch, "
+                               "Homebrew), or leave --blas out");
+    } else {
+        diag_error(build->diag, (Span){0}, "%s could not compile %s (exit code %d)", build->compiler, source, status);
+        diag_help(build->diag, "what it said:\n%s", messages ? messages : "nothing");
+    }
+    free(messages);
+}
+
+CBuild build_start(const Options *options, Arena *arena, Diag *diag) {
+    const char *compiler = getenv("CC");
+    CBuild build = {.arena = arena, .diag = diag, .cpu = options->cpu, .zlib = NNC_ZLIB};
+    build.compiler = compiler && *compiler ? compiler : "cc";
+    find_runtime(&build);
+    return build;
+}
+
+Status build_program(const CBuild *build, const char *source, const char *program, bool openmp) {
+    const char *log = arena_format(build->arena, "%s.log", program);
+    int status = compile_with(build, source, program, openmp, log);
+    if (openmp && status != 0 && status != 127)
+        status = compile_with(build, source, program, false, log);
+    if (status != 0) {
+        compile_failed(build, source, status, log);
+        unlink(program);
+    }
+    unlink(log);
+    return status == 0 ? STATUS_OK : status == 127 ? STATUS_FILE : STATUS_INTERNAL;
+}
+
+int build_run(const char *program, const char *argument, Text *out) {
+    int ends[2], status = 0;
+    if (pipe(ends) != 0)
+        return -1;
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        execl(program, program, argument, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    char piece[4096];
+    ssize_t length;
+    while (child > 0 && ((length = read(ends[0], piece, sizeof piece)) > 0 || (length < 0 && errno == EINTR)))
+        if (length > 0)
+            text_add_length(out, piece, (size_t)length);
+    close(ends[0]);
+    while (child > 0 && waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return -1;
+    return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}

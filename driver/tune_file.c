@@ -1,0 +1,190 @@
+/* The file that `nnc tune` keeps beside a model, one line for each contraction:
+ *
+ *   nnc-tune 1 x86-64-v4
+ *   tile a32Bb64v.. rows=8 vectors=2 default=4x2 ns=1860 default_ns=1990 kernel=train_dense_forward
+ *
+ * Lines that begin with # are comments. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "driver/tune.h"
+
+const char *tune_path(Arena *arena, const char *input) {
+    size_t length = strlen(input);
+    if (strcmp(input, "-") == 0)
+        return NULL;
+    if (length > 3 && strcmp(input + length - 3, ".nn") == 0)
+        length -= 3;
+    return arena_format(arena, "%.*s.tune", (int)length, input);
+}
+
+/* ---- writing */
+Status tune_write(Arena *arena, Diag *diag, const char *path, const char *input, const char *isa, const TuneLine *lines,
+                  int count) {
+    const char *fresh = arena_format(arena, "%s.new-%ld", path, (long)getpid());
+    Text out = {0};
+    text_format(
+        &out,
+        "# Tiles of the contractions of %s, measured by nnc tune. nnc reads this file where it lies beside the\n"
+        "# program; --no-tune does without it. rows x vectors of a tile, nanoseconds of its kernels in a step.\n"
+        "nnc-tune 1 %s\n",
+        strrchr(input, '/') ? strrchr(input, '/') + 1 : input, isa);
+    for (int i = 0; i < count; i++)
+        text_format(&out, "tile %s rows=%d vectors=%d default=%dx%d ns=%.0f default_ns=%.0f kernel=%s\n",
+                    lines[i].choice.form, lines[i].choice.rows, lines[i].choice.vectors, lines[i].default_rows,
+                    lines[i].default_vectors, lines[i].nanoseconds, lines[i].default_nanoseconds, lines[i].kernel);
+    Status status = write_output(diag, fresh, &out);
+    text_free(&out);
+    if (status == STATUS_OK && rename(fresh, path) != 0) {
+        diag_error(diag, (Span){0}, "cannot write %s: %s", path, strerror(errno));
+        unlink(fresh);
+        status = STATUS_FILE;
+    }
+    return status;
+}
+
+/* ---- reading */
+typedef struct {
+    Pipeline *p;
+    SourceFile *file;
+    const KIsa *isa;
+    const char *at; /* of the line */
+    Tuning *tuning;
+    bool other_isa;
+} Reader;
+
+static Span span_of(const Reader *r, const char *from, size_t length) {
+    uint32_t start = (uint32_t)(from - r->file->text);
+    return (Span){r->file, start, start + (uint32_t)(length ? length : 1)};
+}
+
+static bool refuse(Reader *r, const char *from, size_t length, const char *expected) {
+    diag_error(r->p->diag, span_of(r, from, length), "expected %s", expected);
+    diag_help(r->p->diag, "nnc tune %s writes the file anew, --no-tune does without it", r->p->options->input);
+    r->p->status = STATUS_PROGRAM;
+    return false;
+}
+
+/* The next word of the line; its length. */
+static size_t next_word(const char **at) {
+    *at += strspn(*at, " \t\r");
+    return strcspn(*at, " \t\r\n");
+}
+
+static bool read_number(const char *word, size_t length, const char *key, int *value) {
+    size_t skip = strlen(key);
+    char *end;
+    if (length <= skip || strncmp(word, key, skip) != 0)
+        return false;
+    long number = strtol(word + skip, &end, 10);
+    *value = (int)number;
+    return end == word + length && number >= 1 && number <= 64;
+}
+
+static bool is_note(const char *word, size_t length) {
+    static const char *const notes[] = {"default=", "ns=", "default_ns=", "kernel="};
+    for (int i = 0; i < 4; i++)
+        if (length > strlen(notes[i]) && strncmp(word, notes[i], strlen(notes[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool read_tile(Reader *r, const char *at) {
+    TileChoice choice = {0};
+    size_t length = next_word(&at);
+    if (!length)
+        return refuse(r, at, length, "the form of a contraction");
+    choice.form = arena_format(r->p->arena, "%.*s", (int)length, at);
+    at += length;
+    length = next_word(&at);
+    if (!read_number(at, length, "rows=", &choice.rows))
+        return refuse(r, at, length, "rows=N with N from 1 to 64");
+    at += length;
+    length = next_word(&at);
+    if (!read_number(at, length, "vectors=", &choice.vectors))
+        return refuse(r, at, length, "vectors=N with N from 1 to 64");
+    for (at += length; (length = next_word(&at)); at += length)
+        if (!is_note(at, length))
+            return refuse(r, at, length, "default=, ns=, default_ns= or kernel=");
+    ARENA_PUSH(r->p->arena, r->tuning->wanted, r->tuning->wanted_count, r->tuning->wanted_capacity, choice);
+    ARENA_PUSH(r->p->arena, r->tuning->places, r->tuning->place_count, r->tuning->place_capacity,
+               (int)(r->at - r->file->text));
+    return true;
+}
+
+/* "nnc-tune 1 x86-64-v4" */
+static bool read_head(Reader *r, const char *at) {
+    size_t length = next_word(&at);
+    if (length != 8 || strncmp(at, "nnc-tune", length) != 0)
+        return refuse(r, at, length, "`nnc-tune 1 ISA` as the first line of a file made by nnc tune");
+    at += length;
+    length = next_word(&at);
+    if (length != 1 || *at != '1')
+        return refuse(r, at, length, "version 1 of the file");
+    at += length;
+    length = next_word(&at);
+    if (!length)
+        return refuse(r, at, length, "the instruction set of the measurements");
+    r->other_isa = strlen(r->isa->name) != length || strncmp(at, r->isa->name, length) != 0;
+    if (r->other_isa)
+        diag_warning(r->p->diag, span_of(r, at, length),
+                     "measured for %.*s and not used for %s: tiles are chosen by rule", (int)length, at, r->isa->name);
+    return true;
+}
+
+static bool read_lines(Reader *r) {
+    bool head = false;
+    for (r->at = r->file->text; *r->at && !r->other_isa; r->at += strcspn(r->at, "\n"), r->at += *r->at == '\n') {
+        const char *at = r->at;
+        size_t length = next_word(&at);
+        if (!length || *at == '#')
+            continue;
+        if (!head) {
+            head = true;
+            if (!read_head(r, at))
+                return false;
+        } else if (length != 4 || strncmp(at, "tile", 4) != 0)
+            return refuse(r, at, length, "a line `tile FORM rows=N vectors=N`");
+        else if (!read_tile(r, at + length))
+            return false;
+    }
+    return head || refuse(r, r->file->text, 1, "`nnc-tune 1 ISA` as the first line of a file made by nnc tune");
+}
+
+Tuning *tune_read(Pipeline *p, const KIsa *isa) {
+    const char *path = tune_path(p->arena, p->options->input);
+    size_t length = 0;
+    char *text = path ? text_read_file(path, &length) : NULL;
+    if (!text) {
+        if (path && errno != ENOENT) {
+            diag_error(p->diag, (Span){0}, "cannot read %s: %s", path, strerror(errno));
+            diag_help(p->diag, "--no-tune does without it");
+            p->status = STATUS_FILE;
+        }
+        return NULL;
+    }
+    Reader r = {.p = p, .isa = isa};
+    r.file = ARENA_NEW(p->arena, SourceFile);
+    *r.file = (SourceFile){.name = path, .text = arena_copy(p->arena, text, length + 1), .length = length};
+    free(text);
+    r.tuning = ARENA_NEW(p->arena, Tuning);
+    r.tuning->file = r.file;
+    return read_lines(&r) && !r.other_isa ? r.tuning : NULL;
+}
+
+void tune_check(Pipeline *p) {
+    const Tuning *t = p->kernels->tuning;
+    for (int i = 0; t && t->file && i < t->wanted_count; i++) {
+        bool found = false;
+        for (int k = 0; k < t->seen_count; k++)
+            found = found || strcmp(t->seen[k].choice.form, t->wanted[i].form) == 0;
+        const char *line = t->file->text + t->places[i];
+        if (found)
+            continue;
+        uint32_t start = (uint32_t)t->places[i];
+        diag_warning(p->diag, (Span){t->file, start, start + (uint32_t)strcspn(line, "\n")},
+                     "no contraction of this program has the form %s: the line is not used", t->wanted[i].form);
+        diag_help(p->diag, "nnc tune %s measures anew", p->options->input);
+    }
+}
