@@ -298,6 +298,34 @@ static bool improve_orders(Layout *l) {
 }
 
 /* ---- panels */
+typedef struct {
+    const KBuffer *buffer;
+    bool found;
+} BufferUse;
+
+static void find_load(void *context, const KExpr *e) {
+    BufferUse *use = context;
+    use->found = use->found || (e->kind == KE_LOAD && e->load.buffer == use->buffer);
+}
+static void find_store(void *context, const KStmt *s) {
+    BufferUse *use = context;
+    use->found = use->found || (s->kind == KS_STORE && s->store.buffer == use->buffer);
+}
+
+/* Does a sum read it, or does a nest with sums make it? Only tiles go down columns. */
+static bool meets_tiles(const Layout *l, const KBuffer *b) {
+    BufferUse use = {b, false};
+    KVisitor loads = {.expression = find_load, .context = &use}, stores = {.statement = find_store, .context = &use};
+    for (int i = 0; i < l->count && !use.found; i++) {
+        const Nest *nest = l->nests[i];
+        for (int r = 0; r < nest->reduction_count; r++)
+            kexpr_visit(nest->reductions[r].expr, &loads);
+        if (nest->reduction_count)
+            kstmt_visit(nest->epilogue, &stores);
+    }
+    return use.found;
+}
+
 /* Long rows (KIsa.panel_from) are cut in panels of two vectors: what a tile reads is then one stream, and never rows a
  * multiple of 4 KB apart. */
 static void make_panels(const KProgram *p, KBuffer *b) {
@@ -455,7 +483,8 @@ void layout_program(KProgram *p) {
         l.nests[i]->vector_axis = best_vector(p, l.nests[i], &l.accesses[i], &cost);
     layout_sequences(p);
     for (int i = 0; i < p->buffer_count; i++)
-        make_panels(p, p->buffers[i]);
+        if (p->buffers[i]->space != SPACE_ARENA || p->buffers[i]->rank < 3 || meets_tiles(&l, p->buffers[i]))
+            make_panels(p, p->buffers[i]);
     make_twins(p);
     layout_sums(p);
 }

@@ -57,6 +57,18 @@ int map_count_uses(const KStmt *block, const KVar *);
 /* Lets and stores of the epilogue. */
 void map_epilogue(MapPlace *, const KStmt *block);
 
+/* Sequences that the step of a recurrence will read or write soon (codegen/map_prefetch.c). */
+enum { MAX_COMING = 24 };
+typedef struct {
+    KBuffer *buffer;
+    KExpr *time;
+} MapComingLine;
+typedef struct {
+    const Nest *nest; /* whose sum fetches them */
+    MapComingLine items[MAX_COMING];
+    int count;
+} MapComing;
+
 /* One nest over given ranges of its axes: appends to `out`. `parallel`: the outermost loop may be shared by threads. */
 typedef struct {
     KProgram *program;
@@ -64,7 +76,9 @@ typedef struct {
     KExpr *rows_from, *rows_to; /* range of axis 0 in a kernel over rows; NULL: all */
     int64_t block_rows;         /* rows of such a range at most */
     int *slack;                 /* grows to the rows that tiles touch beyond the batch */
+    const MapComing *coming;    /* NULL: nothing is fetched before it is used */
 } MapNest;
+MapComing *map_coming(const MapNest *); /* of a kernel with steps; NULL: nothing */
 /* A nest that only copies, and in another order: blocks turned in registers. false: it is no such nest. */
 bool map_turn(const MapNest *, const Nest *, bool parallel, KStmt *out);
 /* A product of matrices for a library, if nest->gemm and all matrices lie so. */

@@ -61,7 +61,9 @@ static bool map_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     KExpr *end = kexpr_dim(p, kernel->nests[0]->axes[0].extent);
     KExpr *next = kexpr_binary(p, '+', kexpr_var(p, from), kexpr_index(p, rows));
     kstmt_add(block, kstmt_let(p, to, kexpr_binary(p, 'm', next, end)));
-    MapNest m = {p, kernel, kexpr_var(p, from), kexpr_var(p, to), rows, slack};
+    MapNest m = {p, kernel, kexpr_var(p, from), kexpr_var(p, to), rows, slack, NULL};
+    if (kernel->steps)
+        m.coming = map_coming(&m);
     if (!map_nests(&m, false, block))
         return false;
     kstmt_add(body, kstmt_for(p, from, AXIS_PARALLEL, kexpr_index(p, 0), end, rows, block));
@@ -73,7 +75,7 @@ static bool map_kernel(KProgram *p, KKernel *kernel, int *slack) {
     if (kernel->rows)
         return map_rows(p, kernel, slack, kernel->body);
     allocate_locals(p, kernel, 0, kernel->body);
-    MapNest m = {p, kernel, NULL, NULL, 0, slack};
+    MapNest m = {p, kernel, NULL, NULL, 0, slack, NULL};
     return map_nests(&m, kernel->nest_count == 1 && !kernel->steps, kernel->body);
 }
 

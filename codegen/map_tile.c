@@ -118,6 +118,9 @@ static void choose_tile(Tiles *t) {
             t->row = axis;
     if (t->row >= 0)
         t->rows = choose_rows(extent_at_most(t, t->row), t->vectors, budget(t));
+    if (t->row >= 0 && t->vectors == 2 && t->rows * 2 < LEAST_FULL && t->rows * 4 <= PREFERRED &&
+        extent_at_most(t, t->vector) % (4 * t->lanes) == 0)
+        t->vectors = 4; /* few rows: more vectors for each element that is broadcast */
     if (t->row >= 0 && !reduces_lanes)
         ask_tuning(t);
     if (t->row == 0 && t->m->rows_from) /* the next block's rows belong to another thread */

@@ -3,7 +3,8 @@
 #define NNC_CODEGEN_MAP_TILE_H
 #include "codegen/map.h"
 
-enum { MAX_TILE = 32, MAX_VECTORS = 4, MAX_REDUCTIONS = 4, PREFERRED = 20 }; /* accumulators of a tile */
+enum { MAX_TILE = 32, MAX_VECTORS = 4, MAX_REDUCTIONS = 4 };
+enum { PREFERRED = 20, LEAST_FULL = 12 }; /* accumulators of a tile */
 typedef enum { LOOP_AXIS, LOOP_PANELS, LOOP_ROWS } LoopKind;
 
 typedef struct {
@@ -38,4 +39,8 @@ void map_tile_body(Tiles *, KStmt *out);
 bool map_tile_rides(const Tiles *);
 void map_tile_waiting(Tiles *, KStmt *out); /* room for the sums that wait; before the loop over the tiles */
 void map_tile_last(Tiles *, KStmt *out);    /* the epilogue of the last tile, at t->base */
+/* The sum of a tile fetches what the step of a recurrence needs next: in how many pieces, 0: it does not; and what is
+ * to be fetched before one of them. */
+int map_prefetch_pieces(const Tiles *, int reduce_axis);
+void map_prefetch_piece(const Tiles *, KVar *piece, int pieces, KStmt *out);
 #endif

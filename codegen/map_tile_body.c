@@ -459,6 +459,29 @@ static void keep_sums(Tiles *t, Accumulators *a, KStmt *out) {
     close_rows(t, a, out, body);
 }
 
+/* A few products, then a line of what comes next; and so on. */
+static bool sum_with_prefetch(Tiles *t, Accumulators *a, KStmt *out) {
+    KProgram *p = t->p;
+    KExpr *index[NEST_MAX_AXES] = {NULL};
+    int axis = first_reduce_axis(t->nest), pieces = 0;
+    if (axis < t->nest->axis_count && !panel_along(t->nest->reductions[0].expr, &t->nest->axes[axis]))
+        pieces = map_prefetch_pieces(t, axis);
+    if (!pieces)
+        return false;
+    KVar *number = kvar_new(p, t->m->kernel, "piece", (KType){KBASE_INDEX, 1}, false);
+    KStmt *piece = kstmt_block(p);
+    KExpr *length = kexpr_index(p, t->nest->axes[axis].extent.n / pieces), *n = kexpr_var(p, number);
+    number->limit = pieces;
+    t->part_axis = axis;
+    t->part_from = kexpr_binary(p, '*', n, length);
+    t->part_to = kexpr_binary(p, '+', t->part_from, length);
+    map_prefetch_piece(t, number, pieces, piece);
+    reduce_loops(t, a, t->nest->parallel_count, index, piece);
+    t->part_axis = -1;
+    kstmt_add(out, kstmt_for(p, number, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, pieces), 1, piece));
+    return true;
+}
+
 void map_tile_body(Tiles *t, KStmt *out) {
     Accumulators *a = ARENA_NEW(t->p->arena, Accumulators);
     KExpr *index[NEST_MAX_AXES] = {NULL};
@@ -471,7 +494,8 @@ void map_tile_body(Tiles *t, KStmt *out) {
             keep_sums(t, a, out);
             return;
         }
-        reduce_loops(t, a, t->nest->parallel_count, index, out);
+        if (!sum_with_prefetch(t, a, out))
+            reduce_loops(t, a, t->nest->parallel_count, index, out);
     }
     finish(t, a, out);
 }

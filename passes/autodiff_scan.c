@@ -47,6 +47,38 @@ static bool is_cheap(const Op *op) {
     }
 }
 
+static int arg_number(const Op *scan, const Value *value) {
+    for (int i = 0; i < scan->region->arg_count; i++)
+        if (scan->region->args[i] == value)
+            return i;
+    return -1;
+}
+
+/* Is it in the reverse region already, or does it need no memory of its own? */
+static bool is_kept(const ScanGradient *s, const Value *value) {
+    const ScanAttr *scan = &s->forward->attr.scan;
+    if (value->id >= s->known || s->inside[value->id])
+        return true;
+    if (!value->def)
+        return arg_number(s->forward, value) >= scan->carried + scan->sequences;
+    bool kept = is_cheap(value->def);
+    for (int i = 0; i < value->def->input_count && kept; i++)
+        kept = is_kept(s, value->def->inputs[i]);
+    return kept;
+}
+
+/* Is it made again rather than kept? A part is kept in place of a whole that nobody needs; 1 - x costs less than a
+ * sequence of it beside that of x. */
+static bool is_repeated(const ScanGradient *s, const Op *op) {
+    int kept = 0;
+    for (int i = 0; i < op->input_count; i++)
+        kept += is_kept(s, op->inputs[i]);
+    if (op->code == OP_SLICE)
+        return kept || !op->inputs[0]->def;
+    return is_cheap(op) ||
+           (op->code == OP_MAP && scalar_infos[op->attr.scalar].cost <= 1 && kept + 1 >= op->input_count);
+}
+
 static Value *bring(ScanGradient *, Value *, Op *before);
 
 static Value *repeat(ScanGradient *s, const Op *op, Op *before) {
@@ -71,13 +103,6 @@ static Value *bring_arg(ScanGradient *s, int number) {
     return scan_add_sequence(s->func, s->reverse, sequence);
 }
 
-static int arg_number(const Op *scan, const Value *value) {
-    for (int i = 0; i < scan->region->arg_count; i++)
-        if (scan->region->args[i] == value)
-            return i;
-    return -1;
-}
-
 static Value *bring(ScanGradient *s, Value *value, Op *before) {
     if (value->id >= s->known)
         return value;
@@ -86,7 +111,7 @@ static Value *bring(ScanGradient *s, Value *value, Op *before) {
         return *inside;
     if (!value->def)
         return *inside = bring_arg(s, arg_number(s->forward, value));
-    if (is_cheap(value->def))
+    if (is_repeated(s, value->def))
         return *inside = repeat(s, value->def, before);
     return *inside = scan_add_sequence(s->func, s->reverse, scan_add_output(s->func, s->forward, value));
 }
@@ -132,6 +157,65 @@ static int free_label(const Op *einsum) {
     return last + 1;
 }
 
+/* ---- the state before a step is the one after the step before it */
+
+static bool is_read(const Region *region, const Value *value) {
+    for (const Op *op = region->first; op; op = op->next)
+        for (int i = 0; i < op->input_count; i++)
+            if (op->inputs[i] == value)
+                return true;
+    for (int i = 0; i < region->yield_count; i++)
+        if (region->yields[i] == value)
+            return true;
+    return false;
+}
+
+/* Which state of the forward scan a value of the reverse region is, if nothing but products whose sum is made behind
+ * the loop reads it; -1: none. */
+static int state_only_summed(const ScanGradient *s, const Value *value) {
+    const ScanAttr *scan = &s->forward->attr.scan;
+    int number = value->def ? -1 : arg_number(s->reverse, value), state = -1;
+    for (int i = scan->carried; number >= 0 && i < s->forward->result_count; i++)
+        if (s->forward->results[i] == s->reverse->inputs[number])
+            state = arg_number(s->forward, s->forward->region->yields[i]);
+    for (const Op *op = s->reverse->region->first; op; op = op->next)
+        for (int i = 0; i < op->input_count; i++)
+            if (op->inputs[i] == value && (op->code != OP_EINSUM || is_read(s->reverse->region, op->results[0])))
+                return -1;
+    return state < scan->carried ? state : -1;
+}
+
+/* All steps of a sequence but its first or its last. */
+static Value *all_but_one(ScanGradient *s, Value *sequence, bool first) {
+    int time = scan_time_axis(scan_step_type(s->func->module, sequence->type));
+    int64_t start[MAX_RANK] = {0}, stride[MAX_RANK];
+    Dim dims[MAX_RANK];
+    for (int i = 0; i < sequence->type->rank; i++) {
+        stride[i] = 1;
+        dims[i] = sequence->type->dims[i];
+    }
+    start[time] = first;
+    dims[time].n--;
+    return build_slice(&s->gradient->build, sequence, start, stride,
+                       type_get(s->func->module, sequence->type->dtype, sequence->type->rank, dims));
+}
+
+/* Operands of a sum over the steps, one of them a state that starts as zero: the sequence of the states after the steps
+ * is kept anyhow, and the first step adds nothing. */
+static void shift_states(ScanGradient *s, const Op *op, Value **all) {
+    const ScanAttr *scan = &s->forward->attr.scan;
+    for (int i = 0; i < 2; i++) {
+        int state = state_only_summed(s, op->inputs[i]);
+        const Op *start = state < 0 ? NULL : s->forward->inputs[state]->def;
+        if (!start || start->code != OP_CONST || start->attr.constant != 0 || scan->steps < 2)
+            continue;
+        Value *after = scan_add_output(s->func, s->forward, s->forward->region->yields[state]);
+        all[i] = all_but_one(s, after, scan->reverse);
+        all[1 - i] = all_but_one(s, all[1 - i], !scan->reverse);
+        return;
+    }
+}
+
 /* Time becomes one more axis of the contraction. NULL: that is not possible. */
 static Value *sum_einsum(ScanGradient *s, const Op *op) {
     Builder *b = &s->gradient->build;
@@ -144,6 +228,7 @@ static Value *sum_einsum(ScanGradient *s, const Op *op) {
         all[i] = of_all_steps(s, op->inputs[i], &same[i]);
     OpAttr attr = op->attr;
     if (all[0] && all[1]) {
+        shift_states(s, op, all);
         insert_label(attr.einsum.a, left->rank, scan_time_axis(left), label);
         insert_label(attr.einsum.b, right->rank, scan_time_axis(right), label);
         return build_op(b, OP_EINSUM, &attr, all, 2, op->results[0]->type);

@@ -77,11 +77,21 @@ static Value *rectified(Builder *b, Value *x, Value *h, Value *kernel, Value *bi
     return build_map1(b, FN_relu, build_add(b, build_sub(b, z, *second), bias));
 }
 
-static Op *make_scan(Case *c, Step *step, bool reverse) {
+/* As in GRU: the gate works on a part of the product, and what it leaves is 1 - gate. */
+static Value *reset(Builder *b, Value *x, Value *h, Value *kernel, Value *bias, Value **second) {
+    Value *product = build_einsum(b, "bk,kn->bn", h, kernel), *one = build_like(b, h, 1);
+    Value *gate = build_map1(b, FN_sigmoid, build_add(b, half(b, x, 0), half(b, product, 0)));
+    Value *part = build_mul(b, gate, build_add(b, half(b, product, 1), bias));
+    Value *candidate = build_map1(b, FN_tanh, build_add(b, half(b, x, 1), part));
+    *second = build_scale(b, *second, 0.5);
+    return build_add(b, build_mul(b, gate, h), build_mul(b, build_sub(b, one, gate), candidate));
+}
+
+static Op *make_scan_from(Case *c, Step *step, bool reverse, bool zero) {
     Builder *b = &c->b;
     Value *x = arg(c, 3, (int[]){0, STEPS, 2 * UNITS}), *h = arg(c, 2, (int[]){0, UNITS});
     Value *kernel = arg(c, 2, (int[]){UNITS, 2 * UNITS}), *bias = arg(c, 1, (int[]){UNITS});
-    Value *states[] = {h, build_like(b, h, 0.25)}, *whole[] = {kernel, bias};
+    Value *states[] = {zero ? build_like(b, h, 0) : h, build_like(b, h, 0.25)}, *whole[] = {kernel, bias};
     ScanInputs in = {STEPS, reverse, states, &x, whole, 2, 1, 2};
     Op *scan = build_scan_begin(b, &in);
     if (!scan)
@@ -90,6 +100,10 @@ static Op *make_scan(Case *c, Step *step, bool reverse) {
     Value *next = step(b, args[2], args[0], args[3], args[4], &second);
     bool ok = build_scan_end(b, scan, (Value *[]){next, second}, (Value *[]){next, build_scale(b, second, 2)}, 2);
     return ok ? scan : NULL;
+}
+
+static Op *make_scan(Case *c, Step *step, bool reverse) {
+    return make_scan_from(c, step, reverse, false);
 }
 
 static Value *weigh(Case *c, Value *x) {
@@ -198,11 +212,11 @@ static int count_in(const Region *region, OpCode code) {
     return count;
 }
 
-static void test_gradient(Step *step, bool reverse, int order) {
+static void test_gradient(Step *step, bool reverse, bool zero, int order) {
     static const char *const passes[] = {"simplify", "autodiff", "cse", "simplify", "cse", "dce"};
     for (int count = 2; count <= 6; count += 4) { /* autodiff alone, and with what cleans up behind it */
         Case c = case_new();
-        Op *scan = make_scan(&c, step, reverse);
+        Op *scan = make_scan_from(&c, step, reverse, zero);
         CHECK(scan != NULL);
         with_gradients(&c, scan, order);
         if (run_passes(&c, passes, count))
@@ -226,6 +240,36 @@ static void test_sum_leaves_the_loop(void) {
     CHECK(count_in(reverse->region, OP_PAD) == 0);
     CHECK(count_in(reverse->region, OP_REDUCE) == 0);
     CHECK(count_in(&c.func->body, OP_EINSUM) == 1);
+    arena_free(c.arena);
+}
+
+/* What a step gives to its gradient: of a state that starts as zero and that only the product reads, nothing, as the
+ * sequence of the states is there; of a part, the part; and not 1 - x beside x. */
+static void test_kept(void) {
+    static const char *const passes[] = {"simplify", "autodiff", "cse", "simplify", "cse", "dce"};
+    for (int zero = 0; zero < 2; zero++) {
+        Case c = case_new();
+        Op *scan = make_scan_from(&c, rectified, false, zero);
+        with_gradients(&c, scan, 1);
+        CHECK(run_passes(&c, passes, 6));
+        const Op *forward = find_scan(c.func, false);
+        CHECK(forward != NULL);
+        bool kept = false;
+        for (int i = 0; forward && i < forward->result_count; i++)
+            kept = kept || forward->region->yields[i] == forward->region->args[0];
+        CHECK(kept == !zero);
+        arena_free(c.arena);
+    }
+    Case c = case_new();
+    with_gradients(&c, make_scan(&c, reset, false), 1);
+    CHECK(run_passes(&c, passes, 6));
+    const Op *forward = find_scan(c.func, false);
+    CHECK(forward != NULL);
+    for (int i = 0; forward && i < forward->result_count; i++) {
+        const Value *yield = forward->region->yields[i];
+        CHECK(yield->type->dims[1].n == UNITS);
+        CHECK(!yield->def || yield->def->code != OP_MAP || yield->def->attr.scalar != FN_sub);
+    }
     arena_free(c.arena);
 }
 
@@ -268,11 +312,14 @@ int main(void) {
     for (int reverse = 0; reverse < 2; reverse++) {
         test_values(reverse);
         for (int order = 1; order <= 2; order++) {
-            test_gradient(gated, reverse, order);
-            test_gradient(rectified, reverse, order);
+            test_gradient(gated, reverse, false, order);
+            test_gradient(reset, reverse, true, order);
+            for (int zero = 0; zero < 2; zero++)
+                test_gradient(rectified, reverse, zero, order);
         }
     }
     test_sum_leaves_the_loop();
+    test_kept();
     test_unread();
     test_mistakes();
     return test_report();
