@@ -5,13 +5,14 @@
 #include "nnrt_error.h"
 #include "nnrt_feed.h"
 #include "nnrt_file.h"
+#include "nnrt_text.h"
 #include "nnrt_trainer.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREDICT_PIECE = 1024, PREDICT_NUMBER = 24, PREDICT_SMALLEST_PICTURE = 8, PREDICT_TOP = 3 };
+enum { PREDICT_PIECE = 1024, PREDICT_SMALLEST_PICTURE = 8, PREDICT_TOP = 3 };
 
 /* Where the text goes: standard output, or a file that appears when it is complete. */
 typedef struct {
@@ -80,9 +81,10 @@ static int predict_read(nnrt_trainer *trainer, nnrt_table *table) {
 
 static int predict_write_row(PredictSink *sink, const float *output, int64_t count) {
     size_t used = 0;
-    for (int64_t k = 0; k < count; k++)
-        used += (size_t)snprintf(sink->line + used, PREDICT_NUMBER, "%s%.9g", k ? "," : "", (double)output[k]);
-    sink->line[used++] = '\n';
+    for (int64_t k = 0; k < count; k++) {
+        used += nnrt_float_text(sink->line + used, output[k]);
+        sink->line[used++] = k + 1 < count ? ',' : '\n';
+    }
     if (sink->file)
         return nnrt_file_append(sink->file, sink->line, used);
     fwrite(sink->line, 1, used, sink->stream);
@@ -275,7 +277,7 @@ static int predict_into_sink(nnrt_trainer *trainer, const nnrt_table *table, Pre
     int code = NNRT_OK;
     if (!to_file && trainer->options.show > 0)
         return predict_pieces(trainer, table, NULL, memory);
-    sink.line = malloc((size_t)trainer->program->output_size * PREDICT_NUMBER + 2);
+    sink.line = malloc((size_t)trainer->program->output_size * (NNRT_FLOAT_TEXT + 1) + 1);
     if (to_file)
         sink.file = writer = malloc(sizeof *writer);
     if (!sink.line || (to_file && !writer))

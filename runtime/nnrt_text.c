@@ -27,6 +27,48 @@ char *nnrt_shortest_number(char *text, size_t size, double value) {
     return text;
 }
 
+/* `count` digits of `whole` with a point behind the first `before`, without zeros at the end. */
+static size_t put_digits(char *text, uint32_t whole, int count, int before) {
+    char digits[NNRT_FLOAT_DIGITS];
+    size_t used = 0;
+    for (int i = count; i-- > 0; whole /= 10)
+        digits[i] = (char)('0' + whole % 10);
+    while (count > before && count > 1 && digits[count - 1] == '0')
+        count--;
+    for (int i = before; i <= 0; i++) { /* 0.00ddd */
+        text[used++] = '0';
+        if (i == before)
+            text[used++] = '.';
+    }
+    for (int i = 0; i < count; i++) {
+        if (i == before && before > 0)
+            text[used++] = '.';
+        text[used++] = digits[i];
+    }
+    text[used] = 0;
+    return used;
+}
+
+size_t nnrt_float_text(char *text, float value) {
+    static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13};
+    enum { SMALLEST = -4, POINT_LAST = NNRT_FLOAT_DIGITS - 1 };
+    double size = fabs((double)value);
+    if (size >= 1.001e-4 && size < 999999999) {
+        int exponent = SMALLEST; /* of the first digit */
+        while (exponent < POINT_LAST && size >= (exponent + 1 < 0 ? 1 / powers[-exponent - 1] : powers[exponent + 1]))
+            exponent++;
+        /* A product of a float and an exact power of ten is off by 2^-53 of itself, 1e-7 at most: only next to a half
+         * does that decide, and next to a power of ten. */
+        double scaled = size * powers[POINT_LAST - exponent], rounded = floor(scaled + 0.5);
+        if (fabs(fabs(scaled - rounded) - 0.5) > 1e-6 && rounded >= 100000000 && rounded <= 999999999) {
+            size_t sign = value < 0;
+            text[0] = '-';
+            return sign + put_digits(text + sign, (uint32_t)rounded, NNRT_FLOAT_DIGITS, exponent + 1);
+        }
+    }
+    return (size_t)snprintf(text, NNRT_FLOAT_TEXT, "%.*g", NNRT_FLOAT_DIGITS, (double)value);
+}
+
 /* Levenshtein's distance; long words are never near. */
 static int edit_distance(const char *a, const char *b) {
     enum { LONGEST = 60 };

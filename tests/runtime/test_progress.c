@@ -168,6 +168,29 @@ static void test_numbers(void) {
     CHECK_TEXT(nnrt_shortest_number(out, sizeof out, -NAN), "nan");
 }
 
+/* Every float of a sample over all bits, and those near powers of ten and halves of the last digit. */
+static void test_floats(void) {
+    static const float special[] = {
+        0,        -0.0f,           1,           10,  -100,  0.1f,   0.5f,  1e-4f, 9.99999e-5f, 0.001f, 1e-5f,
+        1e8f,     999999936,       1e9f,        123, 1e38f, 1e-40f, 0.25f, 2.5f,  100000008,   NAN,    INFINITY,
+        16777217, 0.000244140625f, 1.000000119f};
+    char ours[NNRT_FLOAT_TEXT], printed[NNRT_FLOAT_TEXT];
+    int wrong = 0;
+    for (uint32_t i = 0; i < 400000; i++) {
+        float value;
+        uint32_t bits = i * 10739u + (i >> 3);
+        memcpy(&value, &bits, sizeof value);
+        if (i < sizeof special / sizeof *special)
+            value = special[i];
+        else if (i % 4 == 0)
+            value = (float)(int32_t)(bits % 2000001 - 1000000) / (i % 8 ? 1000000.0f : 1024.0f);
+        size_t length = nnrt_float_text(ours, value);
+        snprintf(printed, sizeof printed, "%.9g", (double)value);
+        wrong += strcmp(ours, printed) != 0 || length != strlen(printed);
+    }
+    CHECK(wrong == 0);
+}
+
 static void test_templates(void) {
     nnrt_log integers[] = {{"epoch", 7}, {"batch", 12}}, numbers[] = {{"loss", 0.123456}, {"val_loss", 1.5}};
     nnrt_template_values values = {integers, 2, numbers, 2};
@@ -225,6 +248,7 @@ int main(void) {
     test_log_line();
     test_resumed();
     test_numbers();
+    test_floats();
     test_templates();
     test_pictures();
     free(text);
