@@ -38,7 +38,7 @@ static int64_t bytes_of_variables(const KProgram *p, const KSequence *sequence) 
     bool *seen = ARENA_ARRAY(p->arena, bool, p->buffer_count + 1);
     int64_t bytes = 0;
     for (int k = 0; k < sequence->count; k++) {
-        KUse *uses;
+        const KUse *uses;
         int count = kkernel_uses(p, sequence->kernels[k], &uses);
         for (int i = 0; i < count; i++) {
             const KBuffer *b = uses[i].buffer;
