@@ -1,6 +1,6 @@
 /* Shared by the parts of the host-code emitter: host.c (the file as a whole), host_header.c (struct and declarations),
  * host_steps.c (steps as sequences of kernels, threads), host_api.c (the functions of the header), host_table.c (the
- * description for the runtime), host_threads.c (how many threads pay). */
+ * description for the runtime), host_threads.c (how many threads pay), host_piece.c (samples of a prediction). */
 #ifndef NNC_CODEGEN_HOST_PARTS_H
 #define NNC_CODEGEN_HOST_PARTS_H
 #include "codegen/c_printer.h"
@@ -44,8 +44,10 @@ bool host_begin(Host *, KProgram *, const HostOptions *);
 /* Samples of a training step, and whether memory is planned for more (a trainer's --batch-size). */
 int64_t host_batch(const Host *);
 bool host_has_room(const Host *);
-/* "Formatted lines" with $n for the model's name, $N for it in capitals, $b for the samples of a training step, $M for the
- * macro with the largest batch, and $$. */
+/* Samples that prediction takes through the network at once, at most host_batch: see host_piece.c. */
+int64_t host_piece(const Host *);
+/* "Formatted lines" with $n for the model's name, $N for it in capitals, $b for the samples of a training step, $M for
+ * the macro with the largest batch, and $$. */
 void host_text(const Host *, Text *, const char *template);
 /* One line, broken where it is too long. */
 void host_line(Text *, int depth, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -232,14 +232,15 @@ static void print_step_call(Host *h, Text *out, HostStepKind kind, int depth, co
 }
 
 /* A full batch has a constant size, which the compiler can build upon. */
-static void print_both_calls(Host *h, Text *out, HostStepKind kind) {
-    Text constant = {0};
-    text_format(&constant, "%s_BATCH", h->upper);
-    host_line(out, 2, "if (batch == %s)", constant.data);
-    print_step_call(h, out, kind, 3, constant.data);
+static void print_both_calls(Host *h, Text *out, HostStepKind kind, const char *full) {
+    host_line(out, 2, "if (batch == %s)", full);
+    print_step_call(h, out, kind, 3, full);
     host_line(out, 2, "else");
     print_step_call(h, out, kind, 3, "batch");
-    text_free(&constant);
+}
+
+static const char *full_batch(const Host *h) {
+    return arena_format(h->program->arena, "%s_BATCH", h->upper);
 }
 
 static void print_measuring_loop(Host *h, Text *out, HostStepKind kind) {
@@ -259,7 +260,7 @@ static void print_measuring_loop(Host *h, Text *out, HostStepKind kind) {
               "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n"
               "        const int32_t *rows = steps->rows + at;\n"
               "        float *results = job->results[done++ & 1];\n");
-    print_both_calls(h, out, kind);
+    print_both_calls(h, out, kind, full_batch(h));
     text_format(out,
                 "        nnrt_barrier_wait(job->barrier, thread, threads);\n"
                 "        if (thread == 0)\n"
@@ -306,7 +307,7 @@ static void print_preprocess(Host *h, Text *out) {
                      arena_format(arena, "raw_rows + at * %lld", (long long)host_sample_size(h->info->raw_input)));
     declare_rows(h, out, step->results[0], true,
                  arena_format(arena, "prepared + at * %lld", (long long)host_sample_size(h->info->input)));
-    print_both_calls(h, out, HOST_PREPROCESS);
+    print_both_calls(h, out, HOST_PREPROCESS, full_batch(h));
     text_add(out, "    }\n    return NNRT_OK;\n}\n\n");
 }
 
@@ -330,10 +331,16 @@ static void print_prepare_batch(Host *h, Text *out) {
 static void print_predict(Host *h, Text *out) {
     const HostStep *step = &h->steps[HOST_FORWARD];
     Arena *arena = h->program->arena;
-    host_text(h, out,
-              "static void $n_predict_thread(Job *job, int thread, int threads) {\n"
-              "    for (int64_t at = 0; at < job->samples; at += $N_BATCH) {\n"
-              "        int64_t batch = nnrt_min_index(job->samples - at, $N_BATCH);\n");
+    int64_t samples = host_piece(h);
+    const char *piece = samples < host_batch(h) ? "PIECE" : full_batch(h);
+    host_text(h, out, "static void $n_predict_thread(Job *job, int thread, int threads) {\n");
+    if (samples < host_batch(h))
+        host_line(out, 1, "enum { PIECE = %lld }; /* samples at once: what a kernel leaves stays in the cache */",
+                  (long long)samples);
+    text_format(out,
+                "    for (int64_t at = 0; at < job->samples; at += %s) {\n"
+                "        int64_t batch = nnrt_min_index(job->samples - at, %s);\n",
+                piece, piece);
     if (host_has_preprocess(h))
         print_prepare_batch(h, out);
     if (step->arguments[0])
@@ -343,7 +350,7 @@ static void print_predict(Host *h, Text *out) {
                          : arena_format(arena, "job->raw + at * %lld", (long long)host_sample_size(h->info->input)));
     declare_rows(h, out, step->results[0], true,
                  arena_format(arena, "job->output + at * %lld", (long long)host_sample_size(h->info->output)));
-    print_both_calls(h, out, HOST_FORWARD);
+    print_both_calls(h, out, HOST_FORWARD, piece);
     text_add(out, "        nnrt_barrier_wait(job->barrier, thread, threads);\n    }\n}\n\n");
     host_text(
         h, out,

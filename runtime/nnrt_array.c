@@ -108,25 +108,94 @@ static int place_error(const nnrt_array *array, int64_t sample, int64_t k, const
     return nnrt_error(NNRT_ERROR_DATA, "%s[%s]: %s", array->file, place, kept);
 }
 
-static int fill_inputs(const nnrt_array *array, int64_t first, nnrt_table *table) {
-    int64_t size = table->columns;
-    for (int64_t n = 0; n < table->rows; n++) {
-        float *x = table->x + n * table->x_stride;
-        if (array->type == NNRT_ARRAY_U8 && !array->fortran) {
-            const unsigned char *p = array->data + (first + n) * size;
-            for (int64_t k = 0; k < size; k++)
-                x[k] = (float)p[k];
-            continue;
-        }
-        for (int64_t k = 0; k < size; k++) {
-            double value = value_at(array, element_of(array, first + n, k, size));
-            if (!(fabs(value) <= 3.4028235677973366e38))
-                return place_error(array, first + n, k,
-                                   "it is not a finite 32-bit float; replace it, or leave out the sample");
-            x[k] = (float)value;
-        }
+/* `count` values of type T that lie behind each other, as floats. */
+#define ARRAY_RUN(T)                                                                                                   \
+    do {                                                                                                               \
+        for (int64_t i = 0; i < count; i++) {                                                                          \
+            T value;                                                                                                   \
+            memcpy(&value, array->data + (first + i) * (int64_t)sizeof value, sizeof value);                           \
+            out[i] = (float)(double)value;                                                                             \
+        }                                                                                                              \
+    } while (0)
+
+/* Values from `first` on, in the order of the file. Numbers are those of value_at, but nothing is checked. */
+static void read_run(const nnrt_array *array, int64_t first, int64_t count, float *out) {
+    switch (array->type) {
+    case NNRT_ARRAY_U8:
+        ARRAY_RUN(uint8_t);
+        return;
+    case NNRT_ARRAY_I8:
+        ARRAY_RUN(int8_t);
+        return;
+    case NNRT_ARRAY_U16:
+        ARRAY_RUN(uint16_t);
+        return;
+    case NNRT_ARRAY_I16:
+        ARRAY_RUN(int16_t);
+        return;
+    case NNRT_ARRAY_U32:
+        ARRAY_RUN(uint32_t);
+        return;
+    case NNRT_ARRAY_I32:
+        ARRAY_RUN(int32_t);
+        return;
+    case NNRT_ARRAY_U64:
+        ARRAY_RUN(uint64_t);
+        return;
+    case NNRT_ARRAY_I64:
+        ARRAY_RUN(int64_t);
+        return;
+    case NNRT_ARRAY_F32:
+        memcpy(out, array->data + first * (int64_t)sizeof *out, (size_t)count * sizeof *out);
+        return;
+    case NNRT_ARRAY_F64:
+        ARRAY_RUN(double);
+        return;
+    }
+}
+
+/* Exponents of ones only are infinities and what is no number. */
+static bool all_finite(const float *x, int64_t count) {
+    const uint32_t exponent = 0x7f800000u;
+    uint32_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        found |= (bits & exponent) == exponent;
+    }
+    return !found;
+}
+
+/* One sample value by value: other byte and axis orders, and where a value is not finite. */
+static int fill_sample(const nnrt_array *array, int64_t sample, int64_t size, float *x) {
+    for (int64_t k = 0; k < size; k++) {
+        double value = value_at(array, element_of(array, sample, k, size));
+        if (!(fabs(value) <= 3.4028235677973366e38))
+            return place_error(array, sample, k,
+                               "it is not a finite 32-bit float; replace it, or leave out the sample");
+        x[k] = (float)value;
     }
     return NNRT_OK;
+}
+
+static bool is_little_endian(void) {
+    const uint16_t one = 1;
+    uint8_t low;
+    memcpy(&low, &one, 1);
+    return low == 1;
+}
+
+static int fill_inputs(const nnrt_array *array, int64_t first, nnrt_table *table) {
+    bool as_it_lies = !array->fortran && (sizes[array->type] == 1 || array->big_endian == !is_little_endian());
+    int code = NNRT_OK;
+    for (int64_t n = 0; n < table->rows && !code; n++) {
+        float *x = table->x + n * table->x_stride;
+        if (as_it_lies)
+            read_run(array, (first + n) * table->columns, table->columns, x);
+        if (!as_it_lies || !all_finite(x, table->columns))
+            code = fill_sample(array, first + n, table->columns, x);
+    }
+    return code;
 }
 
 static int fill_targets(const nnrt_array *array, int64_t first, const nnrt_table_request *request, nnrt_table *table) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 static const double fit_save_share = 0.05;
+static const double fit_save_guess = 0.01; /* seconds that the first one is taken to cost */
 
 static const char *fit_epoch_break(const FitRun *fit, char *text, size_t size) {
     snprintf(text, size, "epoch %d after %lld of %lld steps", fit->run.epoch + 1, (long long)fit->run.step,
@@ -200,7 +201,8 @@ static int fit_finish(FitRun *fit) {
 
 int nnrt_fit_loop(FitRun *fit) {
     int code = NNRT_OK;
-    fit->last_save = -INFINITY;
+    fit->last_save = fit->trainer->terminal.clock();
+    fit->save_seconds = fit_save_guess;
     fit->stop_on_nan = nnrt_callbacks_stop_on_nan(&fit->callbacks);
     while (code == NNRT_OK && fit->run.epoch < fit->run.epochs && !fit->run.stopped) {
         code = fit_epoch(fit);

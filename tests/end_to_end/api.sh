@@ -46,6 +46,13 @@ for name in first second; do
     check "$name: several instances in several threads" ./use_$name threads train.csv
     check "$name: errors" ./use_$name errors train.csv
 done
+# Prediction in pieces that fit in the cache.
+in_pieces() {
+    "$NNC" --lib --cpu=x86-64-v4 pieces.nn -o pieces.c && grep -q 'PIECE = 8' pieces.c &&
+        library pieces && compile gcc pieces -fopenmp pieces.c -xc pieces_main -xnone && ./pieces
+}
+mv pieces.c pieces_main
+check "many samples are predicted in pieces, to the same bits" in_pieces
 no_allocation() {
     valgrind --error-exitcode=9 --leak-check=full ./plain_use steady train.csv 0 >few.txt 2>&1 || { cat few.txt; return 1; }
     valgrind --error-exitcode=9 --leak-check=full ./plain_use steady train.csv 20 >many.txt 2>&1 || { cat many.txt; return 1; }

@@ -28,12 +28,13 @@ static struct {
     int interrupt_at;            /* raise SIGINT in this training step, counted from 1 over all calls; 0: never */
     int interrupt_in_validation; /* raise it in this call of evaluate_steps */
     int nan_at;                  /* the loss of this iteration is NaN */
+    int slow_at;                 /* this iteration takes a second on the fake clock */
     int fail_at;                 /* train_steps fails in this step */
     bool silent_last_step;       /* no after_step after the last step of a call */
     int steps, evaluations;
     int32_t rows[FAKE_MOST_ROWS]; /* rows of the training steps, in order */
     int row_count;
-    double weight_sum;
+    double weight_sum, seconds;
     int padding_errors;
 } fake;
 
@@ -75,6 +76,8 @@ static void fake_train_batch(FakeModel *model, const nnrt_steps *steps, int64_t 
         fake_update(&model->kernel[k], &model->kernel_momentum[k], gradient[k], model->learning_rate);
     fake_update(&model->bias[0], &model->bias_momentum[0], gradient[FAKE_INPUTS], model->learning_rate);
     model->iteration++;
+    if (fake.slow_at == model->iteration)
+        fake.seconds++;
     if (fake.nan_at == model->iteration) {
         steps->totals[0] = NAN;
         model->kernel[0] = NAN;
@@ -264,7 +267,7 @@ static inline nnrt_callback fake_callback(nnrt_callback_kind kind) {
 }
 
 static inline double fake_clock(void) {
-    return 100;
+    return 100 + fake.seconds;
 }
 
 /* Runs a command line of words separated by blanks; what it wrote is in fake_out and fake_err until the next call. */

@@ -68,6 +68,11 @@ static void check_types(void) {
         {"<i2", {0, 0x80}, 2, -32768},
         {">i4", {255, 255, 255, 253}, 4, -3},
         {"<u4", {0, 0, 0, 0x80}, 4, 2147483648.0f},
+        {">i2", {0xFF, 0xFE}, 2, -2},
+        {"<i4", {253, 255, 255, 255}, 4, -3},
+        {"<u8", {0, 0, 0, 0, 1, 0, 0, 0}, 8, 4294967296.0f},
+        {"<f4", {0, 0, 0xC0, 0x3F}, 4, 1.5f},
+        {"<f8", {0, 0, 0, 0, 0, 0, 0xF8, 0xBF}, 8, -1.5f},
         {"<i8", {254, 255, 255, 255, 255, 255, 255, 255}, 8, -2},
         {">u8", {0, 0, 0, 0, 0, 0, 1, 0}, 8, 256},
         {">f4", {0x3F, 0xC0, 0, 0}, 4, 1.5f},
@@ -110,6 +115,9 @@ static void check_broken(void) {
     File three = npy(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", data, 12);
     expect_error(parse(good, NULL, ANY), "x.npy[1, 2]: it is not a finite 32-bit float; replace it, or leave out the "
                                          "sample");
+    File large = npy(1, "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2), }", (double[]){1, -1e39}, 16);
+    expect_error(parse(large, NULL, ANY), "x.npy[0, 1]: it is not a finite 32-bit float; replace it, or leave out the "
+                                          "sample");
     expect_error(parse((File){"hello, world", 12}, NULL, ANY), "x.npy: is not an NPY file; write one by np.save");
     expect_error(parse((File){"PK\3\4        ", 12}, NULL, ANY),
                  "x.npy: is not an NPY file but an archive of them (npz); save one array by np.save");

@@ -321,6 +321,11 @@ static void test_nan(void) {
     reset();
     fake.nan_at = 10;
     CHECK(run(&program, "fit --train=@/train.csv --weights=@/nan.safetensors --epochs=4") == 1);
+    CHECK(access(path_of("nan.safetensors"), F_OK) != 0); /* a save would have cost more than the epoch did */
+    reset();
+    fake.slow_at = 7;
+    fake.nan_at = 10;
+    CHECK(run(&program, "fit --train=@/train.csv --weights=@/nan.safetensors --epochs=4") == 1);
     CHECK(strstr(fake_out, "Batch 2: Invalid loss, terminating training\n3/7 - ") != NULL);
     CHECK(strstr(fake_err, "the loss is no longer a number") != NULL);
     CHECK(fake.steps == 10);
