@@ -41,7 +41,7 @@ typedef struct Dialect {
     const char *kernel, *inline_kernel; /* before a kernel's name: "static void" */
     const char *local, *shared;         /* before an array in a kernel; NULL: not there */
     const char *barrier;                /* NULL: threads of a kernel cannot meet */
-    const char *prefetch;               /* of an address that is read and written soon; NULL: nothing is written */
+    const char *prefetch;               /* of an address that is read or written soon; NULL: nothing is written */
     const char *forget;                 /* no vector register keeps its value; NULL: nothing is written */
     const char *axis_index[AXIS_THREAD_Y + 1]; /* blockIdx.x; NULL: the axis is a loop */
     bool has_shares;                           /* AXIS_PARALLEL runs from `first` to `last` */

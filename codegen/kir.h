@@ -153,7 +153,7 @@ struct KStmt {
          * `lanes` is the side of the square blocks it is done in */
         struct { KBuffer *to, *from; KExpr **to_index, **from_index; int to_count, from_count; int64_t rows, columns; int lanes; } transpose;
         KGemm *gemm;                               /* left to a library of matrix products */
-        KExpr *prefetch;                           /* advice: this load comes soon, and a store to the same place */
+        KExpr *prefetch;                           /* advice: this load comes soon, or a store to the same place */
         const char *comment;
     };
 };

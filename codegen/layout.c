@@ -482,6 +482,7 @@ void layout_program(KProgram *p) {
     for (int i = 0; i < l.count; i++)
         l.nests[i]->vector_axis = best_vector(p, l.nests[i], &l.accesses[i], &cost);
     layout_sequences(p);
+    layout_heads(p);
     for (int i = 0; i < p->buffer_count; i++)
         if (p->buffers[i]->space != SPACE_ARENA || p->buffers[i]->rank < 3 || meets_tiles(&l, p->buffers[i]))
             make_panels(p, p->buffers[i]);

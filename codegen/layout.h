@@ -13,6 +13,7 @@ void layout_scalar(KProgram *);
 /* ---- inside the room (codegen/layout_order.c): sequences of recurrences lie step by step; the loops of sums are put in
  * the order in which memory lies */
 void layout_sequences(KProgram *);
+void layout_heads(KProgram *); /* heads of attention lie head by head */
 void layout_sums(KProgram *);
 bool layout_is_aliased(const KProgram *, const KBuffer *); /* its memory is seen through another buffer too */
 #endif

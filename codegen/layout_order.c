@@ -1,5 +1,5 @@
 /* Orders that follow from how loops run, after the vector axes are chosen: sequences of a recurrence lie step by step
- * in memory, and the loops of a sum run through memory as it lies. */
+ * in memory, heads of attention head by head, and the loops of a sum run through memory as it lies. */
 #include "codegen/layout.h"
 
 /* ---- sequences: [B, T, ..] as [T, B, ..] where a recurrence runs over T, and where a nest reads or makes such a
@@ -73,6 +73,106 @@ void layout_sequences(KProgram *p) {
             for (int k = 0; k < p->sequences[s]->count; k++)
                 for (int n = 0; n < p->sequences[s]->kernels[k]->nest_count; n++)
                     changed |= agree_in_nest(p, p->sequences[s]->kernels[k], p->sequences[s]->kernels[k]->nests[n]);
+    }
+}
+
+/* ---- heads: an axis over which a product is batched, as the heads of attention are, lies outside of the axes of one
+ * product: [B, T, H, D] as [B, H, T, D]. What a product of one head reads is then one stream;
+ * so is the share of a head in the kernels that are used at the same place of a nest. */
+typedef struct {
+    const KProgram *p;
+    const KVar *head; /* NULL: any buffer whose heads lie outside tells */
+    bool changed;
+} HeadUse;
+
+static bool is_var(const KExpr *index, const KVar *var) {
+    return index->kind == KE_VAR && index->var == var;
+}
+
+/* Where the heads go in memory: behind the samples. */
+static int head_place(const KBuffer *b) {
+    return b->dims[0].batch ? 1 : 0;
+}
+
+static bool is_head_first(const KBuffer *b) {
+    return b->rank >= 3 && b->rank - 2 > head_place(b) && b->order[head_place(b)] == b->rank - 2;
+}
+
+static void put_head_first(HeadUse *use, KBuffer *b, KExpr *const *index) {
+    int head = b->rank - 2;
+    bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
+    if (!own || b->rank < 3 || b->base != KBASE_F32 || layout_is_aliased(use->p, b) || !is_var(index[head], use->head))
+        return;
+    for (int p = 0; p < b->rank; p++)
+        if (b->order[p] != p)
+            return;
+    for (int p = head; p > head_place(b); p--)
+        b->order[p] = b->order[p - 1];
+    b->order[head_place(b)] = (int8_t)head;
+    use->changed = use->changed || head > head_place(b);
+}
+
+static void head_of(HeadUse *use, const KBuffer *b, KExpr *const *index) {
+    if (is_head_first(b) && index[b->rank - 2]->kind == KE_VAR)
+        use->head = index[b->rank - 2]->var;
+}
+
+static void put_head_load(void *context, const KExpr *e) {
+    if (e->kind == KE_LOAD)
+        put_head_first(context, e->load.buffer, e->load.index);
+}
+static void put_head_store(void *context, const KStmt *s) {
+    if (s->kind == KS_STORE)
+        put_head_first(context, s->store.buffer, s->store.index);
+}
+static void head_of_load(void *context, const KExpr *e) {
+    if (e->kind == KE_LOAD)
+        head_of(context, e->load.buffer, e->load.index);
+}
+static void head_of_store(void *context, const KStmt *s) {
+    if (s->kind == KS_STORE)
+        head_of(context, s->store.buffer, s->store.index);
+}
+
+static bool has_index(const KExpr *load, const KVar *var) {
+    for (int i = 1; i < load->load.index_count; i++)
+        if (is_var(load->load.index[i], var))
+            return true;
+    return false;
+}
+
+/* The parallel axis behind the batch that both factors of a product have and the lanes are not on; NULL: none. */
+static const KVar *batched_axis(const Nest *nest) {
+    const KExpr *e = nest->reduction_count == 1 ? nest->reductions[0].expr : NULL;
+    if (!e || e->kind != KE_FN || e->fn.fn != FN_mul || e->fn.args[0]->kind != KE_LOAD ||
+        e->fn.args[1]->kind != KE_LOAD || !nest->axes[0].extent.batch)
+        return NULL;
+    for (int i = 1; i < nest->parallel_count; i++)
+        if (i != nest->vector_axis && has_index(e->fn.args[0], nest->axes[i].var) &&
+            has_index(e->fn.args[1], nest->axes[i].var))
+            return nest->axes[i].var;
+    return NULL;
+}
+
+static bool heads_in_nest(const KProgram *p, const Nest *nest) {
+    HeadUse use = {.p = p, .head = batched_axis(nest)};
+    KVisitor find = {.statement = head_of_store, .expression = head_of_load, .context = &use};
+    KVisitor put = {.statement = put_head_store, .expression = put_head_load, .context = &use};
+    if (!use.head)
+        visit_nest(nest, &find);
+    if (use.head)
+        visit_nest(nest, &put);
+    return use.changed;
+}
+
+void layout_heads(KProgram *p) {
+    bool changed = true;
+    while (changed) {
+        changed = false;
+        for (int s = 0; s < p->sequence_count; s++)
+            for (int k = 0; k < p->sequences[s]->count; k++)
+                for (int n = 0; n < p->sequences[s]->kernels[k]->nest_count && !p->sequences[s]->kernels[k]->steps; n++)
+                    changed |= heads_in_nest(p, p->sequences[s]->kernels[k]->nests[n]);
     }
 }
 

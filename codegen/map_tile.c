@@ -7,6 +7,8 @@
 #include "codegen/cost.h"
 #include "codegen/tuning.h"
 
+enum { NEAR_BYTES = 1 << 19 }; /* what stays in the cache of a core */
+
 /* ---- choosing */
 static bool depends(const KExpr *e, const KVar *var) {
     return kexpr_uses(e, var);
@@ -159,6 +161,28 @@ static void choose_ordered(Tiles *t) {
     t->parallel = t->parallel && nest->parallel_count > 0;
 }
 
+/* Bytes of what the sum loads that depends on this axis. */
+static int64_t loaded_bytes(const Tiles *t, const KExpr *e, const KVar *along) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    if (e->kind == KE_LOAD)
+        return depends(e, along)
+                   ? kbuffer_elements(e->load.buffer, t->p->module->batch_max) * kbase_bytes(e->load.buffer->base)
+                   : 0;
+    int64_t bytes = 0;
+    int count = kexpr_operands(e, operands);
+    for (int i = 0; i < count; i++)
+        bytes += loaded_bytes(t, operands[i], along);
+    return bytes;
+}
+
+/* What rows read would come from far again for every panel, while what panels read stays near. */
+static bool rows_come_from_far(const Tiles *t) {
+    const Nest *nest = t->nest;
+    const KExpr *e = nest->reductions[0].expr;
+    return nest->reduction_count == 1 && loaded_bytes(t, e, nest->axes[t->row].var) > NEAR_BYTES &&
+           loaded_bytes(t, e, nest->axes[t->vector].var) <= NEAR_BYTES;
+}
+
 static void choose_order(Tiles *t) {
     const Nest *nest = t->nest;
     if (nest->ordered) {
@@ -184,7 +208,7 @@ static void choose_order(Tiles *t) {
     int64_t panel = (int64_t)t->vectors * t->lanes;
     int64_t panel_count = (extent_at_most(t, t->vector) + panel - 1) / panel;
     int64_t row_tiles = (extent_at_most(t, t->row) + t->rows - 1) / t->rows;
-    bool panels_outside = panel_count >= 4 || panel_count >= row_tiles;
+    bool panels_outside = (panel_count >= 4 || panel_count >= row_tiles) && !rows_come_from_far(t);
     add_loop(t, panels_outside ? LOOP_PANELS : LOOP_ROWS, panels_outside ? t->vector : t->row);
     add_loop(t, panels_outside ? LOOP_ROWS : LOOP_PANELS, panels_outside ? t->row : t->vector);
 }

@@ -28,6 +28,7 @@ typedef struct {
     KBuffer *waiting[MAX_VECTORS]; /* sums of the tile before, by row */
     int part_axis;                 /* reduce axis of which only a part is summed at a time; -1: none */
     KExpr *part_from, *part_to;
+    bool prefetches; /* what the epilogue touches is fetched during the sum */
     bool failed;
 } Tiles;
 

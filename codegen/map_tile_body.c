@@ -4,6 +4,10 @@
 #include <math.h>
 
 enum { LONG_SUM = 24, LONG_EPILOGUE = 16, LEAST_RIDING_ROWS = 4, RIDING_POINTS = 16 };
+enum {
+    FAR_BYTES = 1 << 16,
+    LEAST_PIECE = 8
+}; /* a buffer that does not stay near; turns of a loop between prefetches */
 
 static double identity(ReduceKind kind) {
     return kind == REDUCE_SUM ? 0 : kind == REDUCE_MAX ? -(double)INFINITY : (double)INFINITY;
@@ -247,6 +251,13 @@ static void reduce_across(Tiles *t, Accumulators *a, KExpr **index, KStmt *out) 
     kstmt_add(out, constant ? body : kstmt_if(p, kexpr_fn(p, FN_gt, rest, kexpr_index(p, 0), NULL), body, NULL));
 }
 
+static int first_reduce_axis(const Nest *nest) {
+    int axis = nest->parallel_count;
+    while (axis < nest->axis_count && dim_equal(nest->axes[axis].extent, dim_static(1)))
+        axis++;
+    return axis;
+}
+
 /* Panels that an operand is cut in along a reduce axis: the elements of one, or 0. */
 static int64_t panel_along(const KExpr *e, const NestAxis *axis) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
@@ -267,6 +278,28 @@ static int64_t panel_along(const KExpr *e, const NestAxis *axis) {
 }
 
 static void reduce_loops(Tiles *, Accumulators *, int axis, KExpr **index, KStmt *out);
+static void prefetch_row(Tiles *, Accumulators *, KExpr *row, KStmt *out);
+
+/* Does the loop over this axis of a sum stand around another one? */
+static bool is_around(const Nest *nest, int axis) {
+    for (int i = axis + 1; i < nest->axis_count; i++)
+        if (!dim_equal(nest->axes[i].extent, dim_static(1)))
+            return true;
+    return panel_along(nest->reductions[0].expr, &nest->axes[axis]) > 0;
+}
+
+/* At each turn of the outer loop of a sum, its share of what the epilogue will read and write. */
+static void prefetch_at_turn(Tiles *t, Accumulators *a, KExpr *turn, int64_t turns, KStmt *out) {
+    KProgram *p = t->p;
+    int64_t rows = all_rows(t), share = (rows + turns - 1) / turns;
+    KExpr *first = rows % turns == 0
+                       ? kexpr_binary(p, '*', turn, kexpr_index(p, share))
+                       : kexpr_binary(p, '/', kexpr_binary(p, '*', turn, kexpr_index(p, rows)), kexpr_index(p, turns));
+    for (int64_t i = 0; i < share; i++) {
+        KExpr *row = kexpr_binary(p, '+', first, kexpr_index(p, i));
+        prefetch_row(t, a, rows % turns && share > 1 ? kexpr_binary(p, 'm', row, kexpr_index(p, rows - 1)) : row, out);
+    }
+}
 
 /* One loop; over panels and the places in them, if an operand is cut in panels along the axis. */
 static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
@@ -293,10 +326,16 @@ static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStm
         outer->multiple = panel;
         index[axis] = kexpr_binary(p, '+', kexpr_var(p, outer), kexpr_var(p, var));
     }
+    bool prefetches = t->prefetches && axis == first_reduce_axis(t->nest) && is_around(t->nest, axis);
+    if (prefetches && !panel)
+        prefetch_at_turn(t, a, kexpr_var(p, var), dim_size(nest_axis->extent, p->module->batch_max), body);
     reduce_loops(t, a, axis + 1, index, body);
     KStmt *loop = kstmt_for(p, var, AXIS_SERIAL, from, panel ? kexpr_index(p, panel) : to, 1, body);
     if (panel) {
         KStmt *panels = kstmt_block(p);
+        if (prefetches)
+            prefetch_at_turn(t, a, kexpr_binary(p, '/', kexpr_var(p, outer), kexpr_index(p, panel)),
+                             nest_axis->extent.n / panel, panels);
         kstmt_add(panels, loop);
         loop = kstmt_for(p, outer, AXIS_SERIAL, from, to, panel, panels);
     }
@@ -365,13 +404,6 @@ static bool long_sum(const Tiles *t) {
 }
 
 /* ---- the epilogue of a tile between the products of the next one */
-static int first_reduce_axis(const Nest *nest) {
-    int axis = nest->parallel_count;
-    while (axis < nest->axis_count && dim_equal(nest->axes[axis].extent, dim_static(1)))
-        axis++;
-    return axis;
-}
-
 bool map_tile_rides(const Tiles *t) {
     const Nest *nest = t->nest;
     if (t->vector < 0 || nest->axes[t->vector].reduce || t->p->isa.registers < 32 || nest->reduction_count != 1 ||
@@ -419,14 +451,55 @@ void map_tile_last(Tiles *t, KStmt *out) {
     kstmt_add(out, kstmt_for(t->p, row, AXIS_SERIAL, kexpr_index(t->p, 0), kexpr_index(t->p, t->rows), 1, body));
 }
 
-/* What the epilogue of this tile will read, a row at a time: it comes from far where the optimizer's state is large. */
-static void prefetch_row(Tiles *t, KVar *row, KStmt *out) {
-    KStmt *epilogue = kstmt_block(t->p);
-    finish_row(t, row, epilogue);
+/* ---- what an epilogue touches comes from far, where it has left the cache since it was made: it is fetched row by row
+ * during the sum */
+static bool is_far(const KProgram *p, const KBuffer *b) {
+    return b->space != SPACE_LOCAL && kbuffer_elements(b, p->module->batch_max) * kbase_bytes(b->base) >= FAR_BYTES;
+}
+
+/* Vectors of this row, in far memory. */
+static bool is_prefetched(const Tiles *t, const KExpr *load, const KVar *row) {
+    return load->kind == KE_LOAD && load->type.lanes > 1 && !load->load.stride && is_far(t->p, load->load.buffer) &&
+           kexpr_uses(load, row);
+}
+
+static void add_prefetch(const Tiles *t, const KExpr *load, const KVar *row, KStmt *out) {
+    bool known = false;
+    for (const KStmt *s = out->block.first; s; s = s->next)
+        known = known || (s->kind == KS_PREFETCH && kexpr_equal(s->prefetch, load));
+    if (!known && is_prefetched(t, load, row))
+        kstmt_add(out, kstmt_prefetch(t->p, (KExpr *)load));
+}
+
+static void prefetch_vectors(Tiles *t, KVar *row, const KStmt *epilogue, KStmt *out) {
     for (const KStmt *s = epilogue->block.first; s; s = s->next)
-        if (s->kind == KS_LET && s->let.value->kind == KE_LOAD && s->let.value->type.lanes > 1 &&
-            s->let.value->load.buffer->space != SPACE_LOCAL && kexpr_uses(s->let.value, row))
-            kstmt_add(out, kstmt_prefetch(t->p, s->let.value));
+        if (s->kind == KS_LET)
+            add_prefetch(t, s->let.value, row, out);
+        else if (s->kind == KS_STORE && s->store.value->type.lanes > 1) {
+            KExpr *place = kexpr_load(t->p, s->store.buffer, s->store.index, s->store.index_count);
+            place->type.lanes = s->store.value->type.lanes;
+            add_prefetch(t, place, row, out);
+        }
+}
+
+static void prefetch_row(Tiles *t, Accumulators *a, KExpr *row, KStmt *out) {
+    KStmt *epilogue = kstmt_block(t->p), *found = kstmt_block(t->p);
+    KVar *at = kvar_new(t->p, t->m->kernel, "far", (KType){KBASE_INDEX, 1}, false);
+    at->limit = all_rows(t);
+    a->row = at;
+    for (int v = 0; v < t->tile_vectors; v++)
+        finish_vector(t, a, v, epilogue, epilogue);
+    a->row = NULL;
+    map_forget(&a->loads, true);
+    prefetch_vectors(t, at, epilogue, found);
+    if (!found->block.first)
+        return;
+    kstmt_add(out, kstmt_let(t->p, at, row));
+    for (KStmt *s = found->block.first, *next; s; s = next) {
+        next = s->next;
+        s->next = NULL;
+        kstmt_add(out, s);
+    }
 }
 
 /* A part of the sum, then a row of the tile before; and so on. */
@@ -440,7 +513,7 @@ static void sum_with_rider(Tiles *t, Accumulators *a, KStmt *out) {
     KExpr *end = kexpr_dim(p, t->nest->axes[t->part_axis].extent), *r = kexpr_var(p, row);
     t->part_from = kexpr_binary(p, '/', kexpr_binary(p, '*', end, r), rows);
     t->part_to = kexpr_binary(p, '/', kexpr_binary(p, '*', end, kexpr_binary(p, '+', r, kexpr_index(p, 1))), rows);
-    prefetch_row(t, row, piece);
+    prefetch_row(t, waiting_sums(t), r, piece);
     reduce_loops(t, a, t->nest->parallel_count, index, piece);
     t->part_axis = -1;
     t->base[t->row] = kexpr_binary(p, '-', base, rows);
@@ -482,6 +555,43 @@ static bool sum_with_prefetch(Tiles *t, Accumulators *a, KStmt *out) {
     return true;
 }
 
+/* Are there rows to fetch, and turns of a loop to put that between? */
+static bool prefetches(const Tiles *t) {
+    int first = first_reduce_axis(t->nest);
+    if (!long_sum(t) || t->nest->axes[t->vector].reduce || t->lanes_left || all_rows(t) == 1 ||
+        first >= t->nest->axis_count)
+        return false;
+    const NestAxis *axis = &t->nest->axes[first];
+    int64_t turns = dim_size(axis->extent, t->p->module->batch_max);
+    for (int i = 0; i < t->nest->reduction_count; i++)
+        if (t->nest->reductions[i].argument)
+            return false;
+    return !axis->from && (is_around(t->nest, first) || turns >= (int64_t)LEAST_PIECE * all_rows(t));
+}
+
+/* A part of the sum for each row of the tile. */
+static void sum_in_pieces(Tiles *t, Accumulators *a, KStmt *out) {
+    KProgram *p = t->p;
+    KExpr *index[NEST_MAX_AXES] = {NULL}, *rows = kexpr_index(p, all_rows(t));
+    KVar *piece = kvar_new(p, t->m->kernel, "piece", (KType){KBASE_INDEX, 1}, false);
+    KStmt *body = kstmt_block(p), *found = kstmt_block(p);
+    piece->limit = all_rows(t);
+    KExpr *r = kexpr_var(p, piece);
+    prefetch_row(t, a, r, found);
+    if (!found->block.first) {
+        reduce_loops(t, a, t->nest->parallel_count, index, out);
+        return;
+    }
+    kstmt_add(body, found);
+    t->part_axis = first_reduce_axis(t->nest);
+    KExpr *end = kexpr_dim(p, t->nest->axes[t->part_axis].extent);
+    t->part_from = kexpr_binary(p, '/', kexpr_binary(p, '*', end, r), rows);
+    t->part_to = kexpr_binary(p, '/', kexpr_binary(p, '*', end, kexpr_binary(p, '+', r, kexpr_index(p, 1))), rows);
+    reduce_loops(t, a, t->nest->parallel_count, index, body);
+    t->part_axis = -1;
+    kstmt_add(out, kstmt_for(p, piece, AXIS_SERIAL, kexpr_index(p, 0), rows, 1, body));
+}
+
 void map_tile_body(Tiles *t, KStmt *out) {
     Accumulators *a = ARENA_NEW(t->p->arena, Accumulators);
     KExpr *index[NEST_MAX_AXES] = {NULL};
@@ -494,8 +604,13 @@ void map_tile_body(Tiles *t, KStmt *out) {
             keep_sums(t, a, out);
             return;
         }
-        if (!sum_with_prefetch(t, a, out))
+        bool fetched = sum_with_prefetch(t, a, out);
+        t->prefetches = !fetched && prefetches(t);
+        if (t->prefetches && !is_around(t->nest, first_reduce_axis(t->nest)))
+            sum_in_pieces(t, a, out);
+        else if (!fetched)
             reduce_loops(t, a, t->nest->parallel_count, index, out);
+        t->prefetches = false;
     }
     finish(t, a, out);
 }

@@ -118,23 +118,45 @@ static void turn_blocks(Turn *t, AxisKind kind, KStmt *out) {
     }
 }
 
+/* Around the blocks, loops over the axes that are innermost neither here nor there. */
+static void turn_all(Turn *t, int axis, AxisKind kind, KStmt *out) {
+    KProgram *p = t->p;
+    while (axis == t->from_inner || axis == t->to_inner)
+        axis++;
+    if (axis >= t->from->rank) {
+        turn_blocks(t, kind, out);
+        return;
+    }
+    KVar *var = axis_var(t, axis);
+    KStmt *body = kstmt_block(p);
+    t->index[axis] = kexpr_var(p, var);
+    turn_all(t, axis + 1, AXIS_SERIAL, body);
+    kstmt_add(out, kstmt_for(p, var, kind, kexpr_index(p, 0), kexpr_dim(p, t->from->dims[axis]), 1, body));
+}
+
+/* Rows of the blocks lie one after the other: the axis lies next to the innermost one. */
+static bool lies_inside(const KBuffer *b, int axis) {
+    int last = b->block > 0 ? b->rank - 1 : b->rank - 2;
+    return b->order[last] == axis;
+}
+
 bool map_turn(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
     const KExpr *value = NULL;
     const KStmt *store = nest->reduction_count || m->rows_from ? NULL : only_store(nest->epilogue, &value);
-    if (!store || value->kind != KE_LOAD || nest->parallel_count != 2 || m->program->isa.lanes < 4)
+    if (!store || value->kind != KE_LOAD || nest->parallel_count < 2 || m->program->isa.lanes < 4)
         return false;
     Turn t = {
         .p = m->program, .kernel = m->kernel, .nest = nest, .from = value->load.buffer, .to = store->store.buffer};
     if (!is_plain(nest, value->load.index, value->load.index_count) ||
         !is_plain(nest, store->store.index, store->store.index_count) || !is_own(t.from) || !is_own(t.to) ||
-        t.from->rank != 2)
+        t.from->rank != nest->parallel_count)
         return false;
     t.from_inner = kbuffer_innermost(t.from);
     t.to_inner = kbuffer_innermost(t.to);
     int64_t columns = dim_size(t.from->dims[t.from_inner], m->program->module->batch_max);
-    if (t.from_inner == t.to_inner)
+    if (t.from_inner == t.to_inner || !lies_inside(t.from, t.to_inner) || !lies_inside(t.to, t.from_inner))
         return false;
-    bool shared = parallel && columns % m->program->isa.lanes == 0;
-    turn_blocks(&t, shared ? AXIS_PARALLEL : AXIS_SERIAL, out);
+    bool shared = parallel && (t.from->rank > 2 || columns % m->program->isa.lanes == 0);
+    turn_all(&t, 0, shared ? AXIS_PARALLEL : AXIS_SERIAL, out);
     return true;
 }

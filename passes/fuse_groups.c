@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { SMALL_WORK = 4096, ROW_ELEMENTS = 2048 };
+enum { CHEAP = 1 }; /* cost of an elementwise op that is made where it is read rather than stored */
 
 bool fuse_is_unit_reshape(const Op *op) {
     if (op->code != OP_RESHAPE)
@@ -150,8 +151,20 @@ static bool same_space(const Type *a, const Type *b) {
     return true;
 }
 
+/* The op of the group that sums over axes, if it is the only root; else -1. */
+static int only_sum(const FuseGroups *g, int group) {
+    int found = -1, roots = 0;
+    for (int i = group; i >= 0; i = g->next[i])
+        if (!is_map(g->ops[i])) {
+            roots++;
+            found = op_infos[g->ops[i]->code].op_class == CLASS_REDUCE ? i : -1;
+        }
+    return roots == 1 ? found : -1;
+}
+
 static GroupFacts find_facts(const FuseGroups *g, int group) {
     GroupFacts f = {.known = true, .maps_only = true, .rows = true, .single_space = true};
+    int sum = only_sum(g, group);
     for (int i = group; i >= 0; i = g->next[i]) {
         const Op *op = g->ops[i];
         const Type *result = op->results[0]->type;
@@ -164,6 +177,8 @@ static GroupFacts find_facts(const FuseGroups *g, int group) {
             f.maps_only = false;
             f.roots++;
         }
+        if (sum >= 0 && i < sum && same_space(result, g->ops[sum]->inputs[0]->type))
+            continue; /* computed inside the sum */
         if (!f.space)
             f.space = result;
         else if (!same_space(f.space, result))
@@ -287,10 +302,80 @@ static bool is_plain_reduction(const FuseGroups *g, int group, const GroupFacts 
     return false;
 }
 
+/* ---- values that are cheaper to compute where they are read */
+static bool reads_directly(const Op *reader, const Op *made_by) {
+    for (int i = 0; i < reader->input_count; i++)
+        if (reader->inputs[i] == made_by->results[0])
+            return true;
+    return false;
+}
+
+static bool is_yielded(const FuseGroups *g, int op) {
+    const Region *body = &g->func->body;
+    for (int i = 0; i < body->yield_count; i++)
+        if (body->yields[i] == g->ops[op]->results[0])
+            return true;
+    return false;
+}
+
+/* Does `to` wait for a sum over what `from` makes? Then they are never in one nest. */
+static bool waits_for_sum(const FuseGroups *g, int from, int to) {
+    enum { REACHED = 1, SUMMED = 2 };
+    char *state = ARENA_ARRAY(g->arena, char, to - from + 1);
+    state[0] = REACHED;
+    for (int i = from; i < to; i++)
+        for (int r = 0; state[i - from] && r < g->readers[i].count; r++) {
+            int reader = g->readers[i].items[r];
+            if (reader > to)
+                continue;
+            state[reader - from] |= state[i - from] | (i != from && !is_map(g->ops[i]) ? REACHED | SUMMED : REACHED);
+        }
+    return (state[to - from] & SUMMED) != 0;
+}
+
+/* A cheap value that only one op reads, which can make it itself and never runs in the nest of `producer`. */
+static bool belongs_to_reader(const FuseGroups *g, int producer, int op) {
+    const Op *map = g->ops[op];
+    if (map->code != OP_MAP || scalar_infos[map->attr.scalar].cost > CHEAP || g->readers[op].count != 1 ||
+        is_yielded(g, op))
+        return false;
+    const Op *reader = g->ops[g->readers[op].items[0]];
+    if (!reads_directly(reader, map))
+        return false;
+    return op_infos[reader->code].op_class == CLASS_REDUCE ||
+           (reader->code == OP_MAP && waits_for_sum(g, producer, g->readers[op].items[0]));
+}
+
+/* Memory is written for this value in any case: a reader that is no elementwise op, or two that make their own of it.
+ */
+static bool is_stored_anyway(const FuseGroups *g, int op) {
+    int own = 0;
+    for (int r = 0; r < g->readers[op].count; r++) {
+        const Op *reader = g->ops[g->readers[op].items[r]];
+        if (!is_map(reader) && reads_directly(reader, g->ops[op]))
+            return true;
+        own += belongs_to_reader(g, op, g->readers[op].items[r]);
+    }
+    return own >= 2 || is_yielded(g, op);
+}
+
+/* Written beside what it is computed from, the value would cost a store more than where it is read. */
+static bool is_left_to_reader(const FuseGroups *g, int producer, int consumer) {
+    const Op *map = g->ops[consumer];
+    if (g->next[consumer] >= 0)
+        return false;
+    for (int i = 0; i < map->input_count; i++) {
+        int made_by = g->index[map->inputs[i]->id];
+        if (made_by >= 0 && g->group[made_by] >= 0 && find(g, made_by) == producer)
+            return belongs_to_reader(g, made_by, consumer) && is_stored_anyway(g, made_by);
+    }
+    return false;
+}
+
 static bool merges_in_space(const FuseGroups *g, int producer, int consumer) {
     GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
     if (p.single_space && c.single_space && c.maps_only && same_space(p.space, c.space))
-        return true;
+        return !is_left_to_reader(g, producer, consumer);
     return p.maps_only && p.single_space && c.single_space && is_plain_reduction(g, consumer, &c, p.space) &&
            read_once_by(g, producer, consumer);
 }

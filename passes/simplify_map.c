@@ -329,12 +329,13 @@ static Value *compute_before_reshape(Simplify *simplify, const Op *op) {
 /* ---- sums of products with a common factor */
 enum { MOST_FACTORS = 8 };
 
-/* The factors of a product whose parts nobody else reads. */
-static bool collect_factors(const Simplify *simplify, Value *value, Value **factors, int *count, bool inside) {
+/* The factors of a product. A part that others read too is taken apart: where a function reads its argument several
+ * times, the products of the incoming gradient with what is common to its parts are such, and go when all are. */
+static bool collect_factors(Value *value, Value **factors, int *count) {
     const Op *product = defined_by_map(value, FN_mul);
-    if (product && (!inside || used_once(simplify, value)))
-        return collect_factors(simplify, product->inputs[0], factors, count, true) &&
-               collect_factors(simplify, product->inputs[1], factors, count, true);
+    if (product)
+        return collect_factors(product->inputs[0], factors, count) &&
+               collect_factors(product->inputs[1], factors, count);
     if (*count == MOST_FACTORS)
         return false;
     factors[(*count)++] = value;
@@ -357,8 +358,8 @@ static Value *common_factor(Simplify *simplify, const Op *op) {
     double number;
     if ((op->attr.scalar != FN_add && op->attr.scalar != FN_sub) || op->results[0]->type->rank == 0 ||
         !used_once(simplify, op->inputs[0]) || !used_once(simplify, op->inputs[1]) ||
-        !collect_factors(simplify, op->inputs[0], left, &left_count, false) ||
-        !collect_factors(simplify, op->inputs[1], right, &right_count, false) || left_count < 2 || right_count < 2)
+        !collect_factors(op->inputs[0], left, &left_count) || !collect_factors(op->inputs[1], right, &right_count) ||
+        left_count < 2 || right_count < 2)
         return NULL;
     for (int i = 0; i < left_count; i++)
         for (int j = 0; j < right_count; j++)
