@@ -1,9 +1,8 @@
 /* Steps: each function of the module as a sequence of kernel calls, shared out over threads, and the loops over the
  * batches of a call in one parallel region.
  *
- * Every thread runs the same sequence. A kernel with a parallel loop gives each thread a fixed share of its iterations;
- * another kernel runs on thread 0. Threads meet where a kernel needs what others have written, unless thread 0 alone
- * has worked since they met last. */
+ * Every thread runs the same sequence. A kernel gives each thread a fixed share of its parallel loop's iterations, or
+ * runs on thread 0 alone. Threads meet where a kernel needs what others have written (codegen/map_phases.c). */
 #include "codegen/gemm.h"
 #include "codegen/host_parts.h"
 #include <ctype.h>
@@ -18,13 +17,6 @@ static bool uses_word(const char *text, const char *word) {
             return true;
     }
     return false;
-}
-
-/* One loop iteration is one thread's work, whatever the number of threads. */
-static bool runs_alone(KProgram *p, const KKernel *kernel) {
-    const KStmt *loop = kkernel_parallel(kernel);
-    int64_t low, high;
-    return !loop || (kexpr_range(p, kloop_count(p, loop), &low, &high) && high <= 1);
 }
 
 static int start_line(Text *out, int columns) {
@@ -54,38 +46,35 @@ static void print_call(Text *out, int depth, const char *call) {
 }
 
 /* `shared`: the units of which first and last are this thread's share. */
-static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, bool alone, Text *shared) {
+static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, Text *shared) {
     Text call = {0}, units = {0};
+    c_print_units(&units, h->program, h->dialect, kernel);
     c_print_call(&call, h->program, h->dialect, kernel,
-                 alone ? (CallNames){.first = "0", .last = "1"} : (CallNames){.first = "first", .last = "last"});
-    if (alone) {
+                 kernel->alone ? (CallNames){.first = "0", .last = units.data}
+                               : (CallNames){.first = "first", .last = "last"});
+    if (kernel->alone) {
         host_line(out, 1, "if (thread == 0)");
     } else {
-        c_print_units(&units, h->program, h->dialect, kernel);
         if (!shared->length || strcmp(shared->data, units.data) != 0)
             host_line(out, 1, "nnrt_thread_share(%s, thread, threads, &first, &last);", units.data);
         text_clear(shared);
         text_add(shared, units.data);
     }
-    print_call(out, alone ? 2 : 1, call.data);
+    print_call(out, kernel->alone ? 2 : 1, call.data);
     text_free(&call);
     text_free(&units);
 }
 
 /* The calls in order. True if more than one thread works. */
 static bool print_calls(Host *h, Text *out, const HostStep *step) {
-    bool others_worked = false, any_shared = false;
+    bool any_shared = false;
     Text shared = {0};
     for (int k = 0; k < step->sequence->count; k++) {
         const KKernel *kernel = step->sequence->kernels[k];
-        bool alone = runs_alone(h->program, kernel);
-        if (k > 0 && kernel->needs_barrier_before && (others_worked || !alone)) {
+        if (kernel->needs_barrier_before)
             host_line(out, 1, "nnrt_barrier_wait(barrier, thread, threads);");
-            others_worked = false;
-        }
-        others_worked |= !alone;
-        any_shared |= !alone;
-        print_kernel_call(h, out, kernel, alone, &shared);
+        any_shared |= !kernel->alone;
+        print_kernel_call(h, out, kernel, &shared);
     }
     text_free(&shared);
     return any_shared;
