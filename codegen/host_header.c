@@ -27,6 +27,8 @@ static void member(const Host *h, Text *out, const KBuffer *b) {
         text_format(out, " %s", shape_text(h, b->variable->type));
     if (b->block > 0)
         text_format(out, ", axis %d in panels of %d", b->block_axis, b->block);
+    else if (b->rank == 2 && b->order[0] == 1)
+        text_add(out, ", turned");
     text_add(out, " */\n");
 }
 

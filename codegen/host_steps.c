@@ -1,9 +1,8 @@
 /* Steps: each function of the module as a sequence of kernel calls, shared out over threads, and the loops over the
  * batches of a call in one parallel region.
  *
- * Every thread runs the same sequence. A kernel with a parallel loop gives each thread a fixed share of its iterations;
- * another kernel runs on thread 0. Threads meet where a kernel needs what others have written, unless thread 0 alone
- * has worked since they met last. */
+ * Every thread runs the same sequence. A kernel gives each thread a fixed share of its parallel loop's iterations, or
+ * runs on thread 0 alone. Threads meet where a kernel needs what others have written (codegen/map_phases.c). */
 #include "codegen/gemm.h"
 #include "codegen/host_parts.h"
 #include <ctype.h>
@@ -20,28 +19,23 @@ static bool uses_word(const char *text, const char *word) {
     return false;
 }
 
-/* One loop iteration is one thread's work, whatever the number of threads. */
-static bool runs_alone(KProgram *p, const KKernel *kernel) {
-    const KStmt *loop = kkernel_parallel(kernel);
-    int64_t low, high;
-    return !loop || (kexpr_range(p, kloop_count(p, loop), &low, &high) && high <= 1);
-}
-
-static const char *share_of(Host *h, const KKernel *kernel) {
+static const char *units_of(Host *h, const KKernel *kernel) {
     Text units = {0};
     c_print_units(&units, h->program, h->dialect, kernel);
-    const char *share = arena_format(h->program->arena, "SHARE(%s)", units.data);
+    const char *copy = arena_strdup(h->program->arena, units.data);
     text_free(&units);
-    return share;
+    return copy;
 }
 
 /* "SYNC(); kernel(a, b, SHARE(batch));" with further lines a little further in: arguments are many, names are long. */
-static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, bool alone, bool meet) {
+static void print_kernel_call(Host *h, Text *out, const KKernel *kernel) {
     enum { INDENT = 4 };
-    const char *before = meet ? "SYNC(); " : "";
+    const char *before = kernel->needs_barrier_before ? "SYNC(); " : "", *units = units_of(h, kernel);
+    bool alone = kernel->alone;
     Text call = {0};
     c_print_call(&call, h->program, h->dialect, kernel,
-                 alone ? (CallNames){.first = "0", .last = "1"} : (CallNames){.share = share_of(h, kernel)});
+                 alone ? (CallNames){.first = "0", .last = units}
+                       : (CallNames){.share = arena_format(h->program->arena, "SHARE(%s)", units)});
     text_add(&call, ";");
     if (alone)
         host_line(out, 1, "%sif (thread == 0)", before);
@@ -53,13 +47,8 @@ static void print_kernel_call(Host *h, Text *out, const KKernel *kernel, bool al
 
 /* The calls in order. */
 static void print_calls(Host *h, Text *out, const HostStep *step) {
-    bool others_worked = false;
     for (int k = 0; k < step->sequence->count; k++) {
-        const KKernel *kernel = step->sequence->kernels[k];
-        bool alone = runs_alone(h->program, kernel);
-        bool meet = k > 0 && kernel->needs_barrier_before && (others_worked || !alone);
-        others_worked = !alone || (others_worked && !meet);
-        print_kernel_call(h, out, kernel, alone, meet);
+        print_kernel_call(h, out, step->sequence->kernels[k]);
         if (h->options->profile && step == &h->steps[host_profiled(h)])
             host_line(out, 1, "profile_mark(%d);", k);
     }

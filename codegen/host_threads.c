@@ -1,8 +1,8 @@
-/* How many threads pay. A second thread gains from about 2.5 microseconds of work between two barriers on, so each
- * thread should have 1.25 microseconds of it:
+/* How many threads pay. With 2.5 microseconds of work between two barriers for each of them two threads gain about 1.3
+ * times; with half of that they lose what they gain:
  *
  *   time    = work / (3 GHz * lanes)      one fused multiply-add in each lane of one vector per cycle
- *   threads = time of the parallel kernels / barriers of a step / 1.25 microseconds
+ *   threads = time of the kernels that are shared / barriers of a step / 2.5 microseconds
  *
  * work is what the cost model expects of a kernel (codegen/cost.h), one unit for each scalar multiply-add that could be
  * done in that time. More threads than pieces of the largest
@@ -10,7 +10,7 @@
 #include "codegen/host_parts.h"
 #include <string.h>
 
-enum { UNITS_PER_NANOSECOND_AND_LANE = 3, NANOSECONDS_PER_THREAD = 1250, MOST_THREADS = 256 };
+enum { UNITS_PER_NANOSECOND_AND_LANE = 3, NANOSECONDS_PER_THREAD = 2500, MOST_THREADS = 256 };
 
 static int64_t pieces_at_most(KProgram *p, const KKernel *kernel) {
     int64_t low, high;
@@ -23,7 +23,7 @@ static int threads_of(KProgram *p, const KSequence *sequence) {
     for (int i = 0; i < sequence->count; i++) {
         const KKernel *kernel = sequence->kernels[i];
         barriers += kernel->needs_barrier_before;
-        if (!kkernel_parallel(kernel))
+        if (kernel->alone)
             continue;
         int64_t here = pieces_at_most(p, kernel);
         work += kernel->work;

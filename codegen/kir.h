@@ -51,6 +51,8 @@ typedef struct KBuffer {
     struct KBuffer *alias; /* these elements in the memory of another buffer, row-major in both; NULL: own memory */
     int64_t offset;       /* bytes in the arena, after memory planning */
     int64_t bytes;        /* planned size (batch_max) */
+    int64_t piece;        /* > 0: iteration u of each kernel that touches it, of `pieces`, touches the bytes from u * piece on */
+    struct KExpr *pieces;
     const char *layer;    /* for comments */
 } KBuffer;
 
@@ -197,6 +199,7 @@ typedef struct KKernel {
     int local_count, local_capacity;
     int var_count;
     bool needs_barrier_before; /* threads must meet before it */
+    bool alone;             /* thread 0 runs all of it, whatever the number of threads */
     int64_t work;           /* FMA-slot units: after lowering what it computes, after mapping what it takes (codegen/cost.h) */
     int64_t bytes;          /* read and written, after mapping */
     const char *why;        /* explain: what was fused, and why not more */
@@ -218,6 +221,7 @@ typedef struct {
     int registers;          /* vector registers */
     bool masks;             /* cheap partial loads and stores */
     int panel_from;         /* rows of so many elements and more are cut in panels */
+    int barrier_work;       /* multiply-adds of one lane in the time that a barrier takes with the lines that change hands */
     const char *c_flags;    /* advice for the C compiler: -march=x86-64-v4 */
     const char *c_macros;   /* condition of the preprocessor that the compiler has been told so; NULL: none */
 } KIsa;

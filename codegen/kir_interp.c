@@ -179,7 +179,7 @@ static void run_grid(KInterp *in) {
 
 /* Share after share; a kernel without a parallel loop is run by the first thread. */
 static void run_shares(KInterp *in) {
-    int threads = kkernel_parallel(in->kernel) ? in->options.threads : 1;
+    int threads = in->kernel->alone || !kkernel_parallel(in->kernel) ? 1 : in->options.threads;
     for (int turn = 0; turn < threads && !in->failed; turn++) {
         in->block = in->options.reverse ? threads - 1 - turn : turn;
         in->share = in->block;
@@ -228,7 +228,7 @@ bool kinterp_run_kernel(KInterp *in, const KKernel *k) {
     return run_kernel(in, k);
 }
 
-/* Threads meet before a kernel only if it says so; a launch on a device waits for the one before. */
+/* Threads meet before a kernel only if it says so, so that a barrier that is missing is a race; a launch on a device waits for the one before. */
 bool kinterp_run(KInterp *in, const KSequence *sequence) {
     in->epoch++;
     for (int i = 0; i < sequence->count && !in->failed; i++) {

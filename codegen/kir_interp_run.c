@@ -45,8 +45,10 @@ static void loop_bounds(KInterp *in, const KStmt *s, int64_t *from, int64_t *to)
     if (s->loop.axis != AXIS_PARALLEL || in->failed)
         return;
     int64_t units = end > start ? (end - start + step - 1) / step : 0, shares = in->shares;
-    int64_t share_end = start + units * (in->share + 1) / shares * step;
-    *from = start + units * in->share / shares * step;
+    int64_t size = units / shares, rest = units % shares; /* as nnrt_thread_share: the first ones get one more */
+    int64_t first = size * in->share + (in->share < rest ? in->share : rest);
+    int64_t share_end = start + (first + size + (in->share < rest)) * step;
+    *from = start + first * step;
     *to = share_end < end ? share_end : end;
 }
 

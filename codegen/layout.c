@@ -198,12 +198,19 @@ static int best_vector(const KProgram *p, const Nest *nest, const Accesses *a, d
 
 /* ---- all nests together */
 typedef struct {
+    int *items; /* numbers of nests, in order */
+    int count, capacity;
+} NestList;
+
+typedef struct {
     KProgram *p;
     Nest **nests;
     Accesses *accesses;
     int count;
     KBuffer **free_buffers; /* their order may be chosen */
     int free_count, free_capacity;
+    KBuffer **group;  /* by free buffer: a variable's is the first of those that lie alike; NULL: others */
+    NestList *around; /* by free buffer: the nests that touch it or one of its group */
 } Layout;
 
 static void collect_nests(Layout *l) {
@@ -258,40 +265,111 @@ static void collect_free_buffers(Layout *l) {
                     set_innermost(p, p->sequences[s]->kernels[k]->locals[n], 0);
 }
 
-static bool touches(const Accesses *a, const KBuffer *b) {
+/* ---- groups: a weight and what its optimizer keeps for it lie alike */
+static bool is_stored(const Accesses *a, const KBuffer *b) {
     for (int i = 0; i < a->count; i++)
-        if (a->items[i].buffer == b)
+        if (a->items[i].buffer == b && a->items[i].store)
             return true;
     return false;
 }
 
-static double cost_around(Layout *l, const KBuffer *b) {
-    double total = 0, cost;
-    for (int i = 0; i < l->count; i++)
-        if (touches(&l->accesses[i], b) && !l->nests[i]->gemm) { /* a library reads rows and columns alike */
-            best_vector(l->p, l->nests[i], &l->accesses[i], &cost);
-            total += cost;
+static bool may_turn(const KProgram *p, const KBuffer *b) {
+    return b->space == SPACE_VARIABLE && b->rank == 2 && b->base == KBASE_F32 && !layout_is_aliased(p, b);
+}
+
+/* The weight that is updated with b, the first of them; b itself if there is none. */
+static KBuffer *first_of_group(const Layout *l, KBuffer *b) {
+    for (int n = 0; n < l->count; n++) {
+        const Accesses *a = &l->accesses[n];
+        for (int i = 0; i < a->count && is_stored(a, b); i++) {
+            KBuffer *other = a->items[i].buffer;
+            if (a->items[i].store && other->id < b->id && may_turn(l->p, other) &&
+                dim_equal(other->dims[0], b->dims[0]) && dim_equal(other->dims[1], b->dims[1]))
+                return first_of_group(l, other);
         }
+    }
+    return b;
+}
+
+static bool is_in_group(const Layout *l, int i, const KBuffer *of) {
+    return l->free_buffers[i] == of || l->group[i] == of;
+}
+
+/* The free buffer that stands for the group of b; -1: its order is not chosen. */
+static int leader_of(const Layout *l, const KBuffer *b, const int *number) {
+    bool local = b->space == SPACE_LOCAL || b->space == SPACE_SHARED;
+    int i = local ? 0 : number[b->id] - 1;
+    while (local && i < l->free_count && l->free_buffers[i] != b)
+        i++;
+    if (i < 0 || i == l->free_count)
+        return -1;
+    return l->group[i] ? number[l->group[i]->id] - 1 : i;
+}
+
+static void find_nests_around(Layout *l) {
+    KProgram *p = l->p;
+    int *number = ARENA_ARRAY(p->arena, int, p->buffer_count + 1); /* by buffer: 1 + its place among the free ones */
+    l->around = ARENA_ARRAY(p->arena, NestList, l->free_count + 1);
+    for (int i = 0; i < l->free_count; i++)
+        if (l->free_buffers[i]->space != SPACE_LOCAL && l->free_buffers[i]->space != SPACE_SHARED)
+            number[l->free_buffers[i]->id] = i + 1;
+    for (int n = 0; n < l->count; n++)
+        for (int i = 0; i < l->accesses[n].count; i++) {
+            int leader = leader_of(l, l->accesses[n].items[i].buffer, number);
+            NestList *list = leader < 0 ? NULL : &l->around[leader];
+            if (list && (list->count == 0 || list->items[list->count - 1] != n))
+                ARENA_PUSH(p->arena, list->items, list->count, list->capacity, n);
+        }
+}
+
+static double cost_around(Layout *l, int leader) {
+    double total = 0, cost;
+    for (int i = 0; i < l->around[leader].count; i++) {
+        int n = l->around[leader].items[i];
+        if (l->nests[n]->gemm)
+            continue; /* a library reads rows and columns alike */
+        best_vector(l->p, l->nests[n], &l->accesses[n], &cost);
+        total += cost;
+    }
     return total;
+}
+
+static void turn_group(Layout *l, const KBuffer *of, int axis) {
+    for (int i = 0; i < l->free_count; i++)
+        if (is_in_group(l, i, of))
+            set_innermost(l->p, l->free_buffers[i], axis);
+}
+
+static void collect_weights(Layout *l) {
+    KProgram *p = l->p;
+    for (int i = 0; i < p->buffer_count; i++)
+        if (may_turn(p, p->buffers[i]))
+            ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->buffers[i]);
+    l->group = ARENA_ARRAY(p->arena, KBuffer *, l->free_count + 1);
+    for (int i = 0; i < l->free_count; i++)
+        if (l->free_buffers[i]->space == SPACE_VARIABLE)
+            l->group[i] = first_of_group(l, l->free_buffers[i]);
 }
 
 static bool improve_orders(Layout *l) {
     bool changed = false;
     for (int i = 0; i < l->free_count; i++) {
         KBuffer *b = l->free_buffers[i];
+        if (l->group[i] && l->group[i] != b)
+            continue;
         int now = kbuffer_innermost(b), best = now;
-        double least = cost_around(l, b);
+        double least = cost_around(l, i);
         for (int axis = 0; axis < b->rank; axis++) {
             if (axis == now)
                 continue;
-            set_innermost(l->p, b, axis);
-            double cost = cost_around(l, b);
+            turn_group(l, b, axis);
+            double cost = cost_around(l, i);
             if (cost < least * 0.999) {
                 least = cost;
                 best = axis;
             }
         }
-        set_innermost(l->p, b, best);
+        turn_group(l, b, best);
         changed = changed || best != now;
     }
     return changed;
@@ -477,6 +555,8 @@ void layout_program(KProgram *p) {
     }
     collect_nests(&l);
     collect_free_buffers(&l);
+    collect_weights(&l);
+    find_nests_around(&l);
     for (int round = 0; round < ROUNDS && improve_orders(&l); round++)
         ;
     for (int i = 0; i < l.count; i++)

@@ -14,6 +14,9 @@ bool map_gpu(KProgram *);
  * over rows), or, not being over rows, with more work than one thread or block should do alone: one kernel per nest. */
 void map_fit(KProgram *, KSequence *, int at, int64_t rows, int64_t most_bytes);
 
+/* ---- inside the room: the order of the kernels, and the barriers between them (codegen/map_phases.c) */
+void map_phases(KProgram *);
+
 /* ---- inside the room: one instance of a nest's expressions at a place (codegen/vectorise.c) */
 typedef struct {
     KVar *from;

@@ -99,5 +99,6 @@ bool map_cpu(KProgram *p) {
                 return false;
         }
     allow_slack(p, slack);
+    map_phases(p);
     return true;
 }

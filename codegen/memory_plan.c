@@ -11,6 +11,19 @@ static KBuffer *owner(KBuffer *b) {
     return b->alias ? b->alias : b;
 }
 
+/* The first and the last kernel between the same two barriers as kernel `k`: threads may be at any of them. */
+static int phase_start(const KSequence *sequence, int k) {
+    while (k > 0 && !sequence->kernels[k]->needs_barrier_before)
+        k--;
+    return k;
+}
+
+static int phase_end(const KSequence *sequence, int k) {
+    while (k + 1 < sequence->count && !sequence->kernels[k + 1]->needs_barrier_before)
+        k++;
+    return k;
+}
+
 int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **lifetimes) {
     int *at = ARENA_ARRAY(p->arena, int, p->buffer_count + 1), count = 0;
     *lifetimes = ARENA_ARRAY(p->arena, Lifetime, p->buffer_count + 1);
@@ -25,9 +38,10 @@ int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **li
                 continue;
             if (at[b->id] < 0) {
                 at[b->id] = count;
-                (*lifetimes)[count++] = (Lifetime){b, k, k};
+                (*lifetimes)[count++] = (Lifetime){b, phase_start(sequence, k), k, k, k};
             }
-            (*lifetimes)[at[b->id]].last = k;
+            (*lifetimes)[at[b->id]].last = phase_end(sequence, k);
+            (*lifetimes)[at[b->id]].last_use = k;
         }
     }
     return count;
@@ -40,18 +54,27 @@ static int larger_first(const void *a, const void *b) {
     return x->buffer->id - y->buffer->id;
 }
 
-static bool meet_in_time(const Lifetime *a, const Lifetime *b) {
-    return a->first <= b->last && b->first <= a->last;
+/* What a thread does in one of them comes after what the same thread did in the other. */
+static bool follow_piecewise(const Lifetime *a, const Lifetime *b, int64_t offset) {
+    return (a->last_use < b->first_use || b->last_use < a->first_use) && offset == a->buffer->offset &&
+           a->buffer->piece > 0 && a->buffer->piece == b->buffer->piece &&
+           kexpr_equal(a->buffer->pieces, b->buffer->pieces);
+}
+
+/* `a` is placed; may b not be at this offset? */
+static bool are_in_conflict(const Lifetime *a, const Lifetime *b, int64_t offset) {
+    return a->first <= b->last && b->first <= a->last && offset < a->buffer->offset + aligned(a->buffer->bytes) &&
+           a->buffer->offset < offset + aligned(b->buffer->bytes) && !follow_piecewise(a, b, offset);
 }
 
 /* The lowest offset at which `wanted` overlaps nothing of `placed`, sorted by offsets, that lives at the same time. */
 static int64_t lowest_place(const Lifetime *const *placed, int count, const Lifetime *wanted) {
     int64_t offset = 0, bytes = aligned(wanted->buffer->bytes);
-    for (int i = 0; i < count && placed[i]->buffer->offset < offset + bytes; i++) {
-        int64_t end = placed[i]->buffer->offset + aligned(placed[i]->buffer->bytes);
-        if (end > offset && meet_in_time(placed[i], wanted))
-            offset = end;
-    }
+    for (int i = 0; i < count && placed[i]->buffer->offset < offset + bytes; i++)
+        if (are_in_conflict(placed[i], wanted, offset)) {
+            offset = placed[i]->buffer->offset + aligned(placed[i]->buffer->bytes);
+            i = wanted->buffer->piece > 0 ? -1 : i; /* what was passed by piece by piece may be in the way from here */
+        }
     return offset;
 }
 
@@ -65,8 +88,10 @@ static void insert_by_offset(const Lifetime **placed, int count, const Lifetime 
 static int64_t lower_bound(const KProgram *p, const KSequence *sequence, const Lifetime *lifetimes, int count) {
     int64_t *change = ARENA_ARRAY(p->arena, int64_t, sequence->count + 1), most = 0, alive = 0; /* at each kernel */
     for (int i = 0; i < count; i++) {
-        change[lifetimes[i].first] += aligned(lifetimes[i].buffer->bytes);
-        change[lifetimes[i].last + 1] -= aligned(lifetimes[i].buffer->bytes);
+        const Lifetime *l = &lifetimes[i];
+        bool piecewise = l->buffer->piece > 0;
+        change[piecewise ? l->first_use : l->first] += aligned(l->buffer->bytes);
+        change[(piecewise ? l->last_use : l->last) + 1] -= aligned(l->buffer->bytes);
     }
     for (int k = 0; k < sequence->count; k++) {
         alive += change[k];

@@ -65,7 +65,7 @@ static void lives_part(Text *out, const KProgram *k, const KSequence *sequence) 
 }
 
 static const char *kind_of(const KKernel *kernel) {
-    return kernel->rows ? "blocks of rows" : kkernel_parallel(kernel) ? "one nest" : "one thread";
+    return kernel->alone ? "one thread" : kernel->rows ? "blocks of rows" : "one nest";
 }
 
 static void kernels_part(Text *out, const KProgram *k, const CostMachine *m, const KSequence *sequence,

@@ -50,6 +50,7 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
     }
     if (panels)
         isa.panel_from = 8;
+    isa.barrier_work = KERNEL_BARRIER_WORK;
     info->module = optimised;
     info->name = optimised->name;
     KProgram *p = lower_program(arena, diag, info, isa);

@@ -12,6 +12,8 @@ void kernel_report(Diag *, const char *what);
 KSequence *kernel_sequence(const KProgram *, const char *name);
 /* The oracle module has its gradients expanded and nothing else; NULL with the reason printed if a pass fails. */
 Module *kernel_oracle(Arena *, Diag *, const Module *);
+/* Barriers are taken to cost little, so that also the small kernels of tests are shared by threads. */
+enum { KERNEL_BARRIER_WORK = 10 };
 /* Pipeline, lowering, layout, map_cpu or map_gpu, memory plan, verification. `target`: an ISA's name, "cuda", "panels"
  * (4 lanes, rows of 8 in panels), or "blas" (4 lanes, products of matrices of any size for a library). NULL with the
  * reason printed under `what`. */

@@ -1,0 +1,118 @@
+/* Barriers: a training step of each measured model has no more than it had, each of those of the seed model
+ * is needed (without it the interpreter finds a race), and none is missing. */
+#include "codegen/isa.h"
+#include "codegen/kir_interp.h"
+#include "codegen/layout.h"
+#include "codegen/lower.h"
+#include "codegen/map.h"
+#include "codegen/memory_plan.h"
+#include "frontend/frontend.h"
+#include "passes/pass.h"
+#include "test.h"
+#include "tests/codegen/kernel_compare.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Barriers between the kernels of a step at most; one more stands at its end. */
+typedef struct {
+    const char *file;
+    int most;
+} Row;
+static const Row rows[] = {{"seed", 3},  {"mnist", 2}, {"mlp512", 6},   {"wide", 12},
+                           {"conv", 12}, {"gru", 16},  {"charrnn", 22}, {"gpt", 55}};
+
+static const Program *read_row(Arena *arena, Diag *diag, const char *name) {
+    size_t length = 0;
+    const char *path = arena_format(arena, "%s/bench/rows/%s.nn", NNC_SOURCE_DIR, name);
+    char *text = text_read_file(path, &length);
+    if (!text)
+        return NULL;
+    SourceFile *source = ARENA_NEW(arena, SourceFile);
+    *source = (SourceFile){.name = name, .text = arena_copy(arena, text, length + 1), .length = length};
+    free(text);
+    Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
+    return ast && !diag_errors(diag) ? frontend_program(arena, diag, ast, &(FrontendOptions){NULL, 0, NULL}) : NULL;
+}
+
+static int barriers_of(const KSequence *sequence) {
+    int count = 0;
+    for (int i = 1; i < sequence->count; i++)
+        count += sequence->kernels[i]->needs_barrier_before;
+    return count;
+}
+
+/* As the driver does it; `barrier_work`: of the instruction set, 0: as it is. */
+static KProgram *map_row(Arena *arena, Diag *diag, const Program *program, int barrier_work) {
+    PassContext context = pass_context(diag, NULL, NULL);
+    Program *optimised = ARENA_NEW(arena, Program);
+    KIsa isa;
+    *optimised = *program;
+    optimised->module = module_clone(arena, program->module);
+    if (!passes_run(optimised->module, &context, pass_pipeline, pass_pipeline_count) || !isa_find("x86-64-v4", &isa))
+        return NULL;
+    isa.barrier_work = barrier_work ? barrier_work : isa.barrier_work;
+    KProgram *p = lower_program(arena, diag, optimised, isa);
+    if (!p)
+        return NULL;
+    layout_program(p);
+    if (!map_cpu(p))
+        return NULL;
+    memory_plan(p, true);
+    return p;
+}
+
+static void check_count(const Row *row) {
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    const Program *program = read_row(arena, diag, row->file);
+    KProgram *p = program ? map_row(arena, diag, program, 0) : NULL;
+    int barriers = p ? barriers_of(kernel_sequence(p, "train_step")) : -1;
+    CHECK(barriers > 0 && barriers <= row->most);
+    if (barriers > row->most)
+        printf("%s: %d barriers in a step\n", row->file, barriers);
+    arena_free(arena);
+}
+
+/* ---- each barrier is needed, no other is */
+static bool runs(Arena *arena, KProgram *p, const KernelExpected *e, int threads, bool reverse, Text *why) {
+    text_clear(why);
+    return kernel_run(arena, p, e, (KInterpOptions){.threads = threads, .reverse = reverse}, why).ran;
+}
+
+static void check_needed(const char *name, int64_t batch, int barrier_work) {
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    const Program *program = read_row(arena, diag, name);
+    program->module->batch_max = batch;
+    Module *oracle = kernel_oracle(arena, diag, program->module);
+    KProgram *p = map_row(arena, diag, program, barrier_work);
+    KSequence *sequence = kernel_sequence(p, "train_step");
+    KernelExpected e =
+        kernel_expect(arena, oracle, module_find_func(oracle, "train_step"), 1, batch, (int)program->class_count);
+    Text why = {0};
+    for (int threads = 2; threads <= 8; threads += 3)
+        CHECK(runs(arena, p, &e, threads, threads == 2, &why));
+    for (int i = 1; i < sequence->count; i++) {
+        KKernel *kernel = sequence->kernels[i];
+        if (!kernel->needs_barrier_before)
+            continue;
+        kernel->needs_barrier_before = false;
+        bool passed = runs(arena, p, &e, 3, false, &why);
+        CHECK(!passed && why.data && strstr(why.data, "race"));
+        if (passed)
+            printf("%s: nobody misses the barrier before %s\n", name, kernel->name);
+        kernel->needs_barrier_before = true;
+    }
+    CHECK(runs(arena, p, &e, 3, false, &why));
+    text_free(&why);
+    arena_free(arena);
+}
+
+int main(void) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_count(&rows[i]);
+    check_needed("seed", 32, 0);
+    check_needed("seed", 32, 200); /* small kernels are shared too */
+    check_needed("seed", 9, 200);
+    return test_report();
+}
