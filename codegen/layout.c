@@ -56,6 +56,8 @@ static void accesses_of_block(Accesses *a, const KStmt *block) {
 
 static Accesses accesses_of(const Nest *nest) {
     Accesses a = {.count = 0};
+    if (nest->each)
+        accesses_of_block(&a, nest->each);
     for (int i = 0; i < nest->reduction_count; i++) {
         accesses_of_expr(&a, nest->reductions[i].expr, true);
         if (nest->reductions[i].guard)
@@ -184,6 +186,8 @@ static double nest_cost(const KProgram *p, const Nest *nest, const Accesses *a, 
 static int best_vector(const KProgram *p, const Nest *nest, const Accesses *a, double *cost) {
     int best = -1;
     *cost = nest_cost(p, nest, a, -1);
+    if (nest->each)
+        return -1;
     for (int v = nest->axis_count - 1; v >= 0; v--) {
         if (size(p, nest->axes[v].extent) < 2 || nest_bounds_use(nest, v))
             continue;

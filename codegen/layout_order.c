@@ -112,7 +112,7 @@ static void order_sum(const KProgram *p, Nest *nest) {
             return;
     for (int i = nest->parallel_count; i < nest->axis_count; i++)
         for (int j = nest->axis_count - 1; j > i; j--) {
-            if (j == nest->vector_axis || j - 1 == nest->vector_axis ||
+            if (j == nest->vector_axis || j - 1 == nest->vector_axis || nest_bounds_use(nest, j - 1) ||
                 movement(p, nest, j - 1) >= movement(p, nest, j))
                 continue;
             NestAxis moved = nest->axes[j];

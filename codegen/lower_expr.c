@@ -160,6 +160,8 @@ static KExpr *expr_op(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *in
         return expr_slice(r, nest, op, index);
     case OP_PAD:
         return expr_pad(r, nest, op, index);
+    case OP_UNPOOL:
+        return lower_unpool_expr(r, nest, op, index);
     case OP_GATHER:
         return expr_gather(r, nest, op, index);
     case OP_RANDOM:

@@ -243,7 +243,7 @@ void lower_fusion(Lower *lower, const Op *fusion, KBuffer *const *results) {
     lower_region_ops(&r);
     store_results(&r, results);
     lower_region_end(&r);
-    r.kernel->rows = fusion->attr.fusion.kind == FUSION_ROWS && r.kernel->nest_count > 1;
+    r.kernel->rows = (fusion->attr.fusion.kind == FUSION_ROWS || r.by_rows) && r.kernel->nest_count > 1;
     for (int i = 0; i < r.kernel->nest_count; i++)
         r.kernel->work += nest_slots(r.kernel->nests[i], p->module->batch_max);
 }

@@ -40,6 +40,7 @@ typedef struct {
     KStmt *out; /* statements go here */
     KVar *row;  /* variable of the unrolled loop around `out`, NULL: none; what does not use it goes to `outer` */
     KStmt *outer;
+    bool sums;  /* in a sum: what the rows share is computed once, there */
     MapLoads *loads; /* loads that have a name already */
     bool failed;     /* cannot be done on lanes */
 } MapPlace;

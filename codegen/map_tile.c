@@ -85,12 +85,43 @@ static int64_t step_at_most(const KProgram *p) {
     return step > 0 && step < most ? step : most;
 }
 
+/* No row shares the vectors of another one: but they may share what is broadcast to all lanes. */
+static bool shares_scalars(const KExpr *e, const KVar *vector, const KVar *var) {
+    if (e->kind != KE_FN || e->fn.fn != FN_mul)
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (e->fn.args[i]->kind == KE_LOAD && !depends(e->fn.args[i], vector) && !depends(e->fn.args[i], var) &&
+            e->fn.args[1 - i]->kind == KE_LOAD && depends(e->fn.args[1 - i], vector))
+            return true;
+    return false;
+}
+
+/* Rows that share a number, from one axis or two that are taken whole. */
+static void choose_spread(Tiles *t) {
+    const Nest *nest = t->nest;
+    int *axes[] = {&t->row, &t->row2}, *extents[] = {&t->rows, &t->rows2}, found = 0;
+    if (t->vector < 0 || nest->axes[t->vector].reduce || nest->reduction_count != 1)
+        return;
+    for (int axis = 0; axis < nest->parallel_count && found < 2; axis++) {
+        int64_t extent = extent_at_most(t, axis);
+        if (axis == t->vector || nest->axes[axis].extent.batch || nest_bounds_use(nest, axis) || extent < 2 ||
+            !shares_scalars(nest->reductions[0].expr, nest->axes[t->vector].var, nest->axes[axis].var))
+            continue;
+        if (extent * t->rows > budget(t))
+            continue;
+        *axes[found] = axis;
+        *extents[found++] = (int)extent;
+    }
+    while (found && t->rows * t->rows2 * t->vectors > budget(t))
+        t->vectors--;
+}
+
 static void choose_tile(Tiles *t) {
     const Nest *nest = t->nest;
     t->row = t->row2 = -1;
     t->rows = t->rows2 = t->vectors = 1;
     bool reduces_lanes = t->vector >= 0 && nest->axes[t->vector].reduce;
-    if (t->vector >= 0 && !reduces_lanes && nest->reduction_count) {
+    if (t->vector >= 0 && !reduces_lanes && (nest->reduction_count || nest->ordered)) {
         int64_t extent = extent_at_most(t, t->vector), whole = extent / t->lanes;
         if (nest->axes[t->vector].extent.batch)
             t->vectors = step_at_most(t->p) > t->lanes ? 2 : 1; /* as buffers are padded */
@@ -108,6 +139,8 @@ static void choose_tile(Tiles *t) {
     if (t->row == 0 && t->m->rows_from) /* the next block's rows belong to another thread */
         while (t->m->block_rows % t->rows && extent_at_most(t, 0) == t->m->block_rows)
             t->rows--;
+    if (t->row < 0)
+        choose_spread(t);
     for (int axis = 0; axis < nest->parallel_count && t->row >= 0 && t->rows * t->vectors < 8; axis++)
         if (axis != t->row && may_be_rows(t, axis) && !nest->axes[axis].extent.batch && extent_at_most(t, axis) > 1 &&
             extent_at_most(t, axis) * t->rows * t->vectors <= budget(t) && t->row2 < 0) {
@@ -189,13 +222,31 @@ static KExpr *axis_to(const Tiles *t, int axis) {
     return axis == 0 && t->m->rows_to ? t->m->rows_to : kexpr_dim(t->p, t->nest->axes[axis].extent);
 }
 
+/* Where a loop of an ordered nest ends, by the axes around it. */
+static KExpr *bound_here(Tiles *t, const KExpr *bound, KStmt *out) {
+    MapLoads loads = {.count = 0};
+    MapPlace place = {.program = t->p, .kernel = t->m->kernel, .nest = t->nest, .lanes = 1, .out = out, .outer = out};
+    place.loads = &loads;
+    place.rows_from = t->m->rows_from;
+    for (int i = 0; i < t->nest->axis_count; i++)
+        if (t->base[i])
+            map_bind(&place, t->nest->axes[i].var, t->base[i]);
+    return map_index(&place, bound);
+}
+
 static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
     KProgram *p = t->p;
+    const NestAxis *nest_axis = &t->nest->axes[axis];
     KVar *var = loop_var(t, axis);
     KStmt *body = kstmt_block(p);
+    KExpr *from = axis_from(t, axis), *to = axis_to(t, axis);
+    if (nest_axis->from) {
+        from = bound_here(t, nest_axis->from, out);
+        to = bound_here(t, nest_axis->to, out);
+    }
     t->base[axis] = kexpr_var(p, var);
     emit_loops(t, level + 1, body);
-    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), axis_to(t, axis), 1, body));
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, 1, body));
 }
 
 /* Samples on the lanes: the program's own memory is padded to whole vectors, what is the caller's is read in part. */

@@ -205,6 +205,13 @@ static KExpr *lane_mask(const Tiles *t, KExpr *count) {
                     NULL);
 }
 
+static void store_each(Tiles *t, const Accumulators *a, MapPlace *place) {
+    for (int r = 0; r < t->nest->reduction_count; r++)
+        map_bind(place, t->nest->reductions[r].result, accumulated(t, a, &a->sum[r][0]));
+    for (const KStmt *s = t->nest->each->block.first; s; s = s->next)
+        map_store(place, s);
+}
+
 static void reduce_body(Tiles *t, Accumulators *a, KExpr *const *reduce_index, KExpr *count, KStmt *out) {
     map_forget(&a->loads, true);
     KStmt *body = open_rows(t, a, out);
@@ -214,6 +221,9 @@ static void reduce_body(Tiles *t, Accumulators *a, KExpr *const *reduce_index, K
             map_bind(&place, t->nest->axes[i].var, reduce_index[i]);
         if (count)
             place.count = count;
+        place.sums = true;
+        if (t->nest->each)
+            store_each(t, a, &place);
         for (int r = 0; r < t->nest->reduction_count; r++)
             accumulate(t, a, r, v, &place, lane_mask(t, count));
         t->failed = t->failed || place.failed;
@@ -279,6 +289,9 @@ static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStm
     index[axis] = kexpr_var(p, var);
     if (nest_axis->from) {
         MapPlace place = place_at(t, a, 0, out, out);
+        for (int i = t->nest->parallel_count; i < axis; i++)
+            if (index[i])
+                map_bind(&place, t->nest->axes[i].var, index[i]);
         from = map_index(&place, nest_axis->from);
         to = map_index(&place, nest_axis->to);
         panel = 0;

@@ -54,6 +54,8 @@ int64_t nest_epilogue_slots(const Nest *nest) {
 
 int64_t nest_slots(const Nest *nest, int64_t batch) {
     int64_t work = points(nest, batch, nest->ordered) * block_cost(nest->epilogue);
+    if (nest->each)
+        work += points(nest, batch, true) * block_cost(nest->each);
     for (int i = 0; i < nest->reduction_count; i++) {
         int64_t cost = expr_cost(nest->reductions[i].expr); /* a product and its sum are one FMA */
         work += points(nest, batch, true) * (cost > 1 ? cost : 1);

@@ -5,6 +5,7 @@
  *       r0 = reduce over the reduce axes of expression 0, ...
  *       epilogue: lets and stores that use the axes and r0, ..
  *
+ * Statements of `each` run at every point before the reductions take it in; they see what is reduced so far.
  * In an `ordered` nest there are no reductions, and the epilogue adds to memory at each point of the reduce axes.
  *
  * A kernel with several nests runs them one after the other; what they pass on lies in local buffers if `rows` is set:
@@ -20,7 +21,7 @@ typedef struct {
     KVar *var;
     Dim extent;
     bool reduce;
-    KExpr *from, *to; /* a reduce axis of which only this part counts, by parallel axes; NULL: all of it */
+    KExpr *from, *to; /* a reduce axis of which only this part counts, by axes before it; NULL: all of it */
 } NestAxis;
 
 typedef struct {
@@ -36,6 +37,7 @@ typedef struct Nest {
     int axis_count, parallel_count;
     NestReduction reductions[4];
     int reduction_count;
+    KStmt *each;            /* block of STORE, in scalar code; NULL: none */
     KStmt *epilogue;        /* block of LET and STORE */
     bool gemm;              /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
     bool ordered;           /* the epilogue runs at every point of the reduce axes too, in order, on one thread */

@@ -61,6 +61,8 @@ bool fuse_is_inline(const Op *op) {
         return true;
     case OP_RESHAPE:
         return fuse_is_unit_reshape(op);
+    case OP_UNPOOL:
+        return window_is_disjoint(&op->attr.window);
     default:
         return is_comparison(op) || is_uniform(op);
     }
