@@ -63,6 +63,8 @@ static Accesses accesses_of(const Nest *nest) {
         if (nest->reductions[i].guard)
             accesses_of_expr(&a, nest->reductions[i].guard, true);
     }
+    if (nest->cell)
+        accesses_of_block(&a, nest->cell);
     accesses_of_block(&a, nest->epilogue);
     return a;
 }
@@ -189,7 +191,7 @@ static int best_vector(const KProgram *p, const Nest *nest, const Accesses *a, d
     if (nest->each)
         return -1;
     for (int v = nest->axis_count - 1; v >= 0; v--) {
-        if (size(p, nest->axes[v].extent) < 2 || nest_bounds_use(nest, v))
+        if (size(p, nest->axes[v].extent) < 2 || nest_bounds_use(nest, v) || (nest->cell_count && nest->axes[v].reduce))
             continue;
         double c = nest_cost(p, nest, a, v);
         if (c < *cost) {
@@ -427,6 +429,8 @@ static void redirect_nest(TwinMaker *t, const Nest *nest) {
         if (nest->reductions[i].guard)
             redirect(t, nest->reductions[i].guard, true);
     }
+    if (nest->cell)
+        redirect_block(t, nest->cell);
     redirect_block(t, nest->epilogue);
 }
 

@@ -51,6 +51,8 @@ static void find_in_store(void *context, const KStmt *s) {
 static void visit_nest(const Nest *nest, const KVisitor *visitor) {
     for (int r = 0; r < nest->reduction_count; r++)
         kexpr_visit(nest->reductions[r].expr, visitor);
+    if (nest->cell)
+        kstmt_visit(nest->cell, visitor);
     kstmt_visit(nest->epilogue, visitor);
 }
 

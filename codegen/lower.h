@@ -26,12 +26,13 @@ typedef struct {
 typedef struct LowerRegion {
     Lower *lower;
     KKernel *kernel;
-    const Op *fusion; /* or scan */
-    bool single;      /* one nest: nothing is computed twice */
-    bool by_rows;     /* an op has become several nests over the same rows */
-    KBuffer **memory; /* the value lies here once the nest that makes it has run */
-    KExpr **step;     /* the value is this step of the sequence that lies there; NULL: it is all of it */
-    KVar **var;       /* the value is this variable of nest `home` at the point of its axes */
+    const Op *fusion;  /* or scan */
+    bool single;       /* one nest: nothing is computed twice */
+    const Op *windows; /* the nest of the contraction has the cells of this pooling's windows; NULL: none does */
+    bool by_rows;      /* an op has become several nests over the same rows */
+    KBuffer **memory;  /* the value lies here once the nest that makes it has run */
+    KExpr **step;      /* the value is this step of the sequence that lies there; NULL: it is all of it */
+    KVar **var;        /* the value is this variable of nest `home` at the point of its axes */
     Nest **home;
     KBuffer **wanted;   /* a result: where it is to be stored */
     KBuffer **sequence; /* scans: an output: every step of it is stored here, at `now` */
@@ -52,6 +53,8 @@ KExpr *lower_load(LowerRegion *, const Value *, KExpr *const *index);
 void lower_store(LowerRegion *, Nest *, KBuffer *, KExpr *const *index, int count, KExpr *value);
 /* The value becomes a variable of the nest, at the point of its axes. */
 KVar *lower_let(LowerRegion *, Nest *, const Value *);
+/* The index at which a nest has a value of this type: its axes, or its cells. true: cells. */
+bool lower_point(LowerRegion *, const Nest *, const Type *, KExpr **index);
 /* The index of a value, with the step of its sequence; returns its rank. */
 int lower_step_index(KExpr *const *index, const Type *, KExpr *step, KExpr **with_step);
 /* The last nest over these axes that may compute the value; NULL: none. */
@@ -62,6 +65,7 @@ KExpr *lower_expr(LowerRegion *, Nest *, const Value *, KExpr *const *index);
 KBuffer *lower_ensure_memory(LowerRegion *, const Value *);
 /* Windows (lower_window.c). */
 void lower_pool(LowerRegion *, const Op *);
+void lower_window_cells(LowerRegion *, Nest *); /* the cells of r->windows */
 void lower_pool_argmax(LowerRegion *, const Op *);
 void lower_pool_grad(LowerRegion *, const Op *);
 void lower_unpool(LowerRegion *, const Op *); /* windows that overlap */

@@ -9,7 +9,10 @@ KBase lower_base(Dtype dtype) {
 static bool is_here(const Nest *nest, const Value *value, KExpr *const *index) {
     if (value->type->rank != nest->parallel_count)
         return false;
-    for (int i = 0; i < value->type->rank; i++)
+    bool cell = nest->point != NULL;
+    for (int i = 0; i < value->type->rank && cell; i++)
+        cell = index[i] == nest->point[i];
+    for (int i = 0; i < value->type->rank && !cell; i++)
         if (index[i]->kind != KE_VAR || index[i]->var != nest->axes[i].var)
             return false;
     return true;

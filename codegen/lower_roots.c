@@ -64,13 +64,18 @@ static void root_reduce(LowerRegion *r, const Op *op) {
 }
 
 /* ---- contractions */
+/* An axis of a contraction: of the nest, or with windows the cell at hand. */
+static KExpr *axis_at(LowerRegion *r, const Nest *nest, int i) {
+    return nest->point && i < nest->parallel_count ? nest->point[i] : lower_axis(r, nest, i);
+}
+
 static KExpr *affine(LowerRegion *r, const Nest *nest, const AffineIndex *a, int axis_count) {
     KProgram *p = r->lower->program;
     KExpr *sum = lower_index(r, a->constant);
     for (int i = 0; i < axis_count; i++)
         if (a->coefficient[i])
-            sum = kexpr_binary(p, '+', sum,
-                               kexpr_binary(p, '*', lower_axis(r, nest, i), lower_index(r, a->coefficient[i])));
+            sum =
+                kexpr_binary(p, '+', sum, kexpr_binary(p, '*', axis_at(r, nest, i), lower_index(r, a->coefficient[i])));
     return sum;
 }
 
@@ -236,13 +241,15 @@ static void root_contract(LowerRegion *r, const Op *op) {
         return;
     Contraction c = contraction_of(op);
     bool a_miss = any_miss(c.a, c.a_rank), b_miss = any_miss(c.b, c.b_rank);
-    bool bounded = a_miss && !b_miss && can_be_bounded(r, &c, c.a, op->inputs[0]);
+    bool bounded = a_miss && !b_miss && !r->windows && can_be_bounded(r, &c, c.a, op->inputs[0]);
     KBuffer *a_padded = a_miss && !bounded ? halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
     KBuffer *b_padded = b_miss ? halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
     KBuffer **whole = op->code == OP_CONV_GRAD_INPUT ? &a_padded : &b_padded;
     if (unpool && !*whole && !lower_unpool_inline(r, op, unpool))
         *whole = lower_unpool_whole(r, unpool);
-    Nest *nest = lower_nest(r, op, op->results[0]->type);
+    Nest *nest = lower_nest(r, op, r->windows ? r->windows->results[0]->type : op->results[0]->type);
+    if (r->windows)
+        lower_window_cells(r, nest);
     for (int i = c.out_rank; i < c.axis_count; i++)
         lower_add_axis(r, nest, c.extent[i].batch ? "m" : "k", c.extent[i], true);
     if (bounded)

@@ -43,7 +43,40 @@ static Nest *pool_nest(LowerRegion *r, const Op *op, const Value *x, const Type 
     return nest;
 }
 
+/* A nest over windows computes what is pooled cell by cell. */
+void lower_window_cells(LowerRegion *r, Nest *nest) {
+    KProgram *p = r->lower->program;
+    const WindowAttr *w = &r->windows->attr.window;
+    nest->cell = kstmt_block(p);
+    nest->point = ARENA_ARRAY(p->arena, KExpr *, MAX_RANK);
+    for (int i = 0; i < nest->parallel_count; i++)
+        nest->point[i] = lower_axis(r, nest, i);
+    for (int s = 0; s < w->spatial; s++) {
+        KVar *var = kvar_new(p, r->kernel, "w", (KType){KBASE_INDEX, 1}, false);
+        nest->cells[nest->cell_count++] = (NestAxis){.var = var, .extent = dim_static(w->size[s])};
+        nest->point[s + 1] = window_cell(r, w, s, nest->point[s + 1], kexpr_var(p, var));
+    }
+}
+
+/* Pooling of what a nest over its windows computes. */
+static bool pool_cells(LowerRegion *r, const Op *op) {
+    const Value *x = op->inputs[0], *result = op->results[0];
+    Nest *nest = r->home[x->id];
+    if (!r->windows || !nest || !nest->point || !r->var[x->id])
+        return false;
+    NestReduction *pool = &nest->pools[nest->pool_count++];
+    *pool = (NestReduction){.kind = op->attr.window.kind, .argument = op->code == OP_POOL_ARGMAX};
+    pool->expr = kexpr_var(r->lower->program, r->var[x->id]);
+    KType type = {lower_base(result->type->dtype), 1};
+    pool->result = kvar_new(r->lower->program, r->kernel, result->name ? result->name : "pooled", type, true);
+    r->var[result->id] = pool->result;
+    r->home[result->id] = nest;
+    return true;
+}
+
 void lower_pool(LowerRegion *r, const Op *op) {
+    if (pool_cells(r, op))
+        return;
     KExpr *guard, *expr;
     const WindowAttr *w = &op->attr.window;
     Nest *nest = pool_nest(r, op, op->inputs[0], op->results[0]->type, w, &guard, &expr);
@@ -51,6 +84,8 @@ void lower_pool(LowerRegion *r, const Op *op) {
 }
 
 void lower_pool_argmax(LowerRegion *r, const Op *op) {
+    if (pool_cells(r, op))
+        return;
     KExpr *guard, *expr;
     Nest *nest = pool_nest(r, op, op->inputs[0], op->results[0]->type, &op->attr.window, &guard, &expr);
     NestReduction *reduction = lower_reduction(r, nest, op->results[0], REDUCE_MAX, expr);

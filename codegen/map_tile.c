@@ -52,7 +52,8 @@ static int rows_beyond(const Tiles *t, int axis) {
 /* Accumulators that fit beside operands. */
 static int budget(const Tiles *t) {
     int all = t->p->isa.registers >= 32 ? 28 : 12;
-    return t->nest->reduction_count > 1 ? all / t->nest->reduction_count : all;
+    int sums = t->nest->reduction_count * nest_cells(t->nest);
+    return sums > 1 ? all / sums : all;
 }
 
 static int choose_vectors(int64_t whole_vectors, int most) {
@@ -120,6 +121,7 @@ static void choose_tile(Tiles *t) {
     const Nest *nest = t->nest;
     t->row = t->row2 = -1;
     t->rows = t->rows2 = t->vectors = 1;
+    int cells = nest_cells(nest);
     bool reduces_lanes = t->vector >= 0 && nest->axes[t->vector].reduce;
     if (t->vector >= 0 && !reduces_lanes && (nest->reduction_count || nest->ordered)) {
         int64_t extent = extent_at_most(t, t->vector), whole = extent / t->lanes;
@@ -135,13 +137,13 @@ static void choose_tile(Tiles *t) {
             (t->row < 0 || extent_at_most(t, axis) > extent_at_most(t, t->row)))
             t->row = axis;
     if (t->row >= 0)
-        t->rows = choose_rows(extent_at_most(t, t->row), t->vectors, budget(t));
+        t->rows = choose_rows(extent_at_most(t, t->row), t->vectors * cells, budget(t) * cells);
     if (t->row == 0 && t->m->rows_from) /* the next block's rows belong to another thread */
         while (t->m->block_rows % t->rows && extent_at_most(t, 0) == t->m->block_rows)
             t->rows--;
     if (t->row < 0)
         choose_spread(t);
-    for (int axis = 0; axis < nest->parallel_count && t->row >= 0 && t->rows * t->vectors < 8; axis++)
+    for (int axis = 0; axis < nest->parallel_count && t->row >= 0 && t->rows * t->vectors * cells < 8; axis++)
         if (axis != t->row && may_be_rows(t, axis) && !nest->axes[axis].extent.batch && extent_at_most(t, axis) > 1 &&
             extent_at_most(t, axis) * t->rows * t->vectors <= budget(t) && t->row2 < 0) {
             t->row2 = axis;
