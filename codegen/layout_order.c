@@ -112,7 +112,8 @@ static void order_sum(const KProgram *p, Nest *nest) {
     for (int r = 0; r < nest->reduction_count; r++)
         if (nest->reductions[r].argument) /* the first extremum: in the order of its axis */
             return;
-    for (int i = nest->parallel_count; i < nest->axis_count; i++)
+    int first = nest->ordered ? nest->sum_from : nest->parallel_count;
+    for (int i = first; i < nest->axis_count && !(nest->ordered && !nest->reduction_count); i++)
         for (int j = nest->axis_count - 1; j > i; j--) {
             if (j == nest->vector_axis || j - 1 == nest->vector_axis || nest_bounds_use(nest, j - 1) ||
                 movement(p, nest, j - 1) >= movement(p, nest, j))

@@ -159,7 +159,8 @@ static void set_order(KBuffer *kernel) {
         kernel->order[i] = (int8_t)(i == 0 ? kernel->rank - 1 : i - 1);
 }
 
-/* dkernel[k, c, n] = sum over samples and their lists: x[m, place + k, c] * number, into memory by a kernel before. */
+/* dkernel[k, c, n] = sum over samples and their lists: x[m, place + k, c] * number, into memory by a kernel before.
+ * Sample by sample, so that x and the part of the gradient at hand are in the cache. */
 static void list_grad_kernel(LowerRegion *outer, const Op *op, const LowerUnpool *u) {
     KProgram *p = outer->lower->program;
     const WindowAttr *w = &op->attr.window;
@@ -168,9 +169,14 @@ static void list_grad_kernel(LowerRegion *outer, const Op *op, const LowerUnpool
     KBuffer *sum = new_buffer(outer, op, "kernel_gradient", KBASE_F32, rank, result->type->dims);
     set_order(sum);
     LowerRegion r = region_before(outer, op, "gradient");
-    Nest *nest = lower_nest(&r, op, result->type);
+    Nest *zero = lower_nest(&r, op, result->type), *nest = lower_nest(&r, op, result->type);
+    KExpr *place[MAX_RANK];
+    axes_of(&r, zero, rank, place);
+    add_store(&r, zero->epilogue, sum, place, kexpr_number(p, KBASE_F32, 0));
+    nest->ordered = true;
     lower_add_axis(&r, nest, "m", x->type->dims[0], true);
     KExpr *index[3] = {lower_axis(&r, nest, rank), lower_axis(&r, nest, rank - 1)}, *tap[MAX_RANK], *cell[MAX_RANK];
+    nest->sum_from = nest->axis_count;
     add_list_axis(&r, nest, u, index);
     axes_of(&r, nest, rank, tap);
     met_cell(&r, u, w, index, tap, cell);
@@ -180,7 +186,8 @@ static void list_grad_kernel(LowerRegion *outer, const Op *op, const LowerUnpool
     *reduction = (NestReduction){.kind = REDUCE_SUM};
     reduction->expr = kexpr_fn(p, FN_mul, lower_expr(&r, nest, x, cell), kexpr_load(p, u->number, index, 3), NULL);
     reduction->result = kvar_new(p, r.kernel, "sum", (KType){KBASE_F32, 1}, true);
-    add_store(&r, nest->epilogue, sum, tap, kexpr_var(p, reduction->result));
+    KExpr *more = kexpr_fn(p, FN_add, kexpr_load(p, sum, tap, rank), kexpr_var(p, reduction->result), NULL);
+    add_store(&r, nest->epilogue, sum, tap, more);
     set_work(&r);
     outer->memory[result->id] = sum;
 }

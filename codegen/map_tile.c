@@ -164,10 +164,35 @@ static void add_loop(Tiles *t, LoopKind kind, int axis) {
     t->order_axis[t->order_count++] = axis;
 }
 
+/* Sums that are added to memory at points in order: what they are added to is a block that stays in the cache while the
+ * points are walked through, and so does what a point reads. */
+static void choose_ordered_sums(Tiles *t, bool panels) {
+    const Nest *nest = t->nest;
+    for (int i = 0; i < nest->parallel_count && t->block_axis < 0; i++)
+        if (i != t->row && i != t->row2 && i != t->vector && extent_at_most(t, i) > 1) {
+            t->block_axis = i;
+            add_loop(t, LOOP_BLOCKS, i);
+        }
+    for (int i = nest->parallel_count; i < nest->sum_from; i++)
+        add_loop(t, LOOP_AXIS, i);
+    for (int i = 0; i < nest->parallel_count; i++)
+        if (i != t->row && i != t->row2 && !(panels && i == t->vector))
+            add_loop(t, LOOP_AXIS, i);
+    if (t->row >= 0)
+        add_loop(t, LOOP_ROWS, t->row);
+    if (panels)
+        add_loop(t, LOOP_PANELS, t->vector);
+    t->parallel = t->parallel && t->block_axis >= 0;
+}
+
 /* Around the loops that run in order: all others, the vectors outermost, to be shared by threads. */
 static void choose_ordered(Tiles *t) {
     const Nest *nest = t->nest;
     bool panels = t->vector >= 0 && !nest->axes[t->vector].reduce;
+    if (nest->reduction_count) {
+        choose_ordered_sums(t, panels);
+        return;
+    }
     if (panels)
         add_loop(t, LOOP_PANELS, t->vector);
     for (int i = 0; i < nest->axis_count; i++)
@@ -236,6 +261,22 @@ static KExpr *bound_here(Tiles *t, const KExpr *bound, KStmt *out) {
     return map_index(&place, bound);
 }
 
+enum { BLOCK = 16 };
+
+static void loop_blocks(Tiles *t, int level, int axis, KStmt *out) {
+    KProgram *p = t->p;
+    KVar *var = loop_var(t, axis);
+    KStmt *body = kstmt_block(p);
+    KExpr *end = axis_to(t, axis);
+    var->multiple = BLOCK;
+    t->block_from = kexpr_var(p, var);
+    t->block_to = kexpr_binary(p, '+', t->block_from, kexpr_index(p, BLOCK));
+    if (t->nest->axes[axis].extent.batch || t->nest->axes[axis].extent.n % BLOCK)
+        t->block_to = kexpr_binary(p, 'm', t->block_to, end);
+    emit_loops(t, level + 1, body);
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), end, BLOCK, body));
+}
+
 static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
     KProgram *p = t->p;
     const NestAxis *nest_axis = &t->nest->axes[axis];
@@ -245,6 +286,10 @@ static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
     if (nest_axis->from) {
         from = bound_here(t, nest_axis->from, out);
         to = bound_here(t, nest_axis->to, out);
+    }
+    if (axis == t->block_axis) {
+        from = t->block_from;
+        to = t->block_to;
     }
     t->base[axis] = kexpr_var(p, var);
     emit_loops(t, level + 1, body);
@@ -369,7 +414,9 @@ static void emit_loops(Tiles *t, int level, KStmt *out) {
         return;
     }
     int axis = t->order_axis[level];
-    if (t->order[level] == LOOP_AXIS)
+    if (t->order[level] == LOOP_BLOCKS)
+        loop_blocks(t, level, axis, out);
+    else if (t->order[level] == LOOP_AXIS)
         loop_axis(t, level, axis, out);
     else if (t->order[level] == LOOP_PANELS)
         loop_panels(t, level, axis, out);
@@ -379,6 +426,7 @@ static void emit_loops(Tiles *t, int level, KStmt *out) {
 
 static bool try_tiles(const MapNest *m, const Nest *nest, bool parallel, int vector, KStmt *out) {
     Tiles t = {.m = m, .nest = nest, .p = m->program, .vector = vector, .parallel = parallel, .part_axis = -1};
+    t.block_axis = -1;
     t.lanes = vector >= 0 ? m->program->isa.lanes : 1;
     choose_tile(&t);
     choose_order(&t);

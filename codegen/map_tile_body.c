@@ -339,6 +339,11 @@ static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStm
 static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
     if (axis == t->vector)
         axis++;
+    if (axis < t->nest->axis_count && t->base[axis]) { /* walked through around the tile */
+        index[axis] = t->base[axis];
+        reduce_loops(t, a, axis + 1, index, out);
+        return;
+    }
     if (axis >= t->nest->axis_count) {
         if (t->vector >= 0 && t->nest->axes[t->vector].reduce)
             reduce_across(t, a, index, out);

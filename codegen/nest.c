@@ -60,7 +60,7 @@ int64_t nest_epilogue_slots(const Nest *nest) {
 }
 
 int64_t nest_slots(const Nest *nest, int64_t batch) {
-    int64_t work = points(nest, batch, nest->ordered) * block_cost(nest->epilogue);
+    int64_t work = points(nest, batch, nest->ordered && !nest->reduction_count) * block_cost(nest->epilogue);
     if (nest->each)
         work += points(nest, batch, true) * block_cost(nest->each);
     for (int i = 0; i < nest->reduction_count; i++) {

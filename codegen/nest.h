@@ -8,7 +8,8 @@
  * Statements of `each` run at every point before the reductions take it in; they see what is reduced so far.
  * A nest with cells is one of windows: the reductions and the lets of `cell` are there for each cell of the window at a
  * point, the pools take in what the cells give, and the epilogue sees the pools.
- * In an `ordered` nest there are no reductions, and the epilogue adds to memory at each point of the reduce axes.
+ * In an `ordered` nest the epilogue adds to memory at each point of the reduce axes; reductions, if there are any, run over
+ * those from `sum_from` on, and the epilogue adds what they give.
  *
  * A kernel with several nests runs them one after the other; what they pass on lies in local buffers if `rows` is set:
  * then every nest's axis 0 is the same parallel axis (rows of the batch), and the kernel may be done by blocks of it.
@@ -49,6 +50,7 @@ typedef struct Nest {
     KStmt *epilogue;        /* block of LET and STORE */
     bool gemm;              /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
     bool ordered;           /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
+    int sum_from;           /* ordered, with reductions: the first axis that they run over */
     int vector_axis;        /* axis on the vector lanes, chosen by layout; -1: none */
     struct KKernel *kernel; /* the kernel that it belongs to */
     Op *op;                 /* the op it is named after */
