@@ -3,6 +3,7 @@
 #define NNC_CODEGEN_LOWER_H
 #include "codegen/kir.h"
 #include "codegen/nest.h"
+#include "ir/contraction.h"
 #include "ir/uses.h"
 
 /* NULL with an error in diag if an op cannot be lowered. */
@@ -76,6 +77,9 @@ bool lower_unpool_lists(LowerRegion *, const Op *, const Op *unpool);
 bool lower_unpool_inline(LowerRegion *, const Op *, const Op *unpool);
 KBuffer *lower_unpool_whole(LowerRegion *, const Op *unpool);
 /* Contractions, concatenation (lower_roots.c). */
+/* A kernel before copies an operand of a contraction into a buffer with zeros where an access misses it; the access then
+ * reads that. */
+KBuffer *lower_halo(LowerRegion *, const Op *, int input, const Contraction *, AffineIndex *access, int rank);
 bool lower_is_root(const Op *);
 void lower_root(LowerRegion *, const Op *);
 Nest *lower_nest(LowerRegion *, const Op *, const Type *space);

@@ -99,7 +99,7 @@ static bool kernel_before(LowerRegion *r, const Op *op) {
 }
 
 /* A kernel that copies the operand into a buffer indexed by the numerator - low, zeros where there is no element. */
-static KBuffer *halo(LowerRegion *outer, const Op *op, int input, const Contraction *c, AffineIndex *access, int rank) {
+KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const Contraction *c, AffineIndex *access, int rank) {
     Lower *lower = outer->lower;
     KProgram *p = lower->program;
     if (!kernel_before(outer, op))
@@ -242,8 +242,8 @@ static void root_contract(LowerRegion *r, const Op *op) {
     Contraction c = contraction_of(op);
     bool a_miss = any_miss(c.a, c.a_rank), b_miss = any_miss(c.b, c.b_rank);
     bool bounded = a_miss && !b_miss && !r->windows && can_be_bounded(r, &c, c.a, op->inputs[0]);
-    KBuffer *a_padded = a_miss && !bounded ? halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
-    KBuffer *b_padded = b_miss ? halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
+    KBuffer *a_padded = a_miss && !bounded ? lower_halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
+    KBuffer *b_padded = b_miss ? lower_halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
     KBuffer **whole = op->code == OP_CONV_GRAD_INPUT ? &a_padded : &b_padded;
     if (unpool && !*whole && !lower_unpool_inline(r, op, unpool))
         *whole = lower_unpool_whole(r, unpool);

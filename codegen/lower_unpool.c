@@ -139,9 +139,10 @@ static void add_list_axis(LowerRegion *r, Nest *nest, const LowerUnpool *u, KExp
     index[2] = lower_axis(r, nest, nest->axis_count - 1);
 }
 
-/* The cell of the convolution's input that tap[s] of the kernel meets at this number of a list. */
+/* The cell of the convolution's input that tap[s] of the kernel meets at this number of a list; the first cell has the
+ * number -origin[s]. */
 static void met_cell(LowerRegion *r, const LowerUnpool *u, const WindowAttr *w, KExpr *const *index, KExpr *const *tap,
-                     KExpr **cell) {
+                     const int64_t *origin, KExpr **cell) {
     KProgram *p = r->lower->program;
     KExpr *place[] = {index[0], index[1], index[2], NULL};
     for (int s = 0; s < w->spatial; s++) {
@@ -149,7 +150,7 @@ static void met_cell(LowerRegion *r, const LowerUnpool *u, const WindowAttr *w, 
         KExpr *o = kexpr_cast(p, KBASE_INDEX, kexpr_load(p, u->place, place, 4));
         KExpr *from = kexpr_binary(p, '*', o, lower_index(r, w->stride[s]));
         KExpr *reach = kexpr_binary(p, '*', tap[s], lower_index(r, w->dilation[s]));
-        cell[s + 1] = kexpr_binary(p, '-', kexpr_binary(p, '+', from, reach), lower_index(r, w->low[s]));
+        cell[s + 1] = kexpr_binary(p, '+', kexpr_binary(p, '+', from, reach), lower_index(r, origin[s]));
     }
 }
 
@@ -168,6 +169,14 @@ static void list_grad_kernel(LowerRegion *outer, const Op *op, const LowerUnpool
     int spatial = w->spatial, rank = result->type->rank;
     KBuffer *sum = new_buffer(outer, op, "kernel_gradient", KBASE_F32, rank, result->type->dims);
     set_order(sum);
+    Contraction c = contraction_of(op);
+    bool misses = false;
+    int64_t origin[3];
+    for (int s = 0; s < spatial; s++)
+        misses = misses || c.a[s + 1].may_miss;
+    KBuffer *padded = misses ? lower_halo(outer, op, 0, &c, c.a, c.a_rank) : NULL;
+    for (int s = 0; s < spatial; s++)
+        origin[s] = c.a[s + 1].constant;
     LowerRegion r = region_before(outer, op, "gradient");
     Nest *zero = lower_nest(&r, op, result->type), *nest = lower_nest(&r, op, result->type);
     KExpr *place[MAX_RANK];
@@ -179,12 +188,13 @@ static void list_grad_kernel(LowerRegion *outer, const Op *op, const LowerUnpool
     nest->sum_from = nest->axis_count;
     add_list_axis(&r, nest, u, index);
     axes_of(&r, nest, rank, tap);
-    met_cell(&r, u, w, index, tap, cell);
+    met_cell(&r, u, w, index, tap, origin, cell);
     cell[0] = index[0];
     cell[spatial + 1] = tap[spatial];
     NestReduction *reduction = &nest->reductions[nest->reduction_count++];
     *reduction = (NestReduction){.kind = REDUCE_SUM};
-    reduction->expr = kexpr_fn(p, FN_mul, lower_expr(&r, nest, x, cell), kexpr_load(p, u->number, index, 3), NULL);
+    KExpr *read = padded ? kexpr_load(p, padded, cell, padded->rank) : lower_expr(&r, nest, x, cell);
+    reduction->expr = kexpr_fn(p, FN_mul, read, kexpr_load(p, u->number, index, 3), NULL);
     reduction->result = kvar_new(p, r.kernel, "sum", (KType){KBASE_F32, 1}, true);
     KExpr *more = kexpr_fn(p, FN_add, kexpr_load(p, sum, tap, rank), kexpr_var(p, reduction->result), NULL);
     add_store(&r, nest->epilogue, sum, tap, more);
@@ -206,6 +216,34 @@ static KBuffer *ordered_kernel(LowerRegion *outer, const Op *op) {
     return copy;
 }
 
+/* Where dx is summed up: itself, or local memory with room for the padding. */
+static KBuffer *sums_of_input(LowerRegion *r, const Op *op, const Type *cells, int64_t *origin) {
+    const WindowAttr *w = &op->attr.window;
+    const Value *result = op->results[0];
+    KBuffer *wanted = r->wanted[result->id];
+    Dim dims[MAX_RANK];
+    bool padded = false;
+    for (int i = 0; i < result->type->rank; i++)
+        dims[i] = result->type->dims[i];
+    for (int s = 0; s < w->spatial; s++) {
+        origin[s] = w->low[s] > 0 ? 0 : -w->low[s];
+        int64_t reach = (cells->dims[s + 1].n - 1) * w->stride[s] + (w->size[s] - 1) * w->dilation[s] + 1 + origin[s];
+        int64_t extent = dims[s + 1].n + w->low[s] + origin[s];
+        padded = padded || w->low[s] > 0 || reach > extent;
+        dims[s + 1] = dim_static(reach > extent ? reach : extent);
+    }
+    if (!padded && wanted && wanted->space == SPACE_ARENA)
+        return wanted;
+    return kbuffer_local(r->lower->program, r->kernel, SPACE_LOCAL, "sums", KBASE_F32, result->type->rank, dims);
+}
+
+static bool has_room(const KBuffer *sum, const Type *type) {
+    for (int i = 0; i < type->rank; i++)
+        if (!dim_equal(sum->dims[i], type->dims[i]))
+            return true;
+    return false;
+}
+
 /* dx = 0; then each number of the lists is added to the cells that its place meets: dx[m, place + k, c] += number *
  * kernel[k, c, n]. By blocks of samples. */
 static void list_grad_input(LowerRegion *r, const Op *op, const LowerUnpool *u) {
@@ -214,10 +252,9 @@ static void list_grad_input(LowerRegion *r, const Op *op, const LowerUnpool *u) 
     const Value *result = op->results[0];
     const Type *type = result->type;
     int spatial = w->spatial, last = spatial + 1;
-    KBuffer *kernel = ordered_kernel(r, op), *sum = r->wanted[result->id];
-    if (!sum || sum->space != SPACE_ARENA)
-        sum = kbuffer_local(p, r->kernel, SPACE_LOCAL, "sums", KBASE_F32, type->rank, type->dims);
-    Nest *zero = lower_nest(r, op, type);
+    int64_t origin[3];
+    KBuffer *kernel = ordered_kernel(r, op), *sum = sums_of_input(r, op, u->type, origin);
+    Nest *zero = lower_nest(r, op, type_get((Module *)p->module, DTYPE_F32, sum->rank, sum->dims));
     KExpr *place[MAX_RANK], *index[3], *tap[MAX_RANK];
     axes_of(r, zero, type->rank, place);
     add_store(r, zero->epilogue, sum, place, kexpr_number(p, KBASE_F32, 0));
@@ -235,13 +272,24 @@ static void list_grad_input(LowerRegion *r, const Op *op, const LowerUnpool *u) 
     }
     tap[spatial] = place[last];
     tap[last] = index[1];
-    met_cell(r, u, w, index, tap, place);
+    met_cell(r, u, w, index, tap, origin, place);
     KExpr *product =
         kexpr_fn(p, FN_mul, kexpr_load(p, kernel, tap, kernel->rank), kexpr_load(p, u->number, index, 3), NULL);
     add_store(r, add->epilogue, sum, place, kexpr_fn(p, FN_add, product, kexpr_load(p, sum, place, type->rank), NULL));
-    r->memory[result->id] = sum;
-    r->home[result->id] = add;
     r->by_rows = true;
+    if (!has_room(sum, type)) {
+        r->memory[result->id] = sum;
+        r->home[result->id] = add;
+        return;
+    }
+    Nest *inside = lower_nest(r, op, type);
+    axes_of(r, inside, type->rank, place);
+    for (int s = 0; s < spatial; s++)
+        place[s + 1] = kexpr_binary(p, '+', place[s + 1], lower_index(r, w->low[s] + origin[s]));
+    KExpr *load = kexpr_load(p, sum, place, type->rank);
+    r->var[result->id] = kvar_new(p, r->kernel, "v", load->type, false);
+    r->home[result->id] = inside;
+    kstmt_add(inside->epilogue, kstmt_let(p, r->var[result->id], load));
 }
 
 /* ---- choosing */
@@ -257,24 +305,13 @@ static int64_t area(const int64_t *size, int spatial) {
     return n;
 }
 
-/* Every tap of every cell lies in the input: no padding. */
-static bool lies_inside(const Op *op, const Type *cells) {
-    const WindowAttr *w = &op->attr.window;
-    for (int s = 0; s < w->spatial; s++) {
-        int64_t last = (cells->dims[s + 1].n - 1) * w->stride[s] + (w->size[s] - 1) * w->dilation[s] - w->low[s];
-        if (w->low[s] > 0 || last >= input_of(op)->dims[s + 1].n)
-            return false;
-    }
-    return true;
-}
-
 /* Lists pay if the windows leave out more than the lanes do that the channels do not fill. */
 static bool lists_pay(const LowerRegion *r, const Op *op, const Op *unpool) {
     const WindowAttr *w = &op->attr.window, *pool = &unpool->attr.window;
     int64_t lanes = r->lower->program->isa.lanes, channels = input_of(op)->dims[w->spatial + 1].n;
     int64_t filled = (channels + lanes - 1) / lanes * lanes, cells = area(pool->stride, pool->spatial);
     return lanes > 1 && !r->kernel->steps && area(w->size, w->spatial) <= MOST_TAPS && cells >= LEAST_CELLS &&
-           cells * channels >= LEAST_CELLS * filled && lies_inside(op, unpool->results[0]->type);
+           cells * channels >= LEAST_CELLS * filled;
 }
 
 bool lower_unpool_lists(LowerRegion *r, const Op *op, const Op *unpool) {

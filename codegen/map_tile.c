@@ -185,7 +185,7 @@ static void choose_ordered_sums(Tiles *t, bool panels) {
     t->parallel = t->parallel && t->block_axis >= 0;
 }
 
-/* Around the loops that run in order: all others, the vectors outermost, to be shared by threads. */
+/* Around the loops that run in order: all others, samples or the vectors outermost, to be shared by threads. */
 static void choose_ordered(Tiles *t) {
     const Nest *nest = t->nest;
     bool panels = t->vector >= 0 && !nest->axes[t->vector].reduce;
@@ -193,9 +193,12 @@ static void choose_ordered(Tiles *t) {
         choose_ordered_sums(t, panels);
         return;
     }
+    bool samples = nest->parallel_count > 0 && nest->axes[0].extent.batch && t->vector != 0;
+    if (samples)
+        add_loop(t, LOOP_AXIS, 0);
     if (panels)
         add_loop(t, LOOP_PANELS, t->vector);
-    for (int i = 0; i < nest->axis_count; i++)
+    for (int i = samples; i < nest->axis_count; i++)
         if (!panels || i != t->vector)
             add_loop(t, LOOP_AXIS, i);
     t->parallel = t->parallel && nest->parallel_count > 0;
