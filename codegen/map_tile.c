@@ -123,7 +123,8 @@ static void choose_tile(Tiles *t) {
     t->rows = t->rows2 = t->vectors = 1;
     int cells = nest_cells(nest);
     bool reduces_lanes = t->vector >= 0 && nest->axes[t->vector].reduce;
-    if (t->vector >= 0 && !reduces_lanes && (nest->reduction_count || nest->ordered)) {
+    bool by_samples = nest->ordered && nest->parallel_count > 1 && nest->axes[0].extent.batch;
+    if (t->vector >= 0 && !reduces_lanes && (nest->reduction_count || by_samples)) {
         int64_t extent = extent_at_most(t, t->vector), whole = extent / t->lanes;
         if (nest->axes[t->vector].extent.batch)
             t->vectors = step_at_most(t->p) > t->lanes ? 2 : 1; /* as buffers are padded */

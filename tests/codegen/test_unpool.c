@@ -32,6 +32,7 @@ static const Form forms[] = {
     {"strided", 14, 1, 32, 5, WINDOW(3, 2, 0, 0), WINDOW(2, 2, 0, 0), FN_relu, true, false, true},
     {"few channels", 10, 3, 4, 16, WINDOW(3, 1, 0, 0), WINDOW(2, 2, 0, 0), FN_relu, false, true, true},
     {"padded", 8, 1, 16, 4, WINDOW(3, 1, 1, 1), WINDOW(2, 2, 0, 0), FN_relu, true, false, true},
+    {"large", 28, 1, 16, 1, WINDOW(3, 1, 0, 0), WINDOW(2, 2, 0, 0), FN_relu, true, false, true},
     {"padded on one side", 8, 1, 16, 4, WINDOW(3, 2, 0, 1), WINDOW(2, 2, 0, 0), FN_relu, true, false, true},
     {"tanh", 10, 1, 16, 6, WINDOW(3, 1, 0, 0), WINDOW(2, 2, 0, 0), FN_tanh, true, false, true},
     {"before the activation", 10, 1, 16, 6, WINDOW(3, 1, 0, 0), WINDOW(2, 2, 0, 0), FN_softplus, false, false, false},
