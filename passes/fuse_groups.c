@@ -325,9 +325,9 @@ static bool is_plain_reduction(const FuseGroups *g, int group, const GroupFacts 
 /* Everybody else who reads what the group makes pools it with the windows of `pool`. */
 static bool is_pooled_only(const FuseGroups *g, int group, const Op *pool) {
     for (int i = group; i >= 0; i = g->next[i])
-        for (int r = 0; r < g->reader_count[i]; r++) {
-            const Op *reader = g->ops[g->readers[i][r]];
-            if (g->group[g->readers[i][r]] >= 0 && find(g, g->readers[i][r]) == group)
+        for (int r = 0; r < g->readers[i].count; r++) {
+            const Op *reader = g->ops[g->readers[i].items[r]];
+            if (g->group[g->readers[i].items[r]] >= 0 && find(g, g->readers[i].items[r]) == group)
                 continue;
             WindowAttr w = reader->attr.window;
             if (!is_pooling(reader) || reader->inputs[0] != pool->inputs[0] ||
