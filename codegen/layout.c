@@ -56,11 +56,15 @@ static void accesses_of_block(Accesses *a, const KStmt *block) {
 
 static Accesses accesses_of(const Nest *nest) {
     Accesses a = {.count = 0};
+    if (nest->each)
+        accesses_of_block(&a, nest->each);
     for (int i = 0; i < nest->reduction_count; i++) {
         accesses_of_expr(&a, nest->reductions[i].expr, true);
         if (nest->reductions[i].guard)
             accesses_of_expr(&a, nest->reductions[i].guard, true);
     }
+    if (nest->cell)
+        accesses_of_block(&a, nest->cell);
     accesses_of_block(&a, nest->epilogue);
     return a;
 }
@@ -184,8 +188,10 @@ static double nest_cost(const KProgram *p, const Nest *nest, const Accesses *a, 
 static int best_vector(const KProgram *p, const Nest *nest, const Accesses *a, double *cost) {
     int best = -1;
     *cost = nest_cost(p, nest, a, -1);
+    if (nest->each)
+        return -1;
     for (int v = nest->axis_count - 1; v >= 0; v--) {
-        if (size(p, nest->axes[v].extent) < 2 || nest_bounds_use(nest, v))
+        if (size(p, nest->axes[v].extent) < 2 || nest_bounds_use(nest, v) || (nest->cell_count && nest->axes[v].reduce))
             continue;
         double c = nest_cost(p, nest, a, v);
         if (c < *cost) {
@@ -529,6 +535,8 @@ static void redirect_nest(TwinMaker *t, const Nest *nest) {
         if (nest->reductions[i].guard)
             redirect(t, nest->reductions[i].guard, true);
     }
+    if (nest->cell)
+        redirect_block(t, nest->cell);
     redirect_block(t, nest->epilogue);
 }
 

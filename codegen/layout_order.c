@@ -51,6 +51,8 @@ static void find_in_store(void *context, const KStmt *s) {
 static void visit_nest(const Nest *nest, const KVisitor *visitor) {
     for (int r = 0; r < nest->reduction_count; r++)
         kexpr_visit(nest->reductions[r].expr, visitor);
+    if (nest->cell)
+        kstmt_visit(nest->cell, visitor);
     kstmt_visit(nest->epilogue, visitor);
 }
 
@@ -210,9 +212,10 @@ static void order_sum(const KProgram *p, Nest *nest) {
     for (int r = 0; r < nest->reduction_count; r++)
         if (nest->reductions[r].argument) /* the first extremum: in the order of its axis */
             return;
-    for (int i = nest->parallel_count; i < nest->axis_count; i++)
+    int first = nest->ordered ? nest->sum_from : nest->parallel_count;
+    for (int i = first; i < nest->axis_count && !(nest->ordered && !nest->reduction_count); i++)
         for (int j = nest->axis_count - 1; j > i; j--) {
-            if (j == nest->vector_axis || j - 1 == nest->vector_axis ||
+            if (j == nest->vector_axis || j - 1 == nest->vector_axis || nest_bounds_use(nest, j - 1) ||
                 movement(p, nest, j - 1) >= movement(p, nest, j))
                 continue;
             NestAxis moved = nest->axes[j];

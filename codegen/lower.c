@@ -197,6 +197,7 @@ static void lower_func(Lower *lower, Func *func) {
     lower->memory = ARENA_ARRAY(p->arena, KBuffer *, func->value_count + 1);
     lower->blank = lower_region_blank(lower);
     lower->uses = func_uses(func, p->arena);
+    lower->unpools = NULL;
     lower_arguments(lower);
     const int *uses = func_count_uses(func, p->arena);
     for (const Op *op = func->body.first; op; op = op->next) {

@@ -3,17 +3,20 @@
 #define NNC_CODEGEN_LOWER_H
 #include "codegen/kir.h"
 #include "codegen/nest.h"
+#include "ir/contraction.h"
 #include "ir/uses.h"
 
 /* NULL with an error in diag if an op cannot be lowered. */
 KProgram *lower_program(Arena *, Diag *, const Program *, KIsa);
 
 /* ---- inside the room */
+typedef struct LowerUnpool LowerUnpool;
 typedef struct {
     KProgram *program;
     KSequence *sequence;
     Func *func;
     FuncUses uses;
+    LowerUnpool *unpools; /* what kernels of this function have made of them */
     KBuffer **memory;    /* by Value.id: where a value of the function lies */
     KBuffer **variables; /* by Variable.id */
     const struct LowerRegion *blank; /* what each region of the function starts from */
@@ -24,11 +27,13 @@ typedef struct {
 typedef struct LowerRegion {
     Lower *lower;
     KKernel *kernel;
-    const Op *fusion; /* or scan */
-    bool single;      /* one nest: nothing is computed twice */
-    KBuffer **memory; /* the value lies here once the nest that makes it has run */
-    KExpr **step;     /* the value is this step of the sequence that lies there; NULL: it is all of it */
-    KVar **var;       /* the value is this variable of nest `home` at the point of its axes */
+    const Op *fusion;  /* or scan */
+    bool single;       /* one nest: nothing is computed twice */
+    const Op *windows; /* the nest of the contraction has the cells of this pooling's windows; NULL: none does */
+    bool by_rows;      /* an op has become several nests over the same rows */
+    KBuffer **memory;  /* the value lies here once the nest that makes it has run */
+    KExpr **step;      /* the value is this step of the sequence that lies there; NULL: it is all of it */
+    KVar **var;        /* the value is this variable of nest `home` at the point of its axes */
     Nest **home;
     KBuffer **wanted;   /* a result: where it is to be stored */
     KBuffer **sequence; /* scans: an output: every step of it is stored here, at `now` */
@@ -49,6 +54,8 @@ KExpr *lower_load(LowerRegion *, const Value *, KExpr *const *index);
 void lower_store(LowerRegion *, Nest *, KBuffer *, KExpr *const *index, int count, KExpr *value);
 /* The value becomes a variable of the nest, at the point of its axes. */
 KVar *lower_let(LowerRegion *, Nest *, const Value *);
+/* The index at which a nest has a value of this type: its axes, or its cells. true: cells. */
+bool lower_point(LowerRegion *, const Nest *, const Type *, KExpr **index);
 /* The index of a value, with the step of its sequence; returns its rank. */
 int lower_step_index(KExpr *const *index, const Type *, KExpr *step, KExpr **with_step);
 /* The last nest over these axes that may compute the value; NULL: none. */
@@ -57,11 +64,29 @@ Nest *lower_find_nest(LowerRegion *, const Value *);
 KExpr *lower_expr(LowerRegion *, Nest *, const Value *, KExpr *const *index);
 /* Gives a value that is a variable of its nest memory too. */
 KBuffer *lower_ensure_memory(LowerRegion *, const Value *);
-/* Contractions, windows, concatenation (lower_roots.c). */
+/* Windows (lower_window.c). */
+void lower_pool(LowerRegion *, const Op *);
+void lower_window_cells(LowerRegion *, Nest *); /* the cells of r->windows */
+void lower_pool_argmax(LowerRegion *, const Op *);
+void lower_pool_grad(LowerRegion *, const Op *);
+void lower_unpool(LowerRegion *, const Op *); /* windows that overlap */
+KExpr *lower_unpool_expr(LowerRegion *, Nest *, const Op *, KExpr *const *index);
+/* The gradient of a convolution, from the gradient of max pooling (lower_unpool.c): from lists of what is not zero, if
+ * that pays; or shall it compute the operand where it reads it? Else it reads all cells from memory. */
+bool lower_unpool_lists(LowerRegion *, const Op *, const Op *unpool);
+bool lower_unpool_inline(LowerRegion *, const Op *, const Op *unpool);
+KBuffer *lower_unpool_whole(LowerRegion *, const Op *unpool);
+/* Contractions, concatenation (lower_roots.c). */
+/* A kernel before copies an operand of a contraction into a buffer with zeros where an access misses it; the access then
+ * reads that. */
+KBuffer *lower_halo(LowerRegion *, const Op *, int input, const Contraction *, AffineIndex *access, int rank);
 bool lower_is_root(const Op *);
 void lower_root(LowerRegion *, const Op *);
 Nest *lower_nest(LowerRegion *, const Op *, const Type *space);
 void lower_add_axis(LowerRegion *, Nest *, const char *name, Dim extent, bool reduce);
+KExpr *lower_axis(LowerRegion *, const Nest *, int axis); /* its variable */
+KExpr *lower_index(LowerRegion *, int64_t);
+NestReduction *lower_reduction(LowerRegion *, Nest *, const Value *result, ReduceKind, KExpr *);
 KKernel *lower_kernel(Lower *, const Op *, const char *suffix);
 KBase lower_base(Dtype);
 /* "dense_padded" */

@@ -9,7 +9,10 @@ KBase lower_base(Dtype dtype) {
 static bool is_here(const Nest *nest, const Value *value, KExpr *const *index) {
     if (value->type->rank != nest->parallel_count)
         return false;
-    for (int i = 0; i < value->type->rank; i++)
+    bool cell = nest->point != NULL;
+    for (int i = 0; i < value->type->rank && cell; i++)
+        cell = index[i] == nest->point[i];
+    for (int i = 0; i < value->type->rank && !cell; i++)
         if (index[i]->kind != KE_VAR || index[i]->var != nest->axes[i].var)
             return false;
     return true;
@@ -160,6 +163,8 @@ static KExpr *expr_op(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *in
         return expr_slice(r, nest, op, index);
     case OP_PAD:
         return expr_pad(r, nest, op, index);
+    case OP_UNPOOL:
+        return lower_unpool_expr(r, nest, op, index);
     case OP_GATHER:
         return expr_gather(r, nest, op, index);
     case OP_RANDOM:

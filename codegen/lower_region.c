@@ -94,6 +94,8 @@ static int needs_nest(const LowerRegion *r, const Value *value) {
 }
 
 static bool same_space(const Nest *nest, const Type *type) {
+    if (nest->point && type_equal_dims(nest->op->results[0]->type, type))
+        return true;
     if (nest->parallel_count != type->rank)
         return false;
     for (int i = 0; i < type->rank; i++)
@@ -102,15 +104,21 @@ static bool same_space(const Nest *nest, const Type *type) {
     return true;
 }
 
+bool lower_point(LowerRegion *r, const Nest *nest, const Type *type, KExpr **index) {
+    bool cells = nest->point && type_equal_dims(nest->op->results[0]->type, type);
+    for (int i = 0; i < nest->parallel_count; i++)
+        index[i] = cells ? nest->point[i] : kexpr_var(r->lower->program, nest->axes[i].var);
+    return cells;
+}
+
 KVar *lower_let(LowerRegion *r, Nest *nest, const Value *value) {
     KProgram *p = r->lower->program;
     KExpr *index[MAX_RANK];
-    for (int i = 0; i < nest->parallel_count; i++)
-        index[i] = kexpr_var(p, nest->axes[i].var);
+    bool cells = lower_point(r, nest, value->type, index);
     KExpr *expr = lower_expr(r, nest, value, index);
     const char *name = value->name ? value->name : "v";
     KVar *var = kvar_new(p, r->kernel, name, expr->type, false);
-    kstmt_add(nest->epilogue, kstmt_let(p, var, expr));
+    kstmt_add(cells ? nest->cell : nest->epilogue, kstmt_let(p, var, expr));
     r->var[value->id] = var;
     r->home[value->id] = nest;
     return var;
@@ -234,16 +242,28 @@ void lower_region_end(LowerRegion *r) {
             kstmt_add(r->kernel->nests[i]->epilogue, r->stores[i]);
 }
 
+/* Pooling of what this kernel computes: the windows that its tiles are made of. */
+static const Op *find_windows(const Lower *lower, const Op *fusion) {
+    if (fusion->attr.fusion.kind != FUSION_NEST || lower->program->isa.lanes <= 1)
+        return NULL;
+    for (const Op *op = fusion->region->first; op; op = op->next)
+        if ((op->code == OP_POOL || op->code == OP_POOL_ARGMAX) && op->inputs[0]->def &&
+            op->inputs[0]->def->parent == fusion->region)
+            return op;
+    return NULL;
+}
+
 void lower_fusion(Lower *lower, const Op *fusion, KBuffer *const *results) {
     KProgram *p = lower->program;
     LowerRegion r = lower_region_start(lower, fusion, results);
     r.single = fusion->attr.fusion.kind == FUSION_NEST;
     r.kernel = lower_kernel(lower, fusion, "");
     r.kernel->why = fusion->note;
+    r.windows = find_windows(lower, fusion);
     lower_region_ops(&r);
     store_results(&r, results);
     lower_region_end(&r);
-    r.kernel->rows = fusion->attr.fusion.kind == FUSION_ROWS && r.kernel->nest_count > 1;
+    r.kernel->rows = (fusion->attr.fusion.kind == FUSION_ROWS || r.by_rows) && r.kernel->nest_count > 1;
     for (int i = 0; i < r.kernel->nest_count; i++)
         r.kernel->work += nest_slots(r.kernel->nests[i], p->module->batch_max);
 }

@@ -10,21 +10,22 @@ bool lower_is_root(const Op *op) {
     switch (op_infos[op->code].op_class) {
     case CLASS_REDUCE:
     case CLASS_CONTRACT:
-    case CLASS_WINDOW:
         return true;
+    case CLASS_WINDOW: /* windows that do not overlap: an expression */
+        return op->code != OP_UNPOOL || !window_is_disjoint(&op->attr.window);
     default:
         return op->code == OP_CONCAT || op->code == OP_SCATTER_ADD;
     }
 }
 
-static KExpr *axis(LowerRegion *r, const Nest *nest, int i) {
+KExpr *lower_axis(LowerRegion *r, const Nest *nest, int i) {
     return kexpr_var(r->lower->program, nest->axes[i].var);
 }
-static KExpr *index_of(LowerRegion *r, int64_t n) {
+KExpr *lower_index(LowerRegion *r, int64_t n) {
     return kexpr_index(r->lower->program, n);
 }
 
-static NestReduction *add_reduction(LowerRegion *r, Nest *nest, const Value *result, ReduceKind kind, KExpr *expr) {
+NestReduction *lower_reduction(LowerRegion *r, Nest *nest, const Value *result, ReduceKind kind, KExpr *expr) {
     KProgram *p = r->lower->program;
     NestReduction *reduction = &nest->reductions[nest->reduction_count++];
     const char *name = result->name ? result->name : "sum";
@@ -52,23 +53,29 @@ static void root_reduce(LowerRegion *r, const Op *op) {
     for (int i = 0; i < input->type->rank; i++) {
         if (reduced[i]) {
             lower_add_axis(r, nest, input->type->dims[i].batch ? "m" : "k", input->type->dims[i], true);
-            index[i] = axis(r, nest, nest->axis_count - 1);
+            index[i] = lower_axis(r, nest, nest->axis_count - 1);
         } else
-            index[i] = axis(r, nest, parallel++);
+            index[i] = lower_axis(r, nest, parallel++);
     }
     KExpr *expr = lower_expr(r, nest, input, index);
     NestReduction *reduction =
-        add_reduction(r, nest, result, op->code == OP_ARGMAX ? REDUCE_MAX : op->attr.reduce.kind, expr);
+        lower_reduction(r, nest, result, op->code == OP_ARGMAX ? REDUCE_MAX : op->attr.reduce.kind, expr);
     reduction->argument = op->code == OP_ARGMAX;
 }
 
 /* ---- contractions */
+/* An axis of a contraction: of the nest, or with windows the cell at hand. */
+static KExpr *axis_at(LowerRegion *r, const Nest *nest, int i) {
+    return nest->point && i < nest->parallel_count ? nest->point[i] : lower_axis(r, nest, i);
+}
+
 static KExpr *affine(LowerRegion *r, const Nest *nest, const AffineIndex *a, int axis_count) {
     KProgram *p = r->lower->program;
-    KExpr *sum = index_of(r, a->constant);
+    KExpr *sum = lower_index(r, a->constant);
     for (int i = 0; i < axis_count; i++)
         if (a->coefficient[i])
-            sum = kexpr_binary(p, '+', sum, kexpr_binary(p, '*', axis(r, nest, i), index_of(r, a->coefficient[i])));
+            sum =
+                kexpr_binary(p, '+', sum, kexpr_binary(p, '*', axis_at(r, nest, i), lower_index(r, a->coefficient[i])));
     return sum;
 }
 
@@ -92,7 +99,7 @@ static bool kernel_before(LowerRegion *r, const Op *op) {
 }
 
 /* A kernel that copies the operand into a buffer indexed by the numerator - low, zeros where there is no element. */
-static KBuffer *halo(LowerRegion *outer, const Op *op, int input, const Contraction *c, AffineIndex *access, int rank) {
+KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const Contraction *c, AffineIndex *access, int rank) {
     Lower *lower = outer->lower;
     KProgram *p = lower->program;
     if (!kernel_before(outer, op))
@@ -121,20 +128,21 @@ static KBuffer *halo(LowerRegion *outer, const Op *op, int input, const Contract
     Nest *nest = lower_nest(&inner, op, space);
     KExpr *index[MAX_RANK], *place[MAX_RANK], *inside = NULL;
     for (int i = 0; i < rank; i++) {
-        place[i] = index[i] = axis(&inner, nest, i);
+        place[i] = index[i] = lower_axis(&inner, nest, i);
         if (!access[i].may_miss)
             continue;
-        KExpr *extent = kexpr_dim(p, value->type->dims[i]), *step = index_of(outer, access[i].divisor);
-        KExpr *moved = kexpr_binary(p, '+', index[i], index_of(outer, low[i]));
-        KExpr *positive = kexpr_binary(p, 'M', moved, index_of(outer, 0));
+        KExpr *extent = kexpr_dim(p, value->type->dims[i]), *step = lower_index(outer, access[i].divisor);
+        KExpr *moved = kexpr_binary(p, '+', index[i], lower_index(outer, low[i]));
+        KExpr *positive = kexpr_binary(p, 'M', moved, lower_index(outer, 0));
         KExpr *quotient = kexpr_binary(p, '/', positive, step);
-        KExpr *test = kexpr_fn(p, FN_and, kexpr_fn(p, FN_ge, moved, index_of(outer, 0), NULL),
+        KExpr *test = kexpr_fn(p, FN_and, kexpr_fn(p, FN_ge, moved, lower_index(outer, 0), NULL),
                                kexpr_fn(p, FN_lt, quotient, extent, NULL), NULL);
         if (access[i].divisor > 1)
-            test = kexpr_fn(p, FN_and, test,
-                            kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, step), index_of(outer, 0), NULL), NULL);
+            test =
+                kexpr_fn(p, FN_and, test,
+                         kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, step), lower_index(outer, 0), NULL), NULL);
         inside = inside ? kexpr_fn(p, FN_and, inside, test, NULL) : test;
-        place[i] = kexpr_binary(p, 'm', quotient, kexpr_binary(p, '-', extent, index_of(outer, 1)));
+        place[i] = kexpr_binary(p, 'm', quotient, kexpr_binary(p, '-', extent, lower_index(outer, 1)));
         access[i].constant -= low[i];
         access[i].divisor = 1;
     }
@@ -191,16 +199,16 @@ static void bound_axes(LowerRegion *r, Nest *nest, const Contraction *c, const A
         int k = only_reduce_axis(c, &access[i]);
         AffineIndex others = access[i];
         others.coefficient[k] = 0;
-        KExpr *rest = affine(r, nest, &others, c->axis_count), *extent = index_of(r, type->dims[i].n), *from, *to;
+        KExpr *rest = affine(r, nest, &others, c->axis_count), *extent = lower_index(r, type->dims[i].n), *from, *to;
         if (access[i].coefficient[k] == 1) {
-            from = kexpr_binary(p, '-', index_of(r, 0), rest);
+            from = kexpr_binary(p, '-', lower_index(r, 0), rest);
             to = kexpr_binary(p, '-', extent, rest);
         } else {
-            from = kexpr_binary(p, '+', kexpr_binary(p, '-', rest, extent), index_of(r, 1));
-            to = kexpr_binary(p, '+', rest, index_of(r, 1));
+            from = kexpr_binary(p, '+', kexpr_binary(p, '-', rest, extent), lower_index(r, 1));
+            to = kexpr_binary(p, '+', rest, lower_index(r, 1));
         }
-        nest->axes[k].from = kexpr_binary(p, 'M', index_of(r, 0), from);
-        nest->axes[k].to = kexpr_binary(p, 'm', index_of(r, c->extent[k].n), to);
+        nest->axes[k].from = kexpr_binary(p, 'M', lower_index(r, 0), from);
+        nest->axes[k].to = kexpr_binary(p, 'm', lower_index(r, c->extent[k].n), to);
     }
 }
 
@@ -219,201 +227,36 @@ static bool any_miss(const AffineIndex *access, int rank) {
     return false;
 }
 
+/* The operand that is the gradient of max pooling; NULL: none. */
+static const Op *unpool_of(const Op *op) {
+    const Op *made = op->code == OP_CONV_GRAD_INPUT    ? op->inputs[0]->def
+                     : op->code == OP_CONV_GRAD_KERNEL ? op->inputs[1]->def
+                                                       : NULL;
+    return made && made->code == OP_UNPOOL && !lower_is_root(made) ? made : NULL;
+}
+
 static void root_contract(LowerRegion *r, const Op *op) {
+    const Op *unpool = unpool_of(op);
+    if (unpool && lower_unpool_lists(r, op, unpool))
+        return;
     Contraction c = contraction_of(op);
     bool a_miss = any_miss(c.a, c.a_rank), b_miss = any_miss(c.b, c.b_rank);
-    bool bounded = a_miss && !b_miss && can_be_bounded(r, &c, c.a, op->inputs[0]);
-    KBuffer *a_padded = a_miss && !bounded ? halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
-    KBuffer *b_padded = b_miss ? halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
-    Nest *nest = lower_nest(r, op, op->results[0]->type);
+    bool bounded = a_miss && !b_miss && !r->windows && can_be_bounded(r, &c, c.a, op->inputs[0]);
+    KBuffer *a_padded = a_miss && !bounded ? lower_halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
+    KBuffer *b_padded = b_miss ? lower_halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
+    KBuffer **whole = op->code == OP_CONV_GRAD_INPUT ? &a_padded : &b_padded;
+    if (unpool && !*whole && !lower_unpool_inline(r, op, unpool))
+        *whole = lower_unpool_whole(r, unpool);
+    Nest *nest = lower_nest(r, op, r->windows ? r->windows->results[0]->type : op->results[0]->type);
+    if (r->windows)
+        lower_window_cells(r, nest);
     for (int i = c.out_rank; i < c.axis_count; i++)
         lower_add_axis(r, nest, c.extent[i].batch ? "m" : "k", c.extent[i], true);
     if (bounded)
         bound_axes(r, nest, &c, c.a, op->inputs[0]->type);
     KExpr *a = operand(r, nest, op, 0, &c, a_padded, c.a, c.a_rank);
     KExpr *b = operand(r, nest, op, 1, &c, b_padded, c.b, c.b_rank);
-    add_reduction(r, nest, op->results[0], REDUCE_SUM, kexpr_fn(r->lower->program, FN_mul, a, b, NULL));
-}
-
-/* ---- windows */
-/* Index of the input cell for output cell o and window cell k along spatial axis s: o * stride + k * dilation - low. */
-static KExpr *window_cell(LowerRegion *r, const WindowAttr *w, int s, KExpr *o, KExpr *k) {
-    KProgram *p = r->lower->program;
-    KExpr *cell = kexpr_binary(p, '+', kexpr_binary(p, '*', o, index_of(r, w->stride[s])),
-                               kexpr_binary(p, '*', k, index_of(r, w->dilation[s])));
-    return kexpr_binary(p, '-', cell, index_of(r, w->low[s]));
-}
-
-static KExpr *and_also(KProgram *p, KExpr *a, KExpr *b) {
-    return a ? kexpr_fn(p, FN_and, a, b, NULL) : b;
-}
-
-/* pool of x over its windows; with `argument` the number of the first largest cell of each window */
-static Nest *pool_nest(LowerRegion *r, const Op *op, const Value *x, const Type *out, const WindowAttr *w,
-                       KExpr **guard, KExpr **expr) {
-    KProgram *p = r->lower->program;
-    static const char *const names[] = {"ky", "kx", "kz"};
-    Nest *nest = lower_nest(r, op, out);
-    KExpr *index[MAX_RANK];
-    index[0] = axis(r, nest, 0);
-    index[w->spatial + 1] = axis(r, nest, w->spatial + 1);
-    *guard = NULL;
-    for (int s = 0; s < w->spatial; s++) {
-        lower_add_axis(r, nest, names[s], dim_static(w->size[s]), true);
-        KExpr *cell = window_cell(r, w, s, axis(r, nest, s + 1), axis(r, nest, nest->axis_count - 1));
-        int64_t extent = x->type->dims[s + 1].n, last = (out->dims[s + 1].n - 1) * w->stride[s];
-        last += (w->size[s] - 1) * w->dilation[s] - w->low[s];
-        KExpr *inside = cell;
-        if (w->low[s] > 0) { /* only windows that reach over the border need tests */
-            *guard = and_also(p, *guard, kexpr_fn(p, FN_ge, cell, index_of(r, 0), NULL));
-            inside = kexpr_binary(p, 'M', inside, index_of(r, 0));
-        }
-        if (last >= extent) {
-            *guard = and_also(p, *guard, kexpr_fn(p, FN_lt, cell, index_of(r, extent), NULL));
-            inside = kexpr_binary(p, 'm', inside, index_of(r, extent - 1));
-        }
-        index[s + 1] = inside;
-    }
-    *expr = lower_expr(r, nest, x, index);
-    return nest;
-}
-
-static void root_pool(LowerRegion *r, const Op *op) {
-    KExpr *guard, *expr;
-    const WindowAttr *w = &op->attr.window;
-    Nest *nest = pool_nest(r, op, op->inputs[0], op->results[0]->type, w, &guard, &expr);
-    add_reduction(r, nest, op->results[0], w->kind, expr)->guard = guard;
-}
-
-/* A kernel of its own that finds the first largest cell of each window of max pooling. */
-static KBuffer *argmax_of_windows(LowerRegion *outer, const Op *op) {
-    Lower *lower = outer->lower;
-    KProgram *p = lower->program;
-    if (!kernel_before(outer, op))
-        return NULL;
-    const Type *out = op->inputs[1]->type;
-    KBuffer *place =
-        kbuffer_new(p, SPACE_ARENA, lower_name(lower, op->layer, "argmax"), KBASE_I32, out->rank, out->dims);
-    place->sequence = lower->sequence;
-    place->layer = op->layer;
-    LowerRegion inner = *outer;
-    inner.kernel = lower_kernel(lower, op, "argmax");
-    lower->sequence->kernels[lower->sequence->count - 1] = outer->kernel;
-    lower->sequence->kernels[lower->sequence->count - 2] = inner.kernel;
-    KExpr *guard, *expr, *index[MAX_RANK];
-    Nest *nest = pool_nest(&inner, op, op->inputs[0], out, &op->attr.window, &guard, &expr);
-    NestReduction *reduction = &nest->reductions[nest->reduction_count++];
-    *reduction = (NestReduction){.kind = REDUCE_MAX, .expr = expr, .guard = guard, .argument = true};
-    reduction->result = kvar_new(p, inner.kernel, "place", (KType){KBASE_I32, 1}, true);
-    for (int i = 0; i < out->rank; i++)
-        index[i] = axis(&inner, nest, i);
-    kstmt_add(nest->epilogue, kstmt_store(p, place, index, out->rank, kexpr_var(p, reduction->result), NULL));
-    inner.kernel->work = type_count(out, p->module->batch_max) * 4;
-    return place;
-}
-
-/* Where a cell of the input of a pooling meets its windows. */
-typedef struct {
-    KExpr *window[MAX_RANK]; /* index of the window, clamped */
-    KExpr *guard;            /* whether there is one, NULL: always */
-    KExpr *cell;             /* number of the cell in the window, row-major */
-} WindowOfCell;
-
-/* `last`: the largest value of `window`; cells behind the last window get a test. */
-static void meets(LowerRegion *r, WindowOfCell *at, const Value *g, int s, KExpr *window, int64_t last) {
-    KProgram *p = r->lower->program;
-    int64_t extent = g->type->dims[s + 1].n;
-    at->window[s + 1] = window;
-    if (last < extent)
-        return;
-    at->guard = and_also(p, at->guard, kexpr_fn(p, FN_lt, window, index_of(r, extent), NULL));
-    at->window[s + 1] = kexpr_binary(p, 'm', window, index_of(r, extent - 1));
-}
-
-/* The largest index of a window, whether there or not, that the last cell of x can lie in. */
-static int64_t last_window(const WindowAttr *w, const Value *x, int s) {
-    return (x->type->dims[s + 1].n - 1 + w->low[s]) / w->stride[s];
-}
-
-static void count_cell(LowerRegion *r, WindowOfCell *at, const WindowAttr *w, int s, KExpr *k) {
-    KProgram *p = r->lower->program;
-    at->cell = kexpr_binary(p, '+', kexpr_binary(p, '*', at->cell, index_of(r, w->size[s])), k);
-}
-
-/* Windows that do not overlap: each cell lies in one window at most. */
-static bool is_disjoint(const WindowAttr *w) {
-    for (int s = 0; s < w->spatial; s++)
-        if (w->stride[s] < w->size[s] || w->dilation[s] != 1)
-            return false;
-    return true;
-}
-
-static void only_window(LowerRegion *r, const Nest *nest, const Op *op, int s, WindowOfCell *at) {
-    KProgram *p = r->lower->program;
-    const WindowAttr *w = &op->attr.window;
-    KExpr *from = kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])),
-          *stride = index_of(r, w->stride[s]);
-    if (w->low[s] < 0) { /* cells before the first window */
-        at->guard = and_also(p, at->guard, kexpr_fn(p, FN_ge, from, index_of(r, 0), NULL));
-        from = kexpr_binary(p, 'M', from, index_of(r, 0));
-    }
-    KExpr *k = kexpr_binary(p, '%', from, stride);
-    meets(r, at, op->inputs[1], s, kexpr_binary(p, '/', from, stride), last_window(w, op->inputs[0], s));
-    if (w->stride[s] > w->size[s])
-        at->guard = and_also(p, at->guard, kexpr_fn(p, FN_lt, k, index_of(r, w->size[s]), NULL));
-    count_cell(r, at, w, s, k);
-}
-
-/* The window in which the cell is number k, for the reduce axis k. */
-static void window_with_cell(LowerRegion *r, const Nest *nest, const Op *op, int s, WindowOfCell *at) {
-    KProgram *p = r->lower->program;
-    const WindowAttr *w = &op->attr.window;
-    KExpr *k = axis(r, nest, nest->axis_count - 1), *stride = index_of(r, w->stride[s]);
-    KExpr *from = kexpr_binary(p, '-', kexpr_binary(p, '+', axis(r, nest, s + 1), index_of(r, w->low[s])),
-                               kexpr_binary(p, '*', k, index_of(r, w->dilation[s])));
-    KExpr *positive = kexpr_binary(p, 'M', from, index_of(r, 0));
-    at->guard = and_also(p, at->guard, kexpr_fn(p, FN_ge, from, index_of(r, 0), NULL));
-    meets(r, at, op->inputs[1], s, kexpr_binary(p, '/', positive, stride), last_window(w, op->inputs[0], s));
-    if (w->stride[s] > 1)
-        at->guard =
-            and_also(p, at->guard, kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, stride), index_of(r, 0), NULL));
-    count_cell(r, at, w, s, k);
-}
-
-/* dx[i] = sum over the windows o that hold cell i of g[o]; max: only where i is the first largest cell of o */
-static void root_pool_grad(LowerRegion *r, const Op *op) {
-    KProgram *p = r->lower->program;
-    static const char *const names[] = {"ky", "kx", "kz"};
-    const WindowAttr *w = &op->attr.window;
-    const Value *g = op->inputs[1], *result = op->results[0];
-    KBuffer *place = w->kind == REDUCE_SUM ? NULL : argmax_of_windows(r, op);
-    bool disjoint = is_disjoint(w);
-    Nest *nest = lower_nest(r, op, result->type);
-    WindowOfCell at = {.cell = index_of(r, 0)};
-    at.window[0] = axis(r, nest, 0);
-    at.window[w->spatial + 1] = axis(r, nest, w->spatial + 1);
-    for (int s = 0; s < w->spatial; s++) {
-        if (disjoint) {
-            only_window(r, nest, op, s, &at);
-            continue;
-        }
-        lower_add_axis(r, nest, names[s], dim_static(w->size[s]), true);
-        window_with_cell(r, nest, op, s, &at);
-    }
-    KExpr *expr = lower_expr(r, nest, g, at.window), *zero = kexpr_number(p, KBASE_F32, 0);
-    if (place) {
-        KExpr *winner = kexpr_load(p, place, at.window, place->rank);
-        expr = kexpr_fn(p, FN_select, kexpr_fn(p, FN_eq, winner, kexpr_cast(p, KBASE_I32, at.cell), NULL), expr, zero);
-    }
-    if (!disjoint) {
-        add_reduction(r, nest, result, REDUCE_SUM, expr)->guard = at.guard;
-        return;
-    }
-    r->var[result->id] = kvar_new(p, r->kernel, "v", expr->type, false);
-    r->home[result->id] = nest;
-    if (at.guard)
-        expr = kexpr_fn(p, FN_select, at.guard, expr, zero);
-    kstmt_add(nest->epilogue, kstmt_let(p, r->var[result->id], expr));
+    lower_reduction(r, nest, op->results[0], REDUCE_SUM, kexpr_fn(r->lower->program, FN_mul, a, b, NULL));
 }
 
 /* ---- concatenation: each operand is stored into its part of the result */
@@ -442,8 +285,8 @@ static void store_part(LowerRegion *r, Nest *nest, const Op *op, KBuffer *buffer
     KProgram *p = r->lower->program;
     KExpr *index[MAX_RANK], *to[MAX_RANK + 1];
     for (int k = 0; k < nest->parallel_count; k++)
-        index[k] = axis(r, nest, k);
-    index[op->attr.axis] = kexpr_binary(p, '+', index[op->attr.axis], index_of(r, offset));
+        index[k] = lower_axis(r, nest, k);
+    index[op->attr.axis] = kexpr_binary(p, '+', index[op->attr.axis], lower_index(r, offset));
     int count = lower_step_index(index, op->results[0]->type, step, to);
     lower_store(r, nest, buffer, to, count, kexpr_var(p, var));
 }
@@ -476,13 +319,13 @@ static KExpr *table_row(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *
     KProgram *p = r->lower->program;
     KExpr *id = kexpr_cast(p, KBASE_INDEX, lower_expr(r, nest, op->inputs[0], index));
     int64_t last = op->results[0]->type->dims[0].n - 1;
-    return kexpr_binary(p, 'm', kexpr_binary(p, 'M', id, index_of(r, 0)), index_of(r, last));
+    return kexpr_binary(p, 'm', kexpr_binary(p, 'M', id, lower_index(r, 0)), lower_index(r, last));
 }
 
 static void add_id_axes(LowerRegion *r, Nest *nest, const Type *ids, KExpr **index) {
     for (int i = 0; i < ids->rank; i++) {
         lower_add_axis(r, nest, ids->dims[i].batch ? "m" : "k", ids->dims[i], true);
-        index[i] = axis(r, nest, nest->axis_count - 1);
+        index[i] = lower_axis(r, nest, nest->axis_count - 1);
     }
 }
 
@@ -494,10 +337,10 @@ static void scatter_by_element(LowerRegion *r, const Op *op) {
     KExpr *index[MAX_RANK];
     add_id_axes(r, nest, ids->type, index);
     for (int i = 1; i < table->type->rank; i++)
-        index[ids->type->rank + i - 1] = axis(r, nest, i);
-    KExpr *mine = kexpr_fn(p, FN_eq, table_row(r, nest, op, index), axis(r, nest, 0), NULL);
+        index[ids->type->rank + i - 1] = lower_axis(r, nest, i);
+    KExpr *mine = kexpr_fn(p, FN_eq, table_row(r, nest, op, index), lower_axis(r, nest, 0), NULL);
     KExpr *row = lower_expr(r, nest, op->inputs[1], index);
-    add_reduction(r, nest, table, REDUCE_SUM, kexpr_fn(p, FN_select, mine, row, kexpr_number(p, KBASE_F32, 0)));
+    lower_reduction(r, nest, table, REDUCE_SUM, kexpr_fn(p, FN_select, mine, row, kexpr_number(p, KBASE_F32, 0)));
 }
 
 /* Zeros, then each row is added to its place, in the order of the rows. */
@@ -510,7 +353,7 @@ static void scatter_by_row(LowerRegion *r, const Op *op) {
     Nest *zero = lower_nest(r, op, table->type);
     KExpr *place[MAX_RANK], *index[MAX_RANK];
     for (int i = 0; i < table->type->rank; i++)
-        place[i] = axis(r, zero, i);
+        place[i] = lower_axis(r, zero, i);
     kstmt_add(zero->epilogue, kstmt_store(p, sum, place, table->type->rank, kexpr_number(p, KBASE_F32, 0), NULL));
     Dim rest[MAX_RANK];
     for (int i = 1; i < table->type->rank; i++)
@@ -519,7 +362,7 @@ static void scatter_by_row(LowerRegion *r, const Op *op) {
     add->ordered = true;
     add_id_axes(r, add, ids->type, index);
     for (int i = 1; i < table->type->rank; i++)
-        place[i] = index[ids->type->rank + i - 1] = axis(r, add, i - 1);
+        place[i] = index[ids->type->rank + i - 1] = lower_axis(r, add, i - 1);
     place[0] = table_row(r, add, op, index);
     KExpr *both = kexpr_fn(p, FN_add, kexpr_load(p, sum, place, table->type->rank),
                            lower_expr(r, add, op->inputs[1], index), NULL);
@@ -532,9 +375,13 @@ void lower_root(LowerRegion *r, const Op *op) {
     if (op->code == OP_REDUCE || op->code == OP_ARGMAX)
         root_reduce(r, op);
     else if (op->code == OP_POOL)
-        root_pool(r, op);
+        lower_pool(r, op);
+    else if (op->code == OP_POOL_ARGMAX)
+        lower_pool_argmax(r, op);
+    else if (op->code == OP_UNPOOL)
+        lower_unpool(r, op);
     else if (op->code == OP_POOL_GRAD)
-        root_pool_grad(r, op);
+        lower_pool_grad(r, op);
     else if (op->code == OP_CONCAT)
         root_concat(r, op);
     else if (op->code == OP_SCATTER_ADD)

@@ -10,6 +10,7 @@ bool map_cpu(KProgram *);
 bool map_gpu(KProgram *);
 
 /* ---- inside the room: kernels that are too much for one thread or block (codegen/map_split.c) */
+int64_t map_local_bytes(const KProgram *, const KKernel *, int64_t rows);
 /* If kernel number `at` has several nests with more local memory than `most_bytes` (of `rows` rows at a time in a kernel
  * over rows), or, not being over rows, with more work than one thread or block should do alone: one kernel per nest. */
 void map_fit(KProgram *, KSequence *, int at, int64_t rows, int64_t most_bytes);
@@ -43,6 +44,7 @@ typedef struct {
     KStmt *out; /* statements go here */
     KVar *row;  /* variable of the unrolled loop around `out`, NULL: none; what does not use it goes to `outer` */
     KStmt *outer;
+    bool sums;  /* in a sum: what the rows share is computed once, there */
     MapLoads *loads; /* loads that have a name already */
     bool failed;     /* cannot be done on lanes */
 } MapPlace;

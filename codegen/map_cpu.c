@@ -3,6 +3,15 @@
 #include "codegen/map.h"
 
 enum { LEAST_ROWS = 4, MOST_ROWS = 12 };
+enum { STACK_BYTES = 1 << 18 }; /* that the local buffers of a kernel may take */
+
+/* Sums that are added to all over local memory stay in the cache: fewer rows if they are large. */
+static int64_t rows_of_sums(const KProgram *p, const KKernel *kernel, int64_t rows) {
+    for (int i = 0; i < kernel->nest_count; i++)
+        while (kernel->nests[i]->ordered && rows > 1 && map_local_bytes(p, kernel, rows) > STACK_BYTES)
+            rows /= 2;
+    return rows;
+}
 
 /* Rows of a block: whole vectors of samples if a nest has the samples on the lanes; else what divides the batch best,
  * an even number of blocks before more rows. */
@@ -11,7 +20,7 @@ static int64_t block_rows(const KProgram *p, const KKernel *kernel) {
         if (kernel->nests[i]->vector_axis == 0)
             return 2 * p->isa.lanes;
     if (!kernel->steps)
-        return 8;
+        return rows_of_sums(p, kernel, 8);
     int64_t batch = p->module->batch_max, best = 8, least = batch * MOST_ROWS;
     for (int64_t rows = LEAST_ROWS; rows <= MOST_ROWS; rows++) {
         int64_t blocks = (batch + rows - 1) / rows, cost = (blocks * rows - batch) * MOST_ROWS + blocks % 2;
@@ -22,8 +31,6 @@ static int64_t block_rows(const KProgram *p, const KKernel *kernel) {
     }
     return best;
 }
-
-enum { STACK_BYTES = 1 << 18 }; /* that the local buffers of a kernel may take */
 
 static void allocate_locals(KProgram *p, KKernel *kernel, int64_t rows, KStmt *body) {
     for (int i = 0; i < kernel->local_count; i++) {

@@ -5,7 +5,7 @@
 
 enum { SMALL_WORK = 1 << 16 };
 
-static int64_t local_bytes(const KProgram *p, const KKernel *kernel, int64_t rows) {
+int64_t map_local_bytes(const KProgram *p, const KKernel *kernel, int64_t rows) {
     int64_t bytes = 0;
     for (int i = 0; i < kernel->local_count; i++) {
         const KBuffer *b = kernel->locals[i];
@@ -27,7 +27,7 @@ static int64_t nest_work(const KProgram *p, const Nest *nest) {
 static bool is_too_big(const KProgram *p, const KKernel *kernel, int64_t rows, int64_t most_bytes) {
     if (kernel->nest_count < 2)
         return false;
-    if (local_bytes(p, kernel, rows) > most_bytes)
+    if (map_local_bytes(p, kernel, rows) > most_bytes)
         return true;
     for (int i = 0; i < kernel->nest_count && !kernel->rows; i++)
         if (nest_work(p, kernel->nests[i]) > SMALL_WORK)
@@ -84,7 +84,7 @@ static void split(KProgram *p, KSequence *sequence, int at) {
 void map_fit(KProgram *p, KSequence *sequence, int at, int64_t rows, int64_t most_bytes) {
     KKernel *kernel = sequence->kernels[at];
     if (kernel->steps) {
-        if (local_bytes(p, kernel, rows) > most_bytes)
+        if (map_local_bytes(p, kernel, rows) > most_bytes)
             move_locals(p, sequence, kernel);
     } else if (is_too_big(p, kernel, rows, most_bytes))
         split(p, sequence, at);

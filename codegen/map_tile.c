@@ -56,7 +56,8 @@ static int rows_beyond(const Tiles *t, int axis) {
 /* Accumulators that fit beside operands. */
 static int budget(const Tiles *t) {
     int all = t->p->isa.registers >= 32 ? 28 : 12;
-    return t->nest->reduction_count > 1 ? all / t->nest->reduction_count : all;
+    int sums = t->nest->reduction_count * nest_cells(t->nest);
+    return sums > 1 ? all / sums : all;
 }
 
 static int choose_vectors(int64_t whole_vectors, int most) {
@@ -100,12 +101,45 @@ static void ask_tuning(Tiles *t) {
     t->vectors = seen.choice.vectors;
 }
 
+/* No row shares the vectors of another one: but they may share what is broadcast to all lanes. */
+static bool shares_scalars(const KExpr *e, const KVar *vector, const KVar *var) {
+    if (e->kind != KE_FN || e->fn.fn != FN_mul)
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (e->fn.args[i]->kind == KE_LOAD && !depends(e->fn.args[i], vector) && !depends(e->fn.args[i], var) &&
+            e->fn.args[1 - i]->kind == KE_LOAD && depends(e->fn.args[1 - i], vector))
+            return true;
+    return false;
+}
+
+/* Rows that share a number, from one axis or two that are taken whole. */
+static void choose_spread(Tiles *t) {
+    const Nest *nest = t->nest;
+    int *axes[] = {&t->row, &t->row2}, *extents[] = {&t->rows, &t->rows2}, found = 0;
+    if (t->vector < 0 || nest->axes[t->vector].reduce || nest->reduction_count != 1)
+        return;
+    for (int axis = 0; axis < nest->parallel_count && found < 2; axis++) {
+        int64_t extent = extent_at_most(t, axis);
+        if (axis == t->vector || nest->axes[axis].extent.batch || nest_bounds_use(nest, axis) || extent < 2 ||
+            !shares_scalars(nest->reductions[0].expr, nest->axes[t->vector].var, nest->axes[axis].var))
+            continue;
+        if (extent * t->rows > budget(t))
+            continue;
+        *axes[found] = axis;
+        *extents[found++] = (int)extent;
+    }
+    while (found && t->rows * t->rows2 * t->vectors > budget(t))
+        t->vectors--;
+}
+
 static void choose_tile(Tiles *t) {
     const Nest *nest = t->nest;
     t->row = t->row2 = -1;
     t->rows = t->rows2 = t->vectors = 1;
+    int cells = nest_cells(nest);
     bool reduces_lanes = t->vector >= 0 && nest->axes[t->vector].reduce;
-    if (t->vector >= 0 && !reduces_lanes && nest->reduction_count) {
+    bool by_samples = nest->ordered && nest->parallel_count > 1 && nest->axes[0].extent.batch;
+    if (t->vector >= 0 && !reduces_lanes && (nest->reduction_count || by_samples)) {
         int64_t extent = extent_at_most(t, t->vector), whole = extent / t->lanes;
         if (nest->axes[t->vector].extent.batch)
             t->vectors = cost_batch(t->p) > t->lanes ? 2 : 1; /* as buffers are padded */
@@ -119,16 +153,18 @@ static void choose_tile(Tiles *t) {
             (t->row < 0 || extent_at_most(t, axis) > extent_at_most(t, t->row)))
             t->row = axis;
     if (t->row >= 0)
-        t->rows = choose_rows(extent_at_most(t, t->row), t->vectors, budget(t));
-    if (t->row >= 0 && t->vectors == 2 && t->rows * 2 < LEAST_FULL && t->rows * 4 <= PREFERRED &&
+        t->rows = choose_rows(extent_at_most(t, t->row), t->vectors * cells, budget(t) * cells);
+    if (t->row >= 0 && cells == 1 && t->vectors == 2 && t->rows * 2 < LEAST_FULL && t->rows * 4 <= PREFERRED &&
         extent_at_most(t, t->vector) % (4 * t->lanes) == 0)
         t->vectors = 4; /* few rows: more vectors for each element that is broadcast */
-    if (t->row >= 0 && !reduces_lanes)
+    if (t->row >= 0 && cells == 1 && !reduces_lanes)
         ask_tuning(t);
     if (t->row == 0 && t->m->rows_from) /* the next block's rows belong to another thread */
         while (t->m->block_rows % t->rows && extent_at_most(t, 0) == t->m->block_rows)
             t->rows--;
-    for (int axis = 0; axis < nest->parallel_count && t->row >= 0 && t->rows * t->vectors < 8; axis++)
+    if (t->row < 0)
+        choose_spread(t);
+    for (int axis = 0; axis < nest->parallel_count && t->row >= 0 && t->rows * t->vectors * cells < 8; axis++)
         if (axis != t->row && may_be_rows(t, axis) && !nest->axes[axis].extent.batch && extent_at_most(t, axis) > 1 &&
             extent_at_most(t, axis) * t->rows * t->vectors <= budget(t) && t->row2 < 0) {
             t->row2 = axis;
@@ -149,13 +185,41 @@ static void add_loop(Tiles *t, LoopKind kind, int axis) {
     t->order_axis[t->order_count++] = axis;
 }
 
-/* Around the loops that run in order: all others, the vectors outermost, to be shared by threads. */
+/* Sums that are added to memory at points in order: what they are added to is a block that stays in the cache while the
+ * points are walked through, and so does what a point reads. */
+static void choose_ordered_sums(Tiles *t, bool panels) {
+    const Nest *nest = t->nest;
+    for (int i = 0; i < nest->parallel_count && t->block_axis < 0; i++)
+        if (i != t->row && i != t->row2 && i != t->vector && extent_at_most(t, i) > 1) {
+            t->block_axis = i;
+            add_loop(t, LOOP_BLOCKS, i);
+        }
+    for (int i = nest->parallel_count; i < nest->sum_from; i++)
+        add_loop(t, LOOP_AXIS, i);
+    for (int i = 0; i < nest->parallel_count; i++)
+        if (i != t->row && i != t->row2 && !(panels && i == t->vector))
+            add_loop(t, LOOP_AXIS, i);
+    if (t->row >= 0)
+        add_loop(t, LOOP_ROWS, t->row);
+    if (panels)
+        add_loop(t, LOOP_PANELS, t->vector);
+    t->parallel = t->parallel && t->block_axis >= 0;
+}
+
+/* Around the loops that run in order: all others, samples or the vectors outermost, to be shared by threads. */
 static void choose_ordered(Tiles *t) {
     const Nest *nest = t->nest;
     bool panels = t->vector >= 0 && !nest->axes[t->vector].reduce;
+    if (nest->reduction_count) {
+        choose_ordered_sums(t, panels);
+        return;
+    }
+    bool samples = nest->parallel_count > 0 && nest->axes[0].extent.batch && t->vector != 0;
+    if (samples)
+        add_loop(t, LOOP_AXIS, 0);
     if (panels)
         add_loop(t, LOOP_PANELS, t->vector);
-    for (int i = 0; i < nest->axis_count; i++)
+    for (int i = samples; i < nest->axis_count; i++)
         if (!panels || i != t->vector)
             add_loop(t, LOOP_AXIS, i);
     t->parallel = t->parallel && nest->parallel_count > 0;
@@ -231,13 +295,51 @@ static KExpr *axis_to(const Tiles *t, int axis) {
     return axis == 0 && t->m->rows_to ? t->m->rows_to : kexpr_dim(t->p, t->nest->axes[axis].extent);
 }
 
-static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
+/* Where a loop of an ordered nest ends, by the axes around it. */
+static KExpr *bound_here(Tiles *t, const KExpr *bound, KStmt *out) {
+    MapLoads loads = {.count = 0};
+    MapPlace place = {.program = t->p, .kernel = t->m->kernel, .nest = t->nest, .lanes = 1, .out = out, .outer = out};
+    place.loads = &loads;
+    place.rows_from = t->m->rows_from;
+    for (int i = 0; i < t->nest->axis_count; i++)
+        if (t->base[i])
+            map_bind(&place, t->nest->axes[i].var, t->base[i]);
+    return map_index(&place, bound);
+}
+
+enum { BLOCK = 16 };
+
+static void loop_blocks(Tiles *t, int level, int axis, KStmt *out) {
     KProgram *p = t->p;
     KVar *var = loop_var(t, axis);
     KStmt *body = kstmt_block(p);
+    KExpr *end = axis_to(t, axis);
+    var->multiple = BLOCK;
+    t->block_from = kexpr_var(p, var);
+    t->block_to = kexpr_binary(p, '+', t->block_from, kexpr_index(p, BLOCK));
+    if (t->nest->axes[axis].extent.batch || t->nest->axes[axis].extent.n % BLOCK)
+        t->block_to = kexpr_binary(p, 'm', t->block_to, end);
+    emit_loops(t, level + 1, body);
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), end, BLOCK, body));
+}
+
+static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
+    KProgram *p = t->p;
+    const NestAxis *nest_axis = &t->nest->axes[axis];
+    KVar *var = loop_var(t, axis);
+    KStmt *body = kstmt_block(p);
+    KExpr *from = axis_from(t, axis), *to = axis_to(t, axis);
+    if (nest_axis->from) {
+        from = bound_here(t, nest_axis->from, out);
+        to = bound_here(t, nest_axis->to, out);
+    }
+    if (axis == t->block_axis) {
+        from = t->block_from;
+        to = t->block_to;
+    }
     t->base[axis] = kexpr_var(p, var);
     emit_loops(t, level + 1, body);
-    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), axis_to(t, axis), 1, body));
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, 1, body));
 }
 
 /* Samples on the lanes: the program's own memory is padded to whole vectors, what is the caller's is read in part. */
@@ -359,7 +461,9 @@ static void emit_loops(Tiles *t, int level, KStmt *out) {
         return;
     }
     int axis = t->order_axis[level];
-    if (t->order[level] == LOOP_AXIS)
+    if (t->order[level] == LOOP_BLOCKS)
+        loop_blocks(t, level, axis, out);
+    else if (t->order[level] == LOOP_AXIS)
         loop_axis(t, level, axis, out);
     else if (t->order[level] == LOOP_PANELS)
         loop_panels(t, level, axis, out);
@@ -369,6 +473,7 @@ static void emit_loops(Tiles *t, int level, KStmt *out) {
 
 static bool try_tiles(const MapNest *m, const Nest *nest, bool parallel, int vector, KStmt *out) {
     Tiles t = {.m = m, .nest = nest, .p = m->program, .vector = vector, .parallel = parallel, .part_axis = -1};
+    t.block_axis = -1;
     t.lanes = vector >= 0 ? m->program->isa.lanes : 1;
     choose_tile(&t);
     choose_order(&t);

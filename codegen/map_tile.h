@@ -5,7 +5,7 @@
 
 enum { MAX_TILE = 32, MAX_VECTORS = 4, MAX_REDUCTIONS = 4 };
 enum { PREFERRED = 20, LEAST_FULL = 12 }; /* accumulators of a tile */
-typedef enum { LOOP_AXIS, LOOP_PANELS, LOOP_ROWS } LoopKind;
+typedef enum { LOOP_AXIS, LOOP_BLOCKS, LOOP_PANELS, LOOP_ROWS } LoopKind;
 
 typedef struct {
     const MapNest *m;
@@ -26,6 +26,8 @@ typedef struct {
     /* the epilogue of a tile rides in the sum of the next one (map_tile_rides) */
     bool riding;
     KBuffer *waiting[MAX_VECTORS]; /* sums of the tile before, by row */
+    int block_axis; /* LOOP_AXIS runs over a block of it; -1: none */
+    KExpr *block_from, *block_to;
     int part_axis;                 /* reduce axis of which only a part is summed at a time; -1: none */
     KExpr *part_from, *part_to;
     bool prefetches; /* what the epilogue touches is fetched during the sum */

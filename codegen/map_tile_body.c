@@ -21,10 +21,19 @@ typedef struct {
 } Accumulator;
 
 typedef struct {
-    Accumulator sum[MAX_REDUCTIONS][MAX_VECTORS], place[MAX_REDUCTIONS][MAX_VECTORS];
+    Accumulator sum[NEST_MAX_CELLS][MAX_VECTORS]; /* by reduction, or by cell of a window */
+    Accumulator place[MAX_REDUCTIONS][MAX_VECTORS];
     KVar *row; /* of the unrolled loop being written */
     MapLoads loads;
 } Accumulators;
+
+/* Sums of a row and vector: of each reduction, or of each cell of a window. */
+static int sums(const Tiles *t) {
+    return t->nest->cell_count ? nest_cells(t->nest) : t->nest->reduction_count;
+}
+static const NestReduction *reduction_of(const Tiles *t, int sum) {
+    return &t->nest->reductions[t->nest->cell_count ? 0 : sum];
+}
 
 static int all_rows(const Tiles *t) {
     return t->tile_rows * t->rows2;
@@ -104,6 +113,15 @@ static MapPlace place_at(const Tiles *t, Accumulators *a, int vector, KStmt *out
     return place;
 }
 
+/* With windows: cell number n of the window. */
+static void bind_cell(const Tiles *t, MapPlace *place, int n) {
+    for (int i = t->nest->cell_count - 1; i >= 0; i--) {
+        int extent = (int)t->nest->cells[i].extent.n;
+        map_bind(place, t->nest->cells[i].var, kexpr_index(t->p, n % extent));
+        n /= extent;
+    }
+}
+
 static Accumulator declare(Tiles *t, const char *name, KBase base, int lanes, bool zeroed, KStmt *out) {
     Accumulator of = {.type = {base, lanes}};
     if (all_rows(t) == 1) {
@@ -130,8 +148,8 @@ static void start_at(Tiles *t, const Accumulators *a, const Accumulator *of, dou
 static void declare_accumulators(Tiles *t, Accumulators *a, KStmt *out) {
     bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
     int lanes = t->vector >= 0 ? t->lanes : 1;
-    for (int r = 0; r < t->nest->reduction_count; r++) {
-        const NestReduction *reduction = &t->nest->reductions[r];
+    for (int r = 0; r < sums(t); r++) {
+        const NestReduction *reduction = reduction_of(t, r);
         KBase base = reduction->argument ? KBASE_F32 : reduction->result->type.base;
         t->failed = t->failed || (reduction->argument && across);
         for (int v = 0; v < t->tile_vectors; v++) {
@@ -142,10 +160,10 @@ static void declare_accumulators(Tiles *t, Accumulators *a, KStmt *out) {
         }
     }
     KStmt *body = open_rows(t, a, out);
-    for (int r = 0; r < t->nest->reduction_count; r++)
+    for (int r = 0; r < sums(t); r++)
         for (int v = 0; v < t->tile_vectors; v++) {
-            start_at(t, a, &a->sum[r][v], identity(t->nest->reductions[r].kind), body);
-            if (t->nest->reductions[r].argument)
+            start_at(t, a, &a->sum[r][v], identity(reduction_of(t, r)->kind), body);
+            if (reduction_of(t, r)->argument)
                 start_at(t, a, &a->place[r][v], 0, body);
         }
     close_rows(t, a, out, body);
@@ -184,7 +202,7 @@ static void accumulate_place(Tiles *t, Accumulators *a, int r, int v, MapPlace *
 
 static void accumulate(Tiles *t, Accumulators *a, int r, int v, MapPlace *place, KExpr *mask) {
     KProgram *p = t->p;
-    const NestReduction *reduction = &t->nest->reductions[r];
+    const NestReduction *reduction = reduction_of(t, r);
     KExpr *value = map_value(place, reduction->expr);
     KExpr *guard = reduction->guard ? map_value(place, reduction->guard) : NULL;
     if (mask)
@@ -209,6 +227,13 @@ static KExpr *lane_mask(const Tiles *t, KExpr *count) {
                     NULL);
 }
 
+static void store_each(Tiles *t, const Accumulators *a, MapPlace *place) {
+    for (int r = 0; r < t->nest->reduction_count; r++)
+        map_bind(place, t->nest->reductions[r].result, accumulated(t, a, &a->sum[r][0]));
+    for (const KStmt *s = t->nest->each->block.first; s; s = s->next)
+        map_store(place, s);
+}
+
 static void reduce_body(Tiles *t, Accumulators *a, KExpr *const *reduce_index, KExpr *count, KStmt *out) {
     map_forget(&a->loads, true);
     KStmt *body = open_rows(t, a, out);
@@ -218,8 +243,13 @@ static void reduce_body(Tiles *t, Accumulators *a, KExpr *const *reduce_index, K
             map_bind(&place, t->nest->axes[i].var, reduce_index[i]);
         if (count)
             place.count = count;
-        for (int r = 0; r < t->nest->reduction_count; r++)
+        place.sums = true;
+        if (t->nest->each)
+            store_each(t, a, &place);
+        for (int r = 0; r < sums(t); r++) {
+            bind_cell(t, &place, r);
             accumulate(t, a, r, v, &place, lane_mask(t, count));
+        }
         t->failed = t->failed || place.failed;
     }
     close_rows(t, a, out, body);
@@ -312,6 +342,9 @@ static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStm
     index[axis] = kexpr_var(p, var);
     if (nest_axis->from) {
         MapPlace place = place_at(t, a, 0, out, out);
+        for (int i = t->nest->parallel_count; i < axis; i++)
+            if (index[i])
+                map_bind(&place, t->nest->axes[i].var, index[i]);
         from = map_index(&place, nest_axis->from);
         to = map_index(&place, nest_axis->to);
         panel = 0;
@@ -345,6 +378,11 @@ static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStm
 static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
     if (axis == t->vector)
         axis++;
+    if (axis < t->nest->axis_count && t->base[axis]) { /* walked through around the tile */
+        index[axis] = t->base[axis];
+        reduce_loops(t, a, axis + 1, index, out);
+        return;
+    }
     if (axis >= t->nest->axis_count) {
         if (t->vector >= 0 && t->nest->axes[t->vector].reduce)
             reduce_across(t, a, index, out);
@@ -359,11 +397,59 @@ static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KSt
         reduce_loop(t, a, axis, index, out);
 }
 
+static KExpr *named(Tiles *t, MapPlace *place, const char *name, KExpr *value) {
+    KVar *var = kvar_new(t->p, t->m->kernel, name, value->type, false);
+    kstmt_add(place->out, kstmt_let(t->p, var, value));
+    return kexpr_var(t->p, var);
+}
+
+/* A pool takes in cell n: for a place, `best` is the largest value so far. */
+static void take_cell(Tiles *t, MapPlace *place, const NestReduction *pool, int n, KExpr **best, KExpr **number) {
+    KProgram *p = t->p;
+    int lanes = t->vector >= 0 ? t->lanes : 1;
+    KExpr *value = map_value(place, pool->expr), *here = as_lanes(p, kexpr_number(p, KBASE_I32, n), lanes);
+    if (n == 0) {
+        *best = value;
+        *number = here;
+        return;
+    }
+    if (pool->argument) {
+        KExpr *better = named(t, place, "better", kexpr_fn(p, FN_gt, value, *best, NULL));
+        *number = named(t, place, pool->result->name, kexpr_fn(p, FN_select, better, here, *number));
+    }
+    ScalarFn fn = pool->kind == REDUCE_SUM ? FN_add : pool->kind == REDUCE_MAX ? FN_max : FN_min;
+    *best = named(t, place, "best", kexpr_fn(p, fn, value, *best, NULL));
+}
+
+/* The cells of a window, its pools, then the epilogue. */
+static void finish_window(Tiles *t, Accumulators *a, int v, MapPlace *place) {
+    const Nest *nest = t->nest;
+    KExpr *best[2] = {NULL}, *number[2] = {NULL};
+    for (int n = 0; n < sums(t); n++) {
+        bind_cell(t, place, n);
+        KExpr *sum = accumulated(t, a, &a->sum[n][v]);
+        if (sum->kind == KE_LOAD && map_count_uses(nest->cell, nest->reductions[0].result) > 1)
+            sum = named(t, place, nest->reductions[0].result->name, sum);
+        map_bind(place, nest->reductions[0].result, sum);
+        map_epilogue(place, nest->cell);
+        for (int i = 0; i < nest->pool_count; i++)
+            take_cell(t, place, &nest->pools[i], n, &best[i], &number[i]);
+    }
+    for (int i = 0; i < nest->pool_count; i++)
+        map_bind(place, nest->pools[i].result, nest->pools[i].argument ? number[i] : best[i]);
+    map_epilogue(place, nest->epilogue);
+    t->failed = t->failed || place->failed;
+}
+
 /* The results of the reductions for one vector, then the epilogue. */
 static void finish_vector(Tiles *t, Accumulators *a, int v, KStmt *outer, KStmt *body) {
     KProgram *p = t->p;
     bool across = t->vector >= 0 && t->nest->axes[t->vector].reduce;
     MapPlace place = place_at(t, a, v, outer, body);
+    if (t->nest->cell_count) {
+        finish_window(t, a, v, &place);
+        return;
+    }
     if (across) {
         place.vector = NULL;
         place.count = NULL;
@@ -400,14 +486,14 @@ static int64_t reduced_points(const Tiles *t) {
 
 /* Constants of an epilogue that live across a sum cost it registers: compilers spill its operands for them. */
 static bool long_sum(const Tiles *t) {
-    return t->vector >= 0 && reduced_points(t) >= LONG_SUM && all_rows(t) * t->tile_vectors >= 8;
+    return t->vector >= 0 && reduced_points(t) >= LONG_SUM && all_rows(t) * t->tile_vectors * nest_cells(t->nest) >= 8;
 }
 
 /* ---- the epilogue of a tile between the products of the next one */
 bool map_tile_rides(const Tiles *t) {
     const Nest *nest = t->nest;
     if (t->vector < 0 || nest->axes[t->vector].reduce || t->p->isa.registers < 32 || nest->reduction_count != 1 ||
-        nest->reductions[0].argument || t->row < 0 || t->row2 >= 0 || t->rows < LEAST_RIDING_ROWS ||
+        nest->reductions[0].argument || nest->cell_count || t->row < 0 || t->row2 >= 0 || t->rows < LEAST_RIDING_ROWS ||
         nest->axes[t->row].extent.batch || nest->axes[t->row].extent.n < 2 * t->rows || t->lanes_left)
         return false;
     int first = first_reduce_axis(nest);

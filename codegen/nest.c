@@ -9,6 +9,13 @@ bool nest_bounds_use(const Nest *nest, int axis) {
     return false;
 }
 
+int nest_cells(const Nest *nest) {
+    int64_t n = 1;
+    for (int i = 0; i < nest->cell_count; i++)
+        n *= nest->cells[i].extent.n;
+    return (int)n;
+}
+
 static int64_t points(const Nest *nest, int64_t batch, bool reduced) {
     int64_t n = 1;
     for (int i = 0; i < nest->axis_count; i++)
@@ -53,10 +60,12 @@ int64_t nest_epilogue_slots(const Nest *nest) {
 }
 
 int64_t nest_slots(const Nest *nest, int64_t batch) {
-    int64_t work = points(nest, batch, nest->ordered) * block_cost(nest->epilogue);
+    int64_t work = points(nest, batch, nest->ordered && !nest->reduction_count) * block_cost(nest->epilogue);
+    if (nest->each)
+        work += points(nest, batch, true) * block_cost(nest->each);
     for (int i = 0; i < nest->reduction_count; i++) {
         int64_t cost = expr_cost(nest->reductions[i].expr); /* a product and its sum are one FMA */
-        work += points(nest, batch, true) * (cost > 1 ? cost : 1);
+        work += points(nest, batch, true) * nest_cells(nest) * (cost > 1 ? cost : 1);
     }
     return work;
 }

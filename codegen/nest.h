@@ -5,7 +5,11 @@
  *       r0 = reduce over the reduce axes of expression 0, ...
  *       epilogue: lets and stores that use the axes and r0, ..
  *
- * In an `ordered` nest there are no reductions, and the epilogue adds to memory at each point of the reduce axes.
+ * Statements of `each` run at every point before the reductions take it in; they see what is reduced so far.
+ * A nest with cells is one of windows: the reductions and the lets of `cell` are there for each cell of the window at a
+ * point, the pools take in what the cells give, and the epilogue sees the pools.
+ * In an `ordered` nest the epilogue adds to memory at each point of the reduce axes; reductions, if there are any, run over
+ * those from `sum_from` on, and the epilogue adds what they give.
  *
  * A kernel with several nests runs them one after the other; what they pass on lies in local buffers if `rows` is set:
  * then every nest's axis 0 is the same parallel axis (rows of the batch), and the kernel may be done by blocks of it.
@@ -14,13 +18,13 @@
 #define NNC_NEST_H
 #include "codegen/kir.h"
 
-enum { NEST_MAX_AXES = 12 };
+enum { NEST_MAX_AXES = 12, NEST_MAX_CELLS = 9 };
 
 typedef struct {
     KVar *var;
     Dim extent;
     bool reduce;
-    KExpr *from, *to; /* a reduce axis of which only this part counts, by parallel axes; NULL: all of it */
+    KExpr *from, *to; /* a reduce axis of which only this part counts, by axes before it; NULL: all of it */
 } NestAxis;
 
 typedef struct {
@@ -36,15 +40,25 @@ typedef struct Nest {
     int axis_count, parallel_count;
     NestReduction reductions[4];
     int reduction_count;
+    NestAxis cells[3];      /* of a window, row-major */
+    int cell_count;         /* 0: no windows */
+    KStmt *cell;            /* block of LET */
+    NestReduction pools[2]; /* over the cells; `argument`: the number of the first largest */
+    int pool_count;
+    KExpr **point;          /* index of the cell at hand, by parallel axes; NULL: no windows */
+    KStmt *each;            /* block of STORE, in scalar code; NULL: none */
     KStmt *epilogue;        /* block of LET and STORE */
     bool gemm;              /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
     bool ordered;           /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
+    int sum_from;           /* ordered, with reductions: the first axis that they run over */
     int vector_axis;        /* axis on the vector lanes, chosen by layout; -1: none */
     struct KKernel *kernel; /* the kernel that it belongs to */
     Op *op;                 /* the op it is named after */
     const char *layer;
 } Nest;
 
+/* Cells of a window, 1 without. */
+int nest_cells(const Nest *);
 /* Does the part of a reduce axis that counts depend on this axis? Then it is on no lane, and not a row of tiles. */
 bool nest_bounds_use(const Nest *, int axis);
 /* Work for a batch, in slots of a vector FMA times its lanes. */

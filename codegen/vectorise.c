@@ -74,7 +74,8 @@ static KExpr *named_load(MapPlace *place, KExpr *load) {
     bool inner = !place->row || kexpr_uses(load, place->row);
     for (int i = 0; i < loads->count && !inner; i++)
         inner = loads->inner[i] && kexpr_uses(load, loads->items[i].from);
-    KVar *var = kvar_new(p, place->kernel, load->load.buffer->name, load->type, false);
+    const char *name = load->kind == KE_LOAD ? load->load.buffer->name : "v";
+    KVar *var = kvar_new(p, place->kernel, name, load->type, false);
     kstmt_add(inner ? place->out : place->outer, kstmt_let(p, var, load));
     MapBinding binding = {var, load};
     if (loads->count == loads->inner_capacity)
@@ -113,8 +114,8 @@ static int moving_axis(const MapPlace *place, KExpr *const *index, int count, in
     return axis;
 }
 
-/* Elements of memory between neighbours along a logical axis; 0: not constant (rows of the data set). In a panel they lie
- * side by side; vectors start at multiples of their length, so none reaches over the end of one. */
+/* Elements of memory between neighbours along a logical axis; 0: not constant (rows of the data set). In a panel they
+ * lie side by side; vectors start at multiples of their length, so none reaches over the end of one. */
 static int64_t memory_stride(const MapPlace *place, const KBuffer *buffer, int axis) {
     int64_t batch_max = place->program->module->batch_max, extent[MAX_RANK + 1], stride[MAX_RANK + 1];
     if (buffer->space == SPACE_ARGUMENT && axis == 0)
@@ -132,9 +133,11 @@ static int64_t memory_stride(const MapPlace *place, const KBuffer *buffer, int a
     return 0;
 }
 
-/* Memory of the program's own whose innermost axis is the padded batch: lanes beyond the batch may be read and written. */
+/* Memory of the program's own whose innermost axis is the padded batch: lanes beyond the batch may be read and written.
+ */
 static bool lanes_are_padded(const KBuffer *buffer, int axis) {
-    return (buffer->space == SPACE_ARENA || buffer->space == SPACE_LOCAL) && buffer->pad > 1 && kbuffer_innermost(buffer) == axis;
+    return (buffer->space == SPACE_ARENA || buffer->space == SPACE_LOCAL) && buffer->pad > 1 &&
+           kbuffer_innermost(buffer) == axis;
 }
 
 static KExpr *map_load(MapPlace *place, const KExpr *e) {
@@ -173,12 +176,22 @@ static KExpr *map_random(MapPlace *place, const KExpr *e) {
     return random;
 }
 
+/* In a sum, what all rows of the tile share is computed once. */
+static KExpr *shared_by_rows(MapPlace *place, KExpr *e) {
+    if (!place->sums || !place->row || e->kind != KE_FN || kexpr_uses(e, place->row))
+        return e;
+    for (int i = 0; i < place->loads->count; i++)
+        if (place->loads->inner[i] && kexpr_uses(e, place->loads->items[i].from))
+            return e;
+    return named_load(place, e);
+}
+
 static KExpr *map_fn(MapPlace *place, const KExpr *e) {
     KExpr *args[3] = {NULL, NULL, NULL};
     for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++) {
         KExpr *arg = e->fn.args[i];
         if (arg->type.base != KBASE_INDEX)
-            args[i] = map_value(place, arg);
+            args[i] = shared_by_rows(place, map_value(place, arg));
         else
             args[i] = on_lanes(place, e) ? index_lanes(place, arg) : map_index(place, arg);
     }
@@ -221,8 +234,7 @@ void map_store(MapPlace *place, const KStmt *store) {
     if (moves) {
         int64_t coefficient = 0;
         int axis = moving_axis(place, store->store.index, store->store.index_count, &coefficient);
-        if (axis < 0 || coefficient * memory_stride(place, buffer, axis) != 1 ||
-            kbuffer_innermost(buffer) != axis) {
+        if (axis < 0 || coefficient * memory_stride(place, buffer, axis) != 1 || kbuffer_innermost(buffer) != axis) {
             /* rows of a result buffer lie one after the other when it has no other axis */
             bool rows_of_scalars = axis == 0 && buffer->rank == 1 && coefficient == 1 && !buffer->indirect;
             if (!rows_of_scalars) {

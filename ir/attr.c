@@ -99,3 +99,10 @@ static EqualFn *const equals[OP_COUNT] = {
 bool op_attr_equal(const Op *a, const Op *b) {
     return a->code == b->code && equals[a->code](a, b);
 }
+
+bool window_is_disjoint(const WindowAttr *w) {
+    for (int s = 0; s < w->spatial; s++)
+        if (w->stride[s] < w->size[s] || w->dilation[s] != 1)
+            return false;
+    return true;
+}

@@ -162,12 +162,16 @@ bool infer_CONV_GRAD_KERNEL(const Infer *infer) {
            infer_give(infer, DTYPE_F32, kernel->rank, kernel->dims);
 }
 
-static const Type *pool_type(const Infer *infer) {
-    const Type *x = infer_input(infer, 0);
+/* The type of a pool of x, NULL after a message. */
+static const Type *pool_type(const Infer *infer, const Type *x) {
     ReduceKind kind = infer->attr->window.kind;
     Dim dims[MAX_RANK];
-    if (!check_window(infer, x) || !infer_expect_dtype(infer, 0, DTYPE_F32))
+    if (!check_window(infer, x))
         return NULL;
+    if (x->dtype != DTYPE_F32) {
+        infer_fail(infer, "windows go over f32, not %s", infer_type(infer, x));
+        return NULL;
+    }
     if (kind != REDUCE_SUM && kind != REDUCE_MAX) {
         infer_fail(infer, "only sum and max of a window are possible");
         return NULL;
@@ -178,10 +182,31 @@ static const Type *pool_type(const Infer *infer) {
 }
 
 bool infer_POOL(const Infer *infer) {
-    const Type *type = pool_type(infer);
+    const Type *type = pool_type(infer, infer_input(infer, 0));
     return type && infer_give(infer, type->dtype, type->rank, type->dims);
 }
 
+static bool expect_kind(const Infer *infer, ReduceKind kind, const char *message) {
+    return infer->attr->window.kind == kind || infer_fail(infer, "%s", message);
+}
+
+bool infer_POOL_ARGMAX(const Infer *infer) {
+    const Type *type = pool_type(infer, infer_input(infer, 0));
+    return type && expect_kind(infer, REDUCE_MAX, "it is of a maximum") &&
+           infer_give(infer, DTYPE_I32, type->rank, type->dims);
+}
+
 bool infer_POOL_GRAD(const Infer *infer) {
-    return check_gradient(infer, pool_type(infer), infer_input(infer, 1)) && infer_same(infer);
+    return check_gradient(infer, pool_type(infer, infer_input(infer, 0)), infer_input(infer, 1)) &&
+           expect_kind(infer, REDUCE_SUM, "the gradient of a maximum is unpool") && infer_same(infer);
+}
+
+bool infer_UNPOOL(const Infer *infer) {
+    const Type *x = infer->wanted;
+    return infer_needs_wanted(infer) && check_gradient(infer, pool_type(infer, x), infer_input(infer, 1)) &&
+           expect_kind(infer, REDUCE_MAX, "it is of a maximum") && infer_expect_dtype(infer, 0, DTYPE_I32) &&
+           (type_equal_dims(infer_input(infer, 0), infer_input(infer, 1)) ||
+            infer_fail(infer, "%s cells for %s windows", infer_type(infer, infer_input(infer, 0)),
+                       infer_type(infer, infer_input(infer, 1)))) &&
+           infer_give(infer, x->dtype, x->rank, x->dims);
 }

@@ -168,16 +168,24 @@ bool eval_POOL(Run *run, const Op *op, const Tensor *in, Tensor *out) {
     return true;
 }
 
-/* The cell of a window that its maximum (or minimum) comes from: the first of the largest; -1: only padding. */
-static int64_t window_best(const WindowWalk *walk, const int64_t *index, const Tensor *x) {
-    int64_t cell[MAX_RANK] = {0}, best = -1;
-    double sign = walk->window->kind == REDUCE_MIN ? -1 : 1;
+/* The first largest cell that is no padding. */
+bool eval_POOL_ARGMAX(Run *run, const Op *op, const Tensor *in, Tensor *out) {
+    WindowWalk walk = window_walk(&op->attr.window, in[0].type, run->batch);
+    Grid to = grid_of(out[0].type, run->batch);
+    int64_t index[MAX_RANK] = {0}, i = 0;
     do {
-        int64_t offset = window_offset(walk, index, cell);
-        if (offset >= 0 && (best < 0 || sign * x->data[offset] > sign * x->data[best]))
-            best = offset;
-    } while (grid_next(&walk->cells, cell));
-    return best;
+        int64_t cell[MAX_RANK] = {0}, number = 0, best = -1;
+        do {
+            int64_t offset = window_offset(&walk, index, cell);
+            if (offset >= 0 && (best < 0 || in[0].data[offset] > in[0].data[best])) {
+                best = offset;
+                out[0].data[i] = (double)number;
+            }
+            number++;
+        } while (grid_next(&walk.cells, cell));
+        i++;
+    } while (grid_next(&to, index));
+    return true;
 }
 
 bool eval_POOL_GRAD(Run *run, const Op *op, const Tensor *in, Tensor *out) {
@@ -187,17 +195,28 @@ bool eval_POOL_GRAD(Run *run, const Op *op, const Tensor *in, Tensor *out) {
     do {
         double g = in[1].data[i++];
         int64_t cell[MAX_RANK] = {0};
-        if (op->attr.window.kind != REDUCE_SUM) {
-            int64_t best = window_best(&walk, index, &in[0]);
-            if (best >= 0)
-                out[0].data[best] += g;
-            continue;
-        }
         do {
             int64_t offset = window_offset(&walk, index, cell);
             if (offset >= 0)
                 out[0].data[offset] += g;
         } while (grid_next(&walk.cells, cell));
+    } while (grid_next(&pooled, index));
+    return true;
+}
+
+bool eval_UNPOOL(Run *run, const Op *op, const Tensor *in, Tensor *out) {
+    WindowWalk walk = window_walk(&op->attr.window, out[0].type, run->batch);
+    Grid pooled = grid_of(in[1].type, run->batch);
+    int64_t index[MAX_RANK] = {0}, i = 0;
+    do {
+        int64_t cell[MAX_RANK] = {0}, number = 0;
+        do {
+            int64_t offset = window_offset(&walk, index, cell);
+            if (offset >= 0 && (double)number == in[0].data[i])
+                out[0].data[offset] += in[1].data[i];
+            number++;
+        } while (grid_next(&walk.cells, cell));
+        i++;
     } while (grid_next(&pooled, index));
     return true;
 }

@@ -236,6 +236,7 @@ Value *value_new(Func *, const Type *, const char *name);
 Region *region_new(Func *, Op *owner);                       /* becomes owner->region */
 Value *region_add_arg(Func *, Region *, const Type *, const char *name);
 void region_add_yield(Func *, Region *, Value *);
+bool window_is_disjoint(const WindowAttr *);                 /* no cell lies in two windows */
 bool op_attr_equal(const Op *, const Op *);                  /* of the same code: the same attributes */
 Value *func_add_arg(Func *, ArgKind, const Type *, const char *name);
 void func_add_result(Func *, Value *, const char *name);
@@ -243,7 +244,7 @@ void func_replace_uses(Func *, Value *old, Value *new_value); /* everywhere, reg
 int *func_count_uses(Func *, Arena *);                       /* array by Value.id */
 void func_renumber(Func *);                                  /* dense ids in order of definition */
 /* Result types from inputs and attributes; false with an error in diag if they do not fit. For CONST, IOTA, RANDOM,
- * CAST, RESHAPE, BROADCAST, SLICE, SCATTER_ADD, CONV_GRAD_*: the wanted result type is given in `wanted` and checked;
+ * CAST, RESHAPE, BROADCAST, SLICE, SCATTER_ADD, UNPOOL, CONV_GRAD_*: the wanted result type is given in `wanted` and checked;
  * for the others `wanted` may be NULL, else it must be what is inferred. `result` has room for every result (GRAD has
  * input_count - 1). Ops with regions are not inferred here. */
 bool op_infer(Module *, OpCode, const OpAttr *, Value *const *inputs, int input_count, const Type *wanted, Span, const Type **result);

@@ -71,19 +71,36 @@ void gradient_CONV_GRAD_KERNEL(Gradient *gradient, const Op *op, Value *g, const
         out[1] = window_op(gradient, op, OP_CONV, x, g, y->type);
 }
 
+/* A maximum passes its gradient on to the cell that it comes from. */
 void gradient_POOL(Gradient *gradient, const Op *op, Value *g, const bool *wanted, Value **out) {
     (void)wanted;
-    out[0] = window_op(gradient, op, OP_POOL_GRAD, op->inputs[0], g, op->inputs[0]->type);
-}
-
-/* Its value does not depend on x, except for where a maximum is: that is constant almost everywhere. */
-void gradient_POOL_GRAD(Gradient *gradient, const Op *op, Value *g, const bool *wanted, Value **out) {
-    if (!wanted[1])
-        return;
-    if (op->attr.window.kind != REDUCE_SUM) {
-        gradient_refuse(gradient, op, "the second derivative of max pooling is not built",
-                        "use average pooling where a gradient is differentiated again");
+    Value *x = op->inputs[0];
+    if (op->attr.window.kind == REDUCE_SUM) {
+        out[0] = window_op(gradient, op, OP_POOL_GRAD, x, g, x->type);
         return;
     }
-    out[1] = build_pool(&gradient->build, g, &op->attr.window);
+    Value *cells = build_op(&gradient->build, OP_POOL_ARGMAX, &op->attr, &x, 1, NULL);
+    out[0] = window_op(gradient, op, OP_UNPOOL, cells, g, x->type);
+}
+
+/* Its value does not depend on x. */
+void gradient_POOL_GRAD(Gradient *gradient, const Op *op, Value *g, const bool *wanted, Value **out) {
+    if (wanted[1])
+        out[1] = build_pool(&gradient->build, g, &op->attr.window);
+}
+
+/* Each window takes the gradient of its cell: where windows do not overlap, a sum over it of what lies there. */
+void gradient_UNPOOL(Gradient *gradient, const Op *op, Value *g, const bool *wanted, Value **out) {
+    Builder *build = &gradient->build;
+    if (!wanted[1])
+        return;
+    if (window_is_disjoint(&op->attr.window)) {
+        WindowAttr sum = op->attr.window;
+        Value *here = window_op(gradient, op, OP_UNPOOL, op->inputs[0], build_like(build, op->inputs[1], 1), g->type);
+        sum.kind = REDUCE_SUM;
+        out[1] = build_pool(build, build_mul(build, g, here), &sum);
+        return;
+    }
+    gradient_refuse(gradient, op, "the second derivative of max pooling with windows that overlap is not built",
+                    "use average pooling where a gradient is differentiated again");
 }

@@ -62,7 +62,16 @@ static bool merges_rows(const Op *op, int input) {
            (op->results[0]->type->rank == 0 || !dim_equal(from->type->dims[0], op->results[0]->type->dims[0]));
 }
 
+/* Gradients of a convolution know what to do with mostly zeros. */
+static bool takes_unpool(const Op *op, int input) {
+    const Op *unpool = op->inputs[input]->def;
+    bool takes = op->code == OP_CONV_GRAD_INPUT ? input == 0 : op->code == OP_CONV_GRAD_KERNEL && input == 1;
+    return takes && !op->parent->owner && unpool && unpool->code == OP_UNPOOL && fuse_is_inline(unpool);
+}
+
 static bool needs_copy(const Op *op, int input) {
+    if (takes_unpool(op, input))
+        return false;
     return (wants_plain(op, input) && !is_plain(op->inputs[input])) ||
            (wants_memory(op, input) && (!has_memory(op->inputs[input]) || merges_rows(op, input)));
 }

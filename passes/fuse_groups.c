@@ -62,6 +62,8 @@ bool fuse_is_inline(const Op *op) {
         return true;
     case OP_RESHAPE:
         return fuse_is_unit_reshape(op);
+    case OP_UNPOOL:
+        return window_is_disjoint(&op->attr.window);
     default:
         return is_comparison(op) || is_uniform(op);
     }
@@ -162,9 +164,40 @@ static int only_sum(const FuseGroups *g, int group) {
     return roots == 1 ? found : -1;
 }
 
+enum { MOST_CELLS = 9 }; /* of a window whose cells are all computed in one tile */
+
+static bool is_pooling(const Op *op) {
+    return op->code == OP_POOL || op->code == OP_POOL_ARGMAX;
+}
+
+/* Windows that do not overlap, and lie inside: a contraction can be computed window by window. */
+static bool can_be_cells(const Op *pool) {
+    const WindowAttr *w = &pool->attr.window;
+    int64_t cells = 1;
+    for (int s = 0; s < w->spatial; s++) {
+        int64_t end = (pool->results[0]->type->dims[s + 1].n - 1) * w->stride[s] + w->size[s] - w->low[s];
+        if (w->low[s] > 0 || end > pool->inputs[0]->type->dims[s + 1].n)
+            return false;
+        cells *= w->size[s];
+    }
+    return window_is_disjoint(w) && cells > 1 && cells <= MOST_CELLS;
+}
+
+/* The pooling of the group whose input is made in the group: its nest is one of windows; NULL: none. */
+static const Op *windows_of(const FuseGroups *g, int group) {
+    for (int i = group; i >= 0; i = g->next[i]) {
+        int made_by = is_pooling(g->ops[i]) ? g->index[g->ops[i]->inputs[0]->id] : -1;
+        if (made_by >= 0 && g->group[made_by] >= 0 && find(g, made_by) == group)
+            return g->ops[i];
+    }
+    return NULL;
+}
+
 static GroupFacts find_facts(const FuseGroups *g, int group) {
     GroupFacts f = {.known = true, .maps_only = true, .rows = true, .single_space = true};
     int sum = only_sum(g, group);
+    f.windows = windows_of(g, group);
+    f.space = f.windows ? f.windows->results[0]->type : NULL;
     for (int i = group; i >= 0; i = g->next[i]) {
         const Op *op = g->ops[i];
         const Type *result = op->results[0]->type;
@@ -175,10 +208,12 @@ static GroupFacts find_facts(const FuseGroups *g, int group) {
             f.row_elements = row_elements(result);
         if (!is_map(op)) {
             f.maps_only = false;
-            f.roots++;
+            f.roots += !(f.windows && is_pooling(op));
         }
         if (sum >= 0 && i < sum && same_space(result, g->ops[sum]->inputs[0]->type))
             continue; /* computed inside the sum */
+        if (f.windows && type_equal_dims(result, f.windows->inputs[0]->type))
+            continue; /* cells */
         if (!f.space)
             f.space = result;
         else if (!same_space(f.space, result))
@@ -302,18 +337,17 @@ static bool is_plain_reduction(const FuseGroups *g, int group, const GroupFacts 
     return false;
 }
 
-/* ---- values that are cheaper to compute where they are read */
-static bool reads_directly(const Op *reader, const Op *made_by) {
-    for (int i = 0; i < reader->input_count; i++)
-        if (reader->inputs[i] == made_by->results[0])
+static bool is_yielded(const FuseGroups *g, const Value *value) {
+    for (int i = 0; i < g->func->body.yield_count; i++)
+        if (g->func->body.yields[i] == value)
             return true;
     return false;
 }
 
-static bool is_yielded(const FuseGroups *g, int op) {
-    const Region *body = &g->func->body;
-    for (int i = 0; i < body->yield_count; i++)
-        if (body->yields[i] == g->ops[op]->results[0])
+/* ---- values that are cheaper to compute where they are read */
+static bool reads_directly(const Op *reader, const Op *made_by) {
+    for (int i = 0; i < reader->input_count; i++)
+        if (reader->inputs[i] == made_by->results[0])
             return true;
     return false;
 }
@@ -337,7 +371,7 @@ static bool waits_for_sum(const FuseGroups *g, int from, int to) {
 static bool belongs_to_reader(const FuseGroups *g, int producer, int op) {
     const Op *map = g->ops[op];
     if (map->code != OP_MAP || scalar_infos[map->attr.scalar].cost > CHEAP || g->readers[op].count != 1 ||
-        is_yielded(g, op))
+        is_yielded(g, g->ops[op]->results[0]))
         return false;
     const Op *reader = g->ops[g->readers[op].items[0]];
     if (!reads_directly(reader, map))
@@ -356,7 +390,7 @@ static bool is_stored_anyway(const FuseGroups *g, int op) {
             return true;
         own += belongs_to_reader(g, op, g->readers[op].items[r]);
     }
-    return own >= 2 || is_yielded(g, op);
+    return own >= 2 || is_yielded(g, g->ops[op]->results[0]);
 }
 
 /* Written beside what it is computed from, the value would cost a store more than where it is read. */
@@ -372,8 +406,42 @@ static bool is_left_to_reader(const FuseGroups *g, int producer, int consumer) {
     return false;
 }
 
+/* Everybody else who reads what the group makes pools it with the windows of `pool`. */
+static bool is_pooled_only(const FuseGroups *g, int group, const Op *pool) {
+    for (int i = group; i >= 0; i = g->next[i])
+        for (int r = 0; r < g->readers[i].count; r++) {
+            const Op *reader = g->ops[g->readers[i].items[r]];
+            if (g->group[g->readers[i].items[r]] >= 0 && find(g, g->readers[i].items[r]) == group)
+                continue;
+            WindowAttr w = reader->attr.window;
+            if (!is_pooling(reader) || reader->inputs[0] != pool->inputs[0] ||
+                memcmp(&w.size, &pool->attr.window.size, sizeof w.size) != 0 ||
+                memcmp(&w.stride, &pool->attr.window.stride, sizeof w.stride) != 0 ||
+                memcmp(&w.low, &pool->attr.window.low, sizeof w.low) != 0)
+                return false;
+        }
+    return true;
+}
+
+/* Pooling joins the contraction whose result it is of: its cells then never lie in memory. Two poolings at most: a
+ * maximum and its cell. */
+static bool merges_in_windows(const FuseGroups *g, int producer, int consumer) {
+    const Op *pool = g->ops[consumer];
+    GroupFacts p = group_facts(g, producer);
+    if (!is_pooling(pool) || g->next[consumer] >= 0 || !p.single_space || p.contractions != 1 || p.roots != 1 ||
+        !can_be_cells(pool) || is_yielded(g, pool->inputs[0]))
+        return false;
+    int made_by = g->index[pool->inputs[0]->id];
+    if (made_by < 0 || g->group[made_by] < 0 || find(g, made_by) != producer)
+        return false;
+    return p.windows ? p.windows->code != pool->code && p.windows->inputs[0] == pool->inputs[0]
+                     : same_space(p.space, pool->inputs[0]->type) && is_pooled_only(g, producer, pool);
+}
+
 static bool merges_in_space(const FuseGroups *g, int producer, int consumer) {
     GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
+    if (merges_in_windows(g, producer, consumer))
+        return true;
     if (p.single_space && c.single_space && c.maps_only && same_space(p.space, c.space))
         return !is_left_to_reader(g, producer, consumer);
     return p.maps_only && p.single_space && c.single_space && is_plain_reduction(g, consumer, &c, p.space) &&

@@ -10,6 +10,7 @@ typedef struct {
     int contractions, roots;
     int64_t row_elements;
     const Type *space; /* of the single nest */
+    const Op *windows; /* pooling of what the group computes: the nest is one of windows */
     int64_t work;
 } GroupFacts;
 

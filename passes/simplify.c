@@ -5,7 +5,8 @@
  *   - a broadcast or reshape stands as late as possible (elementwise ops run on the small tensor); a broadcast repeats
  *     over whole axes only (axes of extent 1 are dropped by a reshape), and is no broadcast or transpose of another;
  *   - neighbouring reshapes, transposes, slices and paddings are one; what changes nothing is gone;
- *   - factors that a sum does not run over stand outside of it; transposes at an einsum are in its labels.
+ *   - factors that a sum does not run over stand outside of it; transposes at an einsum are in its labels;
+ *   - what keeps zeros stands before an unpool, which a sum over all space does not see.
  *
  * Reassociates sums and products of constants and of scalars, so the last bits of a float may differ; NaN survives. */
 #include "passes/dce.h"
@@ -61,6 +62,8 @@ static Value *simplify_op(Simplify *simplify, const Op *op) {
         value = apply_rules(simplify, op, simplify_shape_rules, simplify_shape_rule_count);
     if (!value)
         value = apply_rules(simplify, op, simplify_reduce_rules, simplify_reduce_rule_count);
+    if (!value)
+        value = apply_rules(simplify, op, simplify_window_rules, simplify_window_rule_count);
     return value;
 }
 

@@ -88,18 +88,26 @@ NNRT_MATH float nnrt_softplus_f32(float x) {
     NNRT_MATH V nnrt_load_part_##suffix(const M *p, int64_t count) {                                                   \
         return nnrt_load_strided_part_##suffix(p, 1, count);                                                           \
     }                                                                                                                  \
-    NNRT_MATH V nnrt_load_##suffix(const M *p) {                                                                       \
-        return nnrt_load_strided_part_##suffix(p, 1, W);                                                               \
-    }                                                                                                                  \
     NNRT_MATH void nnrt_store_part_##suffix(M *p, V v, int64_t count) {                                                \
         for (int i = 0; i < W && i < count; i++)                                                                       \
             p[i] = (M)write(v[i]);                                                                                     \
     }                                                                                                                  \
-    NNRT_MATH void nnrt_store_##suffix(M *p, V v) {                                                                    \
-        nnrt_store_part_##suffix(p, v, W);                                                                             \
-    }                                                                                                                  \
     NNRT_MATH V nnrt_select_##suffix(nnrt_i32x##W mask, V a, V b) {                                                    \
         return (mask & a) | (~mask & b);                                                                               \
+    }
+/* Whole vectors: as they lie in memory, or lane by lane. */
+#define NNRT_KERNEL_WHOLE(W)                                                                                           \
+    NNRT_MATH nnrt_i32x##W nnrt_load_i32x##W(const int32_t *p) {                                                       \
+        return *(const nnrt_i32x##W##u *)p;                                                                            \
+    }                                                                                                                  \
+    NNRT_MATH void nnrt_store_i32x##W(int32_t *p, nnrt_i32x##W v) {                                                    \
+        *(nnrt_i32x##W##u *)p = v;                                                                                     \
+    }                                                                                                                  \
+    NNRT_MATH nnrt_i32x##W nnrt_load_boolx##W(const uint8_t *p) {                                                      \
+        return nnrt_load_part_boolx##W(p, W);                                                                          \
+    }                                                                                                                  \
+    NNRT_MATH void nnrt_store_boolx##W(uint8_t *p, nnrt_i32x##W v) {                                                   \
+        nnrt_store_part_boolx##W(p, v, W);                                                                             \
     }
 #define NNRT_AS_IT_IS(x) (x)
 #define NNRT_MASK_OF_BYTE(x) (-(x))
@@ -143,6 +151,7 @@ NNRT_MATH float nnrt_softplus_f32(float x) {
     NNRT_KERNEL_MEMORY(W, boolx##W, uint8_t, nnrt_i32x##W, NNRT_MASK_OF_BYTE, NNRT_MASK_OF_BYTE)                       \
     NNRT_KERNEL_CONTIGUOUS(W, i32x##W, int32_t, nnrt_i32x##W, NNRT_AS_IT_IS, NNRT_AS_IT_IS)                            \
     NNRT_KERNEL_CONTIGUOUS(W, boolx##W, uint8_t, nnrt_i32x##W, NNRT_MASK_OF_BYTE, NNRT_MASK_OF_BYTE)                   \
+    NNRT_KERNEL_WHOLE(W)                                                                                               \
     NNRT_KERNEL_REDUCE(W, add, NNRT_KERNEL_ADD)                                                                        \
     NNRT_KERNEL_REDUCE(W, max, nnrt_max_i32)                                                                           \
     NNRT_KERNEL_REDUCE(W, min, nnrt_min_i32)                                                                           \

@@ -83,7 +83,8 @@ static int64_t kernel_roundings(const Op *op, int64_t batch) {
     case OP_SCATTER_ADD:
         return inputs;
     case OP_POOL:
-    case OP_POOL_GRAD: {
+    case OP_POOL_GRAD:
+    case OP_UNPOOL: {
         int64_t cells = 1;
         for (int i = 0; i < op->attr.window.spatial; i++)
             cells *= op->attr.window.size[i];

@@ -63,8 +63,10 @@ static inline void every_contraction(EveryOp *e) {
     WindowAttr window = {2, {3, 3}, {2, 1}, {1, 1}, {1, 1}, {1, 1}, REDUCE_MAX};
     build_einsum(b, "xy,yz->xz", e->x, build_variable(b, e->kernel));
     Value *pooled = build_pool(b, e->images, &window);
-    build_op(b, OP_POOL_GRAD, &(OpAttr){.window = window}, (Value *[]){e->images, pooled}, 2, NULL);
+    Value *cells = build_op(b, OP_POOL_ARGMAX, &(OpAttr){.window = window}, &e->images, 1, NULL);
+    build_op(b, OP_UNPOOL, &(OpAttr){.window = window}, (Value *[]){cells, pooled}, 2, e->images->type);
     window.kind = REDUCE_SUM;
+    build_op(b, OP_POOL_GRAD, &(OpAttr){.window = window}, (Value *[]){e->images, pooled}, 2, NULL);
     build_pool(b, e->images, &window);
     Value *filter = build_const(b, every_type(e, DTYPE_F32, 4, 3, 3, 2, 7), 0.5);
     Value *y = build_conv(b, e->images, filter, &window);

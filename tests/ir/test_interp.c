@@ -161,7 +161,10 @@ static void test_pool_grad(void) {
         Case c = case_new();
         OpAttr attr = {.window = {1, {2}, {1}, {1}, {0}, {0}, (ReduceKind)kind}};
         Value *inputs[] = {arg(&c, TYPE(&c, F32, 1, 4, 1)), arg(&c, TYPE(&c, F32, 1, 3, 1))};
-        result(&c, build_op(&c.b, OP_POOL_GRAD, &attr, inputs, 2, NULL));
+        const Type *x = inputs[0]->type;
+        if (kind == REDUCE_MAX)
+            inputs[0] = build_op(&c.b, OP_POOL_ARGMAX, &attr, inputs, 1, NULL);
+        result(&c, build_op(&c.b, kind == REDUCE_MAX ? OP_UNPOOL : OP_POOL_GRAD, &attr, inputs, 2, x));
         start(&c, 1);
         SET(&c.args[0], 1, 5, 5, 2);
         SET(&c.args[1], 10, 20, 30);

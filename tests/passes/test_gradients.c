@@ -258,6 +258,14 @@ static Value *make_pool_grad(Case *c) {
     return build_op(&c->b, OP_POOL_GRAD, &attr, inputs, 2, NULL);
 }
 
+static Value *make_unpool(Case *c) {
+    OpAttr attr = {.window = {.spatial = 1, .size = {2}, .stride = {3}, .dilation = {1}, .low = {1}, .high = {1}}};
+    Value *x = arg(c, EXTENTS(0, 6, 2)), *g = arg(c, EXTENTS(0, 3, 2));
+    attr.window.kind = REDUCE_MAX;
+    Value *cells = build_op(&c->b, OP_POOL_ARGMAX, &attr, &x, 1, NULL);
+    return build_mul(&c->b, build_op(&c->b, OP_UNPOOL, &attr, (Value *[]){cells, g}, 2, x->type), x);
+}
+
 /* Row numbers 0, 1, 2, 0, .. of the result's first axis, with one that is out of range. */
 static Value *some_ids(Case *c, int count) {
     const Type *type = type_of(c, DTYPE_I32, EXTENTS(count));
@@ -315,6 +323,7 @@ static void test_ops(void) {
         {"sum pool", make_pool_sum, 1},
         {"max pool", make_pool_max, 1},
         {"pool_grad", make_pool_grad, 1},
+        {"unpool", make_unpool, 2},
         {"gather", make_gather, 1},
         {"scatter_add", make_scatter_add, 1},
         {"scan", make_scan, 2},
@@ -394,7 +403,7 @@ static void test_refusals(void) {
         const char *says;
     } cases[] = {
         {make_refused_max, "reduce has no gradient: only the gradient of a sum is defined everywhere"},
-        {make_refused_second, "the second derivative of max pooling is not built"},
+        {make_refused_second, "the second derivative of max pooling with windows that overlap is not built"},
         {make_refused_batches, "concat has no gradient: it joins batches"},
     };
     static const char source[] = "Layer(1)\nMax(2)\n";
