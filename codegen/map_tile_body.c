@@ -570,7 +570,8 @@ static void prefetch_vectors(Tiles *t, KVar *row, const KStmt *epilogue, KStmt *
 
 static void prefetch_row(Tiles *t, Accumulators *a, KExpr *row, KStmt *out) {
     KStmt *epilogue = kstmt_block(t->p), *found = kstmt_block(t->p);
-    KVar *at = kvar_new(t->p, t->m->kernel, "far", (KType){KBASE_INDEX, 1}, false);
+    bool named = row->kind == KE_VAR;
+    KVar *at = named ? row->var : kvar_new(t->p, t->m->kernel, "far", (KType){KBASE_INDEX, 1}, false);
     at->limit = all_rows(t);
     a->row = at;
     for (int v = 0; v < t->tile_vectors; v++)
@@ -580,7 +581,8 @@ static void prefetch_row(Tiles *t, Accumulators *a, KExpr *row, KStmt *out) {
     prefetch_vectors(t, at, epilogue, found);
     if (!found->block.first)
         return;
-    kstmt_add(out, kstmt_let(t->p, at, row));
+    if (!named)
+        kstmt_add(out, kstmt_let(t->p, at, row));
     for (KStmt *s = found->block.first, *next; s; s = next) {
         next = s->next;
         s->next = NULL;
