@@ -170,20 +170,21 @@ static bool look_back(const Step *s, const KernelTouches *k, int buffer, double 
     return found;
 }
 
-/* Bytes that the step has touched since it touched this buffer last, those of this kernel included. Buffers in the
- * arena share memory. */
-static double since(const Step *s, int kernel, int buffer) {
-    double arena = 0, others = 0, planned = (double)s->p->arena_bytes;
+/* Bytes that the step has touched since it touched this buffer last, those of this kernel included; more than `enough`
+ * are not counted. Buffers in the arena share memory. */
+static double since(const Step *s, int kernel, int buffer, double enough) {
+    double arena = 0, others = 0, planned = s->p->arena_bytes > 0 ? (double)s->p->arena_bytes : INFINITY;
     int count = s->sequence->count, back = 0;
     for (; back < count; back++)
-        if (look_back(s, &s->kernels[(kernel - back + count) % count], buffer, &arena, &others) && back)
+        if ((look_back(s, &s->kernels[(kernel - back + count) % count], buffer, &arena, &others) && back) ||
+            fmin(arena, planned) + others > enough)
             break;
     for (; back >= 0; back--) {
         const KernelTouches *k = &s->kernels[(kernel - back + count) % count];
         for (int i = 0; i < k->count; i++)
             s->seen[k->items[i].buffer] = 0;
     }
-    return (planned > 0 ? fmin(arena, planned) : arena) + others;
+    return fmin(arena, planned) + others;
 }
 
 static CostLevel level_of(const CostMachine *m, double distance) {
@@ -194,9 +195,10 @@ static CostLevel level_of(const CostMachine *m, double distance) {
 }
 
 static void add_bytes(const Step *s, int kernel, const CostMachine *m, Cost *cost) {
+    double enough = used_part[COST_L3] * (double)m->bytes[COST_L3];
     for (int i = 0; i < s->kernels[kernel].count; i++) {
         const Touched *t = &s->kernels[kernel].items[i];
-        CostLevel level = level_of(m, since(s, kernel, t->buffer));
+        CostLevel level = level_of(m, since(s, kernel, t->buffer, enough));
         cost->read += t->read;
         cost->written += t->written;
         cost->from[level] += distinct(t);

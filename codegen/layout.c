@@ -382,32 +382,27 @@ static bool improve_orders(Layout *l) {
 }
 
 /* ---- panels */
-typedef struct {
-    const KBuffer *buffer;
-    bool found;
-} BufferUse;
-
-static void find_load(void *context, const KExpr *e) {
-    BufferUse *use = context;
-    use->found = use->found || (e->kind == KE_LOAD && e->load.buffer == use->buffer);
+static void note_load(void *meets, const KExpr *e) {
+    if (e->kind == KE_LOAD && e->load.buffer->space != SPACE_LOCAL)
+        ((bool *)meets)[e->load.buffer->id] = true;
 }
-static void find_store(void *context, const KStmt *s) {
-    BufferUse *use = context;
-    use->found = use->found || (s->kind == KS_STORE && s->store.buffer == use->buffer);
+static void note_store(void *meets, const KStmt *s) {
+    if (s->kind == KS_STORE && s->store.buffer->space != SPACE_LOCAL)
+        ((bool *)meets)[s->store.buffer->id] = true;
 }
 
-/* Does a sum read it, or does a nest with sums make it? Only tiles go down columns. */
-static bool meets_tiles(const Layout *l, const KBuffer *b) {
-    BufferUse use = {b, false};
-    KVisitor loads = {.expression = find_load, .context = &use}, stores = {.statement = find_store, .context = &use};
-    for (int i = 0; i < l->count && !use.found; i++) {
+/* By KBuffer.id: does a sum read it, or does a nest with sums make it? Only tiles go down columns. */
+static const bool *find_met_by_tiles(const Layout *l) {
+    bool *meets = ARENA_ARRAY(l->p->arena, bool, l->p->buffer_count + 1);
+    KVisitor loads = {.expression = note_load, .context = meets}, stores = {.statement = note_store, .context = meets};
+    for (int i = 0; i < l->count; i++) {
         const Nest *nest = l->nests[i];
         for (int r = 0; r < nest->reduction_count; r++)
             kexpr_visit(nest->reductions[r].expr, &loads);
         if (nest->reduction_count)
             kstmt_visit(nest->epilogue, &stores);
     }
-    return use.found;
+    return meets;
 }
 
 /* Long rows (KIsa.panel_from) are cut in panels of two vectors: what a tile reads is then one stream, and never rows a
@@ -571,8 +566,9 @@ void layout_program(KProgram *p) {
         l.nests[i]->vector_axis = best_vector(p, l.nests[i], &l.accesses[i], &cost);
     layout_sequences(p);
     layout_heads(p);
+    const bool *met_by_tiles = find_met_by_tiles(&l);
     for (int i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i]->space != SPACE_ARENA || p->buffers[i]->rank < 3 || meets_tiles(&l, p->buffers[i]))
+        if (p->buffers[i]->space != SPACE_ARENA || p->buffers[i]->rank < 3 || met_by_tiles[i])
             make_panels(p, p->buffers[i]);
     make_twins(p);
     layout_sums(p);
