@@ -1,9 +1,8 @@
 /* Statements and kernels in the words of a dialect. Needs mapped kernels that pass kprogram_verify. */
 #include "codegen/c_printer_parts.h"
-#include <ctype.h>
 #include <string.h>
 
-enum { LINE_WIDTH = 120, INDENT = 4, UNROLL_LIMIT = 64 };
+enum { UNROLL_LIMIT = 64 };
 
 CPrinter c_printer(Text *out, KProgram *program, const Dialect *d, const KKernel *k) {
     CPrinter p = {.program = program, .dialect = d, .kernel = k, .out = out};
@@ -48,126 +47,13 @@ static const char *declare(CPrinter *p, const KVar *var) {
     return p->names[var->id];
 }
 
-/* ---- lines */
-
-/* Where a line may be broken: after a comma or a semicolon, before an operator. Better places lie less deep. */
-static int break_quality(const char *text, int at, int depth) {
-    if (text[at] != ' ' || at == 0)
-        return -1;
-    bool after = strchr(",;", text[at - 1]) != NULL;
-    bool before = strchr("+-*/%&|?:<>=", text[at + 1]) && strchr(" =&|<>", text[at + 2]);
-    if (!after && !before)
-        return -1;
-    return 100 - 10 * depth - (text[at + 1] == '=' && text[at + 2] == ' ' ? 9 : 0) - (after ? 0 : 1);
-}
-
-/* The best place to break a text that is wider than `width`; 0: none. `*column` comes in as the column of what stands
- * in no bracket of this text, and leaves as that of the text after the break. */
-static int find_break(const char *text, int width, int *column) {
-    int depth = 0, best = 0, best_quality = -1, outside = *column, open[16] = {0};
-    for (int i = 0; text[i] && (i <= width || best == 0); i++) {
-        if (strchr("([{", text[i]) && depth < 15)
-            open[++depth] = i + 1;
-        if (strchr(")]}", text[i]) && depth > 0)
-            depth--;
-        int quality = break_quality(text, i, depth);
-        if (quality >= best_quality && quality >= 0) {
-            best = i;
-            best_quality = quality;
-            *column = depth > 0 && open[depth] <= LINE_WIDTH / 2 ? open[depth] : outside;
-        }
-    }
-    return best;
-}
-
-void c_line(CPrinter *p, const char *text) {
-    int start = p->depth * INDENT, shift = 0, column = INDENT;
-    for (;;) {
-        int indent = start + shift, length = (int)strlen(text);
-        int at = indent + length > LINE_WIDTH ? find_break(text, LINE_WIDTH - indent, &column) : 0;
-        if (at == 0) {
-            text_format(p->out, "%*s%s\n", indent, "", text);
-            return;
-        }
-        text_format(p->out, "%*s%.*s\n", indent, "", at, text);
-        text += at + 1;
-        shift = column;
-    }
-}
-
-void c_fill(Text *out, int column, int indent, const char *text) {
-    for (bool first = true; *text; first = false) {
-        const char *comma = strstr(text, ", ");
-        int length = comma ? (int)(comma + 1 - text) : (int)strlen(text);
-        if (!first && column + 1 + length > LINE_WIDTH) {
-            text_format(out, "\n%*s", indent, "");
-            column = indent;
-        } else if (!first) {
-            text_add(out, " ");
-            column++;
-        }
-        text_add_length(out, text, (size_t)length);
-        column += length;
-        text += length + (comma != NULL);
-    }
-}
-
-static int count_lines(const char *text) {
-    int lines = 0;
-    while ((text = strchr(text, '\n'))) {
-        lines++;
-        text++;
-    }
-    return lines;
-}
-
 /* Parameters stand below each other, unless that takes more lines than two levels in. */
 static void print_signature(CPrinter *p) {
-    Text signature = {0}, aligned = {0}, filled = {0}, *out = p->out;
+    Text signature = {0};
     c_signature(p, &signature);
     text_add(&signature, " {");
-    p->out = &aligned;
-    c_line(p, signature.data);
-    p->out = out;
-    c_fill(&filled, 0, 2 * INDENT, signature.data);
-    text_add(&filled, "\n");
-    text_add(out, count_lines(filled.data) < count_lines(aligned.data) ? filled.data : aligned.data);
+    c_line_short(p, signature.data);
     text_free(&signature);
-    text_free(&aligned);
-    text_free(&filled);
-}
-
-static void line_format(CPrinter *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void line_format(CPrinter *p, const char *format, ...) {
-    va_list arguments;
-    Text text = {0};
-    va_start(arguments, format);
-    text_vformat(&text, format, arguments);
-    va_end(arguments);
-    c_line(p, text.data);
-    text_free(&text);
-}
-
-/* A comment of as many lines as it needs. */
-static void print_comment(CPrinter *p, const char *comment) {
-    int indent = p->depth * INDENT, column;
-    text_format(p->out, "%*s/* ", indent, "");
-    column = indent + 3;
-    for (const char *c = comment; *c;) {
-        int word = (int)strcspn(c, " \n");
-        if (column + word + 4 > LINE_WIDTH || (c > comment && c[-1] == '\n')) {
-            text_format(p->out, "\n%*s * ", indent, "");
-            column = indent + 3;
-        } else if (c > comment && column > indent + 3) {
-            text_add(p->out, " ");
-            column++;
-        }
-        for (int i = 0; i < word; i++) /* the comment must not end itself */
-            text_format(p->out, c[i] == '*' && c[i + 1] == '/' ? "%c " : "%c", c[i]);
-        column += word;
-        c += word + (c[word] != '\0');
-    }
-    text_add(p->out, " */\n");
 }
 
 /* ---- what is printed at all */
@@ -230,7 +116,7 @@ static void print_scope(CPrinter *p, const KStmt *body) {
 
 static void print_body(CPrinter *p, const char *head, const KStmt *body, bool of_loop) {
     bool braces = needs_braces(p, body, of_loop);
-    line_format(p, "%s%s", head, braces ? " {" : "");
+    c_line_format(p, "%s%s", head, braces ? " {" : "");
     print_scope(p, body);
     if (braces)
         c_line(p, "}");
@@ -337,7 +223,7 @@ static void print_device_axis(CPrinter *p, const KStmt *s) {
     const char *name = "";
     if (guard || is_used(p, s->loop.var, s->loop.body)) {
         name = declare(p, s->loop.var);
-        line_format(p, "%s %s = %s;", p->dialect->value_types[KBASE_INDEX], name, value.data);
+        c_line_format(p, "%s %s = %s;", p->dialect->value_types[KBASE_INDEX], name, value.data);
     }
     if (guard) {
         Text head = {0};
@@ -367,7 +253,7 @@ static void print_if(CPrinter *p, const KStmt *s) {
         print_body(p, head.data, has_then ? s->branch.then : s->branch.otherwise, false);
         text_free(&head);
     } else {
-        line_format(p, "if (%s) {", condition.data);
+        c_line_format(p, "if (%s) {", condition.data);
         print_scope(p, s->branch.then);
         c_line(p, "} else {");
         print_scope(p, s->branch.otherwise);
@@ -470,8 +356,8 @@ static void print_block_transpose(CPrinter *p, const KStmt *s) {
     Text from = {0}, to = {0};
     c_address(p, &from, s->transpose.from, s->transpose.from_index, s->transpose.from_count);
     c_address(p, &to, s->transpose.to, s->transpose.to_index, s->transpose.to_count);
-    line_format(p, "nnrt_transpose_f32x%d(%s, %lld, %s, %lld);", s->transpose.lanes, from.data,
-                (long long)row_distance(p, s->transpose.from), to.data, (long long)row_distance(p, s->transpose.to));
+    c_line_format(p, "nnrt_transpose_f32x%d(%s, %lld, %s, %lld);", s->transpose.lanes, from.data,
+                  (long long)row_distance(p, s->transpose.from), to.data, (long long)row_distance(p, s->transpose.to));
     text_free(&from);
     text_free(&to);
 }
@@ -605,7 +491,7 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
             c_line(p, p->dialect->forget);
         break;
     case KS_COMMENT:
-        print_comment(p, s->comment);
+        c_comment(p, s->comment);
         break;
     }
 }
@@ -620,7 +506,7 @@ bool c_print_kernel(Text *out, KProgram *program, const Dialect *d, const KKerne
     }
     const char *comment = k->shared ? k->shared->comment : k->comment;
     if (comment)
-        print_comment(&p, comment);
+        c_comment(&p, comment);
     print_signature(&p);
     p.depth = 1;
     c_declare_buffers(&p);

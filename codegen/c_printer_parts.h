@@ -1,5 +1,5 @@
 /* Shared by the parts of the C-family printer: c_expr.c (expressions), c_place.c (buffers, declarations, calls),
- * c_printer.c (statements, kernels). */
+ * c_gemm.c (products of matrices), c_lines.c (lines, comments), c_printer.c (statements, kernels). */
 #ifndef NNC_C_PRINTER_PARTS_H
 #define NNC_C_PRINTER_PARTS_H
 #include "codegen/c_printer.h"
@@ -69,4 +69,9 @@ void c_signature(CPrinter *, Text *);
 
 /* One line at the printer's depth, broken where it is too long. */
 void c_line(CPrinter *, const char *text);
+void c_line_format(CPrinter *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same at depth 0, or filled two levels in if that takes fewer lines. */
+void c_line_short(CPrinter *, const char *text);
+/* A comment of as many lines as it needs. */
+void c_comment(CPrinter *, const char *comment);
 #endif

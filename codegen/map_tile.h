@@ -1,4 +1,5 @@
-/* A tile while it is chosen (codegen/map_tile.c) and written (codegen/map_tile_body.c). */
+/* A tile while it is chosen (codegen/map_tile.c) and written (codegen/map_tile_body.c, map_tile_sum.c,
+ * map_tile_ride.c). */
 #ifndef NNC_CODEGEN_MAP_TILE_H
 #define NNC_CODEGEN_MAP_TILE_H
 #include "codegen/map.h"
@@ -26,9 +27,9 @@ typedef struct {
     /* the epilogue of a tile rides in the sum of the next one (map_tile_rides) */
     bool riding;
     KBuffer *waiting[MAX_VECTORS]; /* sums of the tile before, by row */
-    int block_axis; /* LOOP_AXIS runs over a block of it; -1: none */
+    int block_axis;                /* LOOP_AXIS runs over a block of it; -1: none */
     KExpr *block_from, *block_to;
-    int part_axis;                 /* reduce axis of which only a part is summed at a time; -1: none */
+    int part_axis; /* reduce axis of which only a part is summed at a time; -1: none */
     KExpr *part_from, *part_to;
     bool prefetches; /* what the epilogue touches is fetched during the sum */
     bool failed;

@@ -1,0 +1,51 @@
+/* Shared by the files that write a tile: map_tile_body.c (accumulators, epilogue), map_tile_sum.c (the loops of the sum
+ * and what they fetch), map_tile_ride.c (an epilogue that rides in the sum of the next tile). */
+#ifndef NNC_CODEGEN_MAP_TILE_PARTS_H
+#define NNC_CODEGEN_MAP_TILE_PARTS_H
+#include "codegen/map_tile.h"
+
+/* An accumulator per row: a variable for one row, a register array for several. */
+typedef struct {
+    KVar *var;
+    KBuffer *rows;
+    KType type;
+} Accumulator;
+
+typedef struct {
+    Accumulator sum[NEST_MAX_CELLS][MAX_VECTORS]; /* by reduction, or by cell of a window */
+    Accumulator place[MAX_REDUCTIONS][MAX_VECTORS];
+    KVar *row; /* of the unrolled loop being written */
+    MapLoads loads;
+} Accumulators;
+
+/* ---- rows and accumulators (map_tile_body.c) */
+int tile_all_rows(const Tiles *);
+/* The unrolled loop over the rows of the tile; with one row there is none. Gives the block for its statements. */
+KStmt *tile_open_rows(Tiles *, Accumulators *, KStmt *out);
+void tile_close_rows(Tiles *, Accumulators *, KStmt *out, KStmt *body);
+KExpr *tile_accumulated(Tiles *, const Accumulators *, const Accumulator *);
+KStmt *tile_set_accumulated(Tiles *, const Accumulators *, const Accumulator *, KExpr *value);
+/* The place of one vector of the tile, in the row of the loop being written; reduce axes are bound by the caller. */
+MapPlace tile_place_at(const Tiles *, Accumulators *, int vector, KStmt *outer, KStmt *out);
+/* Adds what stands at one place of the reduce axes, or along the one on the lanes. */
+void tile_accumulate(Tiles *, Accumulators *, KExpr **index, KStmt *out);
+/* The results of the reductions for one vector, then the epilogue. */
+void tile_finish_vector(Tiles *, Accumulators *, int vector, KStmt *outer, KStmt *body);
+
+/* ---- the sum (map_tile_sum.c) */
+int64_t tile_reduced_points(const Tiles *);
+/* Constants of an epilogue that live across a sum cost it registers: compilers spill its operands for them. */
+bool tile_long_sum(const Tiles *);
+/* The outermost axis of the sum, if it can be summed in parts; -1: it cannot. */
+int tile_part_axis(const Nest *);
+/* The whole sum; what is read and written later is fetched between its products where that is worth it. */
+void tile_sum(Tiles *, Accumulators *, KStmt *out);
+/* A part of the sum, of as many as there are pieces. */
+void tile_sum_part(Tiles *, Accumulators *, KExpr *piece, KExpr *pieces, KStmt *out);
+/* Fetches what the epilogue of a row touches in far memory. */
+void tile_prefetch_row(Tiles *, Accumulators *, KExpr *row, KStmt *out);
+
+/* ---- the epilogue of the tile before (map_tile_ride.c) */
+/* The sum of this tile with the epilogue of the one before in it; its results then wait in t->waiting. */
+void tile_sum_with_rider(Tiles *, Accumulators *, KStmt *out);
+#endif

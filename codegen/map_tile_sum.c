@@ -1,0 +1,294 @@
+/* The loops of a tile's sum and what is fetched between its products: what the tile's own epilogue touches, or what the
+ * step of a recurrence needs next (chosen in map_prefetch.c). Needs declared accumulators; leaves the sums in them. */
+#include "codegen/map_tile_parts.h"
+
+enum { LONG_SUM = 24 };
+enum { FAR_BYTES = 1 << 16 }; /* a buffer that does not stay near */
+enum { LEAST_PIECE = 8 };     /* turns of a loop between prefetches */
+
+int64_t tile_reduced_points(const Tiles *t) {
+    int64_t points = 1;
+    for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++)
+        points *= dim_size(t->nest->axes[i].extent, t->p->module->batch_max);
+    return points;
+}
+
+bool tile_long_sum(const Tiles *t) {
+    return t->vector >= 0 && tile_reduced_points(t) >= LONG_SUM &&
+           tile_all_rows(t) * t->tile_vectors * nest_cells(t->nest) >= 8;
+}
+
+static int first_reduce_axis(const Nest *nest) {
+    int axis = nest->parallel_count;
+    while (axis < nest->axis_count && dim_equal(nest->axes[axis].extent, dim_static(1)))
+        axis++;
+    return axis;
+}
+
+/* Panels that an operand is cut in along a reduce axis: the elements of one, or 0. */
+static int64_t panel_along(const KExpr *e, const NestAxis *axis) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    int64_t coefficient;
+    if (e->kind == KE_LOAD) {
+        const KBuffer *b = e->load.buffer;
+        bool cut = b->block > 0 && kexpr_coefficient(e->load.index[b->block_axis], axis->var, &coefficient) &&
+                   coefficient == 1;
+        return cut && !axis->extent.batch && axis->extent.n % b->block == 0 ? b->block : 0;
+    }
+    int count = kexpr_operands(e, operands);
+    for (int i = 0; i < count; i++) {
+        int64_t panel = panel_along(operands[i], axis);
+        if (panel)
+            return panel;
+    }
+    return 0;
+}
+
+int tile_part_axis(const Nest *nest) {
+    int axis = first_reduce_axis(nest);
+    bool whole = axis >= nest->axis_count || nest->axes[axis].from;
+    return whole || panel_along(nest->reductions[0].expr, &nest->axes[axis]) ? -1 : axis;
+}
+
+/* Does the loop over this axis of a sum stand around another one? */
+static bool is_around(const Nest *nest, int axis) {
+    for (int i = axis + 1; i < nest->axis_count; i++)
+        if (!dim_equal(nest->axes[i].extent, dim_static(1)))
+            return true;
+    return panel_along(nest->reductions[0].expr, &nest->axes[axis]) > 0;
+}
+
+/* ---- what an epilogue touches comes from far, where it has left the cache since it was made: it is fetched row by row
+ * during the sum */
+static bool is_far(const KProgram *p, const KBuffer *b) {
+    return b->space != SPACE_LOCAL && kbuffer_elements(b, p->module->batch_max) * kbase_bytes(b->base) >= FAR_BYTES;
+}
+
+/* Vectors of this row, in far memory. */
+static bool is_prefetched(const Tiles *t, const KExpr *load, const KVar *row) {
+    return load->kind == KE_LOAD && load->type.lanes > 1 && !load->load.stride && is_far(t->p, load->load.buffer) &&
+           kexpr_uses(load, row);
+}
+
+static void add_prefetch(const Tiles *t, const KExpr *load, const KVar *row, KStmt *out) {
+    bool known = false;
+    for (const KStmt *s = out->block.first; s; s = s->next)
+        known = known || (s->kind == KS_PREFETCH && kexpr_equal(s->prefetch, load));
+    if (!known && is_prefetched(t, load, row))
+        kstmt_add(out, kstmt_prefetch(t->p, (KExpr *)load));
+}
+
+static void prefetch_vectors(Tiles *t, KVar *row, const KStmt *epilogue, KStmt *out) {
+    for (const KStmt *s = epilogue->block.first; s; s = s->next)
+        if (s->kind == KS_LET)
+            add_prefetch(t, s->let.value, row, out);
+        else if (s->kind == KS_STORE && s->store.value->type.lanes > 1) {
+            KExpr *place = kexpr_load(t->p, s->store.buffer, s->store.index, s->store.index_count);
+            place->type.lanes = s->store.value->type.lanes;
+            add_prefetch(t, place, row, out);
+        }
+}
+
+void tile_prefetch_row(Tiles *t, Accumulators *a, KExpr *row, KStmt *out) {
+    KStmt *epilogue = kstmt_block(t->p), *found = kstmt_block(t->p);
+    bool named = row->kind == KE_VAR;
+    KVar *at = named ? row->var : kvar_new(t->p, t->m->kernel, "far", (KType){KBASE_INDEX, 1}, false);
+    at->limit = tile_all_rows(t);
+    a->row = at;
+    for (int v = 0; v < t->tile_vectors; v++)
+        tile_finish_vector(t, a, v, epilogue, epilogue);
+    a->row = NULL;
+    map_forget(&a->loads, true);
+    prefetch_vectors(t, at, epilogue, found);
+    if (!found->block.first)
+        return;
+    if (!named)
+        kstmt_add(out, kstmt_let(t->p, at, row));
+    for (KStmt *s = found->block.first, *next; s; s = next) {
+        next = s->next;
+        s->next = NULL;
+        kstmt_add(out, s);
+    }
+}
+
+/* At each turn of the outer loop of a sum, its share of what the epilogue will read and write. */
+static void prefetch_at_turn(Tiles *t, Accumulators *a, KExpr *turn, int64_t turns, KStmt *out) {
+    KProgram *p = t->p;
+    int64_t rows = tile_all_rows(t), share = (rows + turns - 1) / turns;
+    KExpr *first = rows % turns == 0
+                       ? kexpr_binary(p, '*', turn, kexpr_index(p, share))
+                       : kexpr_binary(p, '/', kexpr_binary(p, '*', turn, kexpr_index(p, rows)), kexpr_index(p, turns));
+    for (int64_t i = 0; i < share; i++) {
+        KExpr *row = kexpr_binary(p, '+', first, kexpr_index(p, i));
+        tile_prefetch_row(t, a, rows % turns && share > 1 ? kexpr_binary(p, 'm', row, kexpr_index(p, rows - 1)) : row,
+                          out);
+    }
+}
+
+/* ---- the loops */
+static void reduce_loops(Tiles *, Accumulators *, int axis, KExpr **index, KStmt *out);
+
+static KVar *loop_var(Tiles *t, int axis) {
+    return kvar_new(t->p, t->m->kernel, t->nest->axes[axis].var->name, (KType){KBASE_INDEX, 1}, false);
+}
+
+/* Are rows fetched at the turns of the loop over this axis? */
+static bool prefetches_along(const Tiles *t, int axis) {
+    return t->prefetches && axis == first_reduce_axis(t->nest) && is_around(t->nest, axis);
+}
+
+/* Panels that an operand is cut in along the axis, and the places in them. */
+static void reduce_panels(Tiles *t, Accumulators *a, int axis, int64_t panel, KExpr **index, KStmt *out) {
+    KProgram *p = t->p;
+    const Dim *extent = &t->nest->axes[axis].extent;
+    KVar *place = loop_var(t, axis), *first = loop_var(t, axis);
+    KStmt *body = kstmt_block(p), *panels = kstmt_block(p);
+    KExpr *zero = kexpr_index(p, 0), *length = kexpr_index(p, panel);
+    place->limit = panel;
+    first->multiple = panel;
+    index[axis] = kexpr_binary(p, '+', kexpr_var(p, first), kexpr_var(p, place));
+    reduce_loops(t, a, axis + 1, index, body);
+    if (prefetches_along(t, axis))
+        prefetch_at_turn(t, a, kexpr_binary(p, '/', kexpr_var(p, first), length), extent->n / panel, panels);
+    kstmt_add(panels, kstmt_for(p, place, AXIS_SERIAL, zero, length, 1, body));
+    kstmt_add(out, kstmt_for(p, first, AXIS_SERIAL, zero, kexpr_dim(p, *extent), panel, panels));
+}
+
+/* Where the loop over an axis begins and ends: a range of the axis' own, or the part that is summed at this time. */
+static void find_range(Tiles *t, Accumulators *a, int axis, KExpr **index, KExpr *range[2], KStmt *out) {
+    const NestAxis *of = &t->nest->axes[axis];
+    range[0] = kexpr_index(t->p, 0);
+    range[1] = kexpr_dim(t->p, of->extent);
+    if (of->from) {
+        MapPlace place = tile_place_at(t, a, 0, out, out);
+        for (int i = t->nest->parallel_count; i < axis; i++)
+            if (index[i])
+                map_bind(&place, t->nest->axes[i].var, index[i]);
+        range[0] = map_index(&place, of->from);
+        range[1] = map_index(&place, of->to);
+    }
+    if (axis == t->part_axis) {
+        range[0] = t->part_from;
+        range[1] = t->part_to;
+    }
+}
+
+static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
+    KProgram *p = t->p;
+    const NestAxis *of = &t->nest->axes[axis];
+    int64_t panel = of->from ? 0 : panel_along(t->nest->reductions[0].expr, of);
+    if (panel) {
+        reduce_panels(t, a, axis, panel, index, out);
+        return;
+    }
+    KVar *var = loop_var(t, axis);
+    KStmt *body = kstmt_block(p);
+    KExpr *range[2];
+    find_range(t, a, axis, index, range, out);
+    index[axis] = kexpr_var(p, var);
+    if (prefetches_along(t, axis))
+        prefetch_at_turn(t, a, index[axis], dim_size(of->extent, p->module->batch_max), body);
+    reduce_loops(t, a, axis + 1, index, body);
+    kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, range[0], range[1], 1, body));
+}
+
+static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
+    if (axis == t->vector)
+        axis++;
+    if (axis < t->nest->axis_count && t->base[axis]) { /* walked through around the tile */
+        index[axis] = t->base[axis];
+        reduce_loops(t, a, axis + 1, index, out);
+        return;
+    }
+    if (axis >= t->nest->axis_count) {
+        tile_accumulate(t, a, index, out);
+        return;
+    }
+    if (dim_equal(t->nest->axes[axis].extent, dim_static(1))) {
+        index[axis] = kexpr_index(t->p, 0);
+        reduce_loops(t, a, axis + 1, index, out);
+    } else
+        reduce_loop(t, a, axis, index, out);
+}
+
+/* ---- the sum in parts */
+static void sum_range(Tiles *t, Accumulators *a, int axis, KExpr *from, KExpr *to, KStmt *out) {
+    KExpr *index[NEST_MAX_AXES] = {NULL};
+    t->part_axis = axis;
+    t->part_from = from;
+    t->part_to = to;
+    reduce_loops(t, a, t->nest->parallel_count, index, out);
+    t->part_axis = -1;
+}
+
+void tile_sum_part(Tiles *t, Accumulators *a, KExpr *piece, KExpr *pieces, KStmt *out) {
+    KProgram *p = t->p;
+    int axis = first_reduce_axis(t->nest);
+    KExpr *end = kexpr_dim(p, t->nest->axes[axis].extent), *next = kexpr_binary(p, '+', piece, kexpr_index(p, 1));
+    KExpr *from = kexpr_binary(p, '/', kexpr_binary(p, '*', end, piece), pieces);
+    sum_range(t, a, axis, from, kexpr_binary(p, '/', kexpr_binary(p, '*', end, next), pieces), out);
+}
+
+static void sum_whole(Tiles *t, Accumulators *a, KStmt *out) {
+    KExpr *index[NEST_MAX_AXES] = {NULL};
+    reduce_loops(t, a, t->nest->parallel_count, index, out);
+}
+
+/* A few products, then a line of what a recurrence needs next; and so on. */
+static bool sum_with_prefetch(Tiles *t, Accumulators *a, KStmt *out) {
+    KProgram *p = t->p;
+    int axis = tile_part_axis(t->nest), pieces = axis >= 0 ? map_prefetch_pieces(t, axis) : 0;
+    if (!pieces)
+        return false;
+    KVar *number = kvar_new(p, t->m->kernel, "piece", (KType){KBASE_INDEX, 1}, false);
+    KStmt *piece = kstmt_block(p);
+    KExpr *length = kexpr_index(p, t->nest->axes[axis].extent.n / pieces);
+    KExpr *from = kexpr_binary(p, '*', kexpr_var(p, number), length);
+    number->limit = pieces;
+    map_prefetch_piece(t, number, pieces, piece);
+    sum_range(t, a, axis, from, kexpr_binary(p, '+', from, length), piece);
+    kstmt_add(out, kstmt_for(p, number, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, pieces), 1, piece));
+    return true;
+}
+
+/* Are there rows to fetch, and turns of a loop to put that between? */
+static bool prefetches(const Tiles *t) {
+    int first = first_reduce_axis(t->nest);
+    if (!tile_long_sum(t) || t->nest->axes[t->vector].reduce || t->lanes_left || tile_all_rows(t) == 1 ||
+        first >= t->nest->axis_count)
+        return false;
+    const NestAxis *axis = &t->nest->axes[first];
+    int64_t turns = dim_size(axis->extent, t->p->module->batch_max);
+    for (int i = 0; i < t->nest->reduction_count; i++)
+        if (t->nest->reductions[i].argument)
+            return false;
+    return !axis->from && (is_around(t->nest, first) || turns >= (int64_t)LEAST_PIECE * tile_all_rows(t));
+}
+
+/* A part of the sum for each row of the tile. */
+static void sum_in_pieces(Tiles *t, Accumulators *a, KStmt *out) {
+    KProgram *p = t->p;
+    KExpr *rows = kexpr_index(p, tile_all_rows(t));
+    KVar *piece = kvar_new(p, t->m->kernel, "piece", (KType){KBASE_INDEX, 1}, false);
+    KStmt *body = kstmt_block(p), *found = kstmt_block(p);
+    piece->limit = tile_all_rows(t);
+    tile_prefetch_row(t, a, kexpr_var(p, piece), found);
+    if (!found->block.first) {
+        sum_whole(t, a, out);
+        return;
+    }
+    kstmt_add(body, found);
+    tile_sum_part(t, a, kexpr_var(p, piece), rows, body);
+    kstmt_add(out, kstmt_for(p, piece, AXIS_SERIAL, kexpr_index(p, 0), rows, 1, body));
+}
+
+void tile_sum(Tiles *t, Accumulators *a, KStmt *out) {
+    if (sum_with_prefetch(t, a, out))
+        return;
+    t->prefetches = prefetches(t);
+    if (t->prefetches && !is_around(t->nest, first_reduce_axis(t->nest)))
+        sum_in_pieces(t, a, out);
+    else
+        sum_whole(t, a, out);
+    t->prefetches = false;
+}
