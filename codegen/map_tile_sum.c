@@ -91,8 +91,7 @@ static void prefetch_vectors(Tiles *t, KVar *row, const KStmt *epilogue, KStmt *
 
 void tile_prefetch_row(Tiles *t, Accumulators *a, KExpr *row, KStmt *out) {
     KStmt *epilogue = kstmt_block(t->p), *found = kstmt_block(t->p);
-    bool named = row->kind == KE_VAR;
-    KVar *at = named ? row->var : kvar_new(t->p, t->m->kernel, "far", (KType){KBASE_INDEX, 1}, false);
+    KVar *at = kvar_new(t->p, t->m->kernel, "row", (KType){KBASE_INDEX, 1}, false);
     at->limit = tile_all_rows(t);
     a->row = at;
     for (int v = 0; v < t->tile_vectors; v++)
@@ -100,15 +99,8 @@ void tile_prefetch_row(Tiles *t, Accumulators *a, KExpr *row, KStmt *out) {
     a->row = NULL;
     map_forget(&a->loads, true);
     prefetch_vectors(t, at, epilogue, found);
-    if (!found->block.first)
-        return;
-    if (!named)
-        kstmt_add(out, kstmt_let(t->p, at, row));
-    for (KStmt *s = found->block.first, *next; s; s = next) {
-        next = s->next;
-        s->next = NULL;
-        kstmt_add(out, s);
-    }
+    for (const KStmt *s = found->block.first; s; s = s->next)
+        kstmt_add(out, kstmt_prefetch(t->p, kexpr_substitute(t->p, s->prefetch, &at, &row, 1)));
 }
 
 /* At each turn of the outer loop of a sum, its share of what the epilogue will read and write. */
@@ -270,14 +262,13 @@ static void sum_in_pieces(Tiles *t, Accumulators *a, KStmt *out) {
     KProgram *p = t->p;
     KExpr *rows = kexpr_index(p, tile_all_rows(t));
     KVar *piece = kvar_new(p, t->m->kernel, "piece", (KType){KBASE_INDEX, 1}, false);
-    KStmt *body = kstmt_block(p), *found = kstmt_block(p);
+    KStmt *body = kstmt_block(p);
     piece->limit = tile_all_rows(t);
-    tile_prefetch_row(t, a, kexpr_var(p, piece), found);
-    if (!found->block.first) {
+    tile_prefetch_row(t, a, kexpr_var(p, piece), body);
+    if (!body->block.first) {
         sum_whole(t, a, out);
         return;
     }
-    kstmt_add(body, found);
     tile_sum_part(t, a, kexpr_var(p, piece), rows, body);
     kstmt_add(out, kstmt_for(p, piece, AXIS_SERIAL, kexpr_index(p, 0), rows, 1, body));
 }
