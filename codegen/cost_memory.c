@@ -119,12 +119,6 @@ typedef struct {
     double *seen; /* by buffer */
 } Step;
 
-static const KBuffer *memory_of(const KBuffer *b) {
-    while (b->alias)
-        b = b->alias;
-    return b;
-}
-
 static Touched *touched_in(KernelTouches *k, int buffer) {
     for (int i = 0; i < k->count; i++)
         if (k->items[i].buffer == buffer)
@@ -139,7 +133,7 @@ static void gather(const Step *s, KernelTouches *k, const CostWalk *w) {
         const CostAccess *a = &w->accesses[i];
         if (a->buffer->space == SPACE_LOCAL || a->buffer->space == SPACE_SHARED)
             continue;
-        Touched *t = touched_in(k, memory_of(a->buffer)->id);
+        Touched *t = touched_in(k, kbuffer_owner(a->buffer)->id);
         t->more = a->group == t->group ? t->more + a->bytes : a->bytes; /* as cost_distinct */
         t->group = a->group;
         *(a->store ? &t->written : &t->read) = fmax(t->more, a->store ? t->written : t->read);

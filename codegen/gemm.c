@@ -48,27 +48,13 @@ static bool is_plain_load(const Nest *nest, const KExpr *e) {
     return true;
 }
 
-static bool block_writes(const KStmt *block, const KBuffer *b) {
-    for (const KStmt *s = block->block.first; s; s = s->next)
-        if ((s->kind == KS_STORE && s->store.buffer == b) || (s->kind == KS_BLOCK && block_writes(s, b)))
-            return true;
-    return false;
-}
-
-static bool is_made_by(const KKernel *kernel, const KBuffer *b) {
-    for (int i = 0; i < kernel->nest_count; i++)
-        if (block_writes(kernel->nests[i]->epilogue, b) && kernel->nest_count > 1)
-            return true;
-    return false;
-}
-
 static bool is_product(const KKernel *kernel, const Nest *nest) {
     const NestReduction *r = &nest->reductions[0];
     if (nest->reduction_count != 1 || nest->ordered || r->kind != REDUCE_SUM || r->guard || r->argument ||
         r->expr->kind != KE_FN || r->expr->fn.fn != FN_mul || nest->parallel_count > MAX_RANK)
         return false;
     for (int i = 0; i < 2; i++)
-        if (!is_plain_load(nest, r->expr->fn.args[i]) || is_made_by(kernel, r->expr->fn.args[i]->load.buffer))
+        if (!is_plain_load(nest, r->expr->fn.args[i]) || nests_write(kernel, r->expr->fn.args[i]->load.buffer))
             return false;
     for (int i = 0; i < nest->axis_count; i++)
         if (nest->axes[i].from || gemm_role(nest, i) == GEMM_NONE ||

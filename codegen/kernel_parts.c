@@ -308,10 +308,6 @@ KernelParts kernel_parts(KProgram *p, const KKernel *kernel) {
     return parts;
 }
 
-static const KBuffer *owner(const KBuffer *b) {
-    return b->alias ? b->alias : b;
-}
-
 /* Views of other shapes agree in their outermost axis, if that is cut in pieces of as many elements. */
 static bool is_same_part(const KProgram *p, const KernelPart *a, const KernelPart *b) {
     int64_t stride_a[MAX_RANK + 1], stride_b[MAX_RANK + 1], batch = p->module->batch_max;
@@ -330,7 +326,7 @@ PartsMeeting kernel_parts_meeting(const KProgram *p, const KernelParts *a, const
     for (int i = 0; i < a->count; i++)
         for (int j = 0; j < b->count; j++) {
             const KernelPart *x = &a->parts[i], *y = &b->parts[j];
-            if (owner(x->buffer) != owner(y->buffer) || !(x->written || y->written))
+            if (kbuffer_owner(x->buffer) != kbuffer_owner(y->buffer) || !(x->written || y->written))
                 continue;
             if (!same_units || !is_same_part(p, x, y))
                 return PARTS_MIXED;

@@ -132,10 +132,14 @@ KBuffer *kbuffer_new(KProgram *p, KSpace space, const char *name, KBase base, in
     return b;
 }
 
+KBuffer *kbuffer_owner(const KBuffer *b) {
+    return b->alias ? b->alias : (KBuffer *)b;
+}
+
 bool kbuffer_overlaps(const KBuffer *a, const KBuffer *b) {
     if (a->space == SPACE_ARENA && b->space == SPACE_ARENA)
         return a->sequence == b->sequence && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
-    return (a->alias ? a->alias : a) == (b->alias ? b->alias : b);
+    return kbuffer_owner(a) == kbuffer_owner(b);
 }
 
 static bool local_name_taken(KProgram *p, const KKernel *k, const char *name) {

@@ -63,6 +63,7 @@ int kbuffer_physical(const KBuffer *, int64_t batch_max, int64_t extent[MAX_RANK
 int kbuffer_innermost(const KBuffer *); /* logical axis along which neighbours lie side by side; -1: a scalar */
 int64_t kbuffer_elements(const KBuffer *, int64_t batch_max); /* of memory, padding included */
 void kbuffer_strides(const KBuffer *, int64_t batch_max, int64_t stride[MAX_RANK + 1]); /* per physical axis, in elements */
+KBuffer *kbuffer_owner(const KBuffer *);                 /* whose memory it is: its own, or that of what it is a view of */
 bool kbuffer_overlaps(const KBuffer *, const KBuffer *); /* after memory planning: some bytes are in both */
 int64_t kbase_bytes(KBase); /* in memory; a bool is one byte */
 

@@ -228,7 +228,8 @@ bool kinterp_run_kernel(KInterp *in, const KKernel *k) {
     return run_kernel(in, k);
 }
 
-/* Threads meet before a kernel only if it says so, so that a barrier that is missing is a race; a launch on a device waits for the one before. */
+/* Threads meet before a kernel only if it says so, so that a barrier that is missing is a race; a launch on a device
+ * waits for the one before. */
 bool kinterp_run(KInterp *in, const KSequence *sequence) {
     in->epoch++;
     for (int i = 0; i < sequence->count && !in->failed; i++) {

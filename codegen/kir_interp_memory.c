@@ -185,7 +185,7 @@ static bool is_private(const View *view) {
 
 /* What a cell remembers of who wrote it: a view writes for the buffer that it shows. */
 static int writer_of(const KBuffer *b) {
-    return (b->alias ? b->alias->id : b->id) + 1;
+    return kbuffer_owner(b)->id + 1;
 }
 
 static void note_read(KInterp *in, const View *view, int64_t element, Lanes *value, int lane) {

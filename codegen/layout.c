@@ -118,21 +118,6 @@ static bool is_product(const Nest *nest) {
     return e->kind == KE_FN && e->fn.fn == FN_mul && e->fn.args[0]->kind == KE_LOAD && e->fn.args[1]->kind == KE_LOAD;
 }
 
-static bool block_writes(const KStmt *block, const KBuffer *b) {
-    for (const KStmt *s = block->block.first; s; s = s->next)
-        if ((s->kind == KS_STORE && s->store.buffer == b) || (s->kind == KS_BLOCK && block_writes(s, b)))
-            return true;
-    return false;
-}
-
-/* A twin is made before the kernel: not of what the kernel itself makes. */
-static bool is_made_by(const KKernel *kernel, const KBuffer *b) {
-    for (int i = 0; i < kernel->nest_count; i++)
-        if (block_writes(kernel->nests[i]->epilogue, b))
-            return true;
-    return false;
-}
-
 /* A load that could read a twin instead, of a contraction or of what the caller passes by sample: the axis that the
  * twin has innermost, or -1. */
 static int twin_axis(const Nest *nest, const Access *a, int vector) {
@@ -141,7 +126,7 @@ static int twin_axis(const Nest *nest, const Access *a, int vector) {
         return -1;
     if (a->buffer->space != SPACE_ARGUMENT && (!a->inner || !is_product(nest)))
         return -1;
-    if (is_made_by(nest->kernel, a->buffer))
+    if (nests_write(nest->kernel, a->buffer))
         return -1;
     int64_t c;
     Move move = move_of(a, nest->axes[vector].var, &along);

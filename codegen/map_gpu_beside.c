@@ -221,9 +221,7 @@ static KKernel *merge(KProgram *p, const Part *parts, int count) {
 static bool waits_for(const KUse *later, int later_count, const KUse *earlier, int earlier_count) {
     for (int i = 0; i < later_count; i++)
         for (int k = 0; k < earlier_count; k++) {
-            const KBuffer *a = later[i].buffer, *b = earlier[k].buffer;
-            a = a->alias ? a->alias : a;
-            b = b->alias ? b->alias : b;
+            const KBuffer *a = kbuffer_owner(later[i].buffer), *b = kbuffer_owner(earlier[k].buffer);
             if (a == b && (later[i].written || earlier[k].written))
                 return true;
         }

@@ -36,10 +36,6 @@ static int64_t barrier_work(const KProgram *p) {
     return (int64_t)p->isa.barrier_work * p->isa.lanes;
 }
 
-static KBuffer *owner_of(KBuffer *b) {
-    return b->alias ? b->alias : b;
-}
-
 static bool has_one_unit(KProgram *p, const KKernel *kernel) {
     int64_t low, high;
     const KStmt *loop = kkernel_parallel(kernel);
@@ -98,7 +94,7 @@ static Fullness fullness(const Phases *s) {
         s->first[b] = -1;
     for (int k = 0; k < s->count; k++)
         for (int i = 0; i < s->parts[k].count; i++) {
-            int b = owner_of(s->parts[k].parts[i].buffer)->id;
+            int b = kbuffer_owner(s->parts[k].parts[i].buffer)->id;
             if (s->first[b] < 0)
                 s->first[b] = s->last[b] = s->phase[k];
             s->first[b] = s->phase[k] < s->first[b] ? s->phase[k] : s->first[b];
@@ -154,7 +150,7 @@ static void find_pieces(const Phases *s) {
     for (int k = 0; k < s->count; k++)
         for (int i = 0; i < s->parts[k].count; i++) {
             const KernelPart *part = &s->parts[k].parts[i];
-            KBuffer *b = owner_of(part->buffer);
+            KBuffer *b = kbuffer_owner(part->buffer);
             int64_t stride[MAX_RANK + 1], piece = 0;
             kbuffer_strides(part->buffer, p->module->batch_max, stride);
             if (part->axis == 0 && !s->sequence->kernels[k]->alone)
@@ -270,7 +266,7 @@ static void find_neighbours(Phases *s) {
     for (int j = 0; j < s->count; j++) {
         s->parts[j] = kernel_parts(p, s->sequence->kernels[j]);
         for (int n = 0; n < s->parts[j].count; n++) {
-            Kernels *list = &users[owner_of(s->parts[j].parts[n].buffer)->id];
+            Kernels *list = &users[kbuffer_owner(s->parts[j].parts[n].buffer)->id];
             for (int k = 0; k < list->count; k++)
                 if (list->items[k] != j && seen[list->items[k]] != j + 1) {
                     seen[list->items[k]] = j + 1;

@@ -7,10 +7,6 @@ static int64_t aligned(int64_t bytes) {
     return (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
 }
 
-static KBuffer *owner(KBuffer *b) {
-    return b->alias ? b->alias : b;
-}
-
 /* The first and the last kernel between the same two barriers as kernel `k`: threads may be at any of them. */
 static int phase_start(const KSequence *sequence, int k) {
     while (k > 0 && !sequence->kernels[k]->needs_barrier_before)
@@ -33,7 +29,7 @@ int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **li
         const KUse *uses;
         int n = kkernel_uses(p, sequence->kernels[k], &uses);
         for (int i = 0; i < n; i++) {
-            KBuffer *b = owner(uses[i].buffer);
+            KBuffer *b = kbuffer_owner(uses[i].buffer);
             if (b->space != SPACE_ARENA)
                 continue;
             if (at[b->id] < 0) {

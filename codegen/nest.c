@@ -86,3 +86,17 @@ double nest_flops(const Nest *nest, int64_t batch) {
         flops += (double)points(nest, batch, true) * (double)(expr_cost(nest->reductions[i].expr) + 1);
     return flops;
 }
+
+static bool block_writes(const KStmt *block, const KBuffer *b) {
+    for (const KStmt *s = block->block.first; s; s = s->next)
+        if ((s->kind == KS_STORE && s->store.buffer == b) || (s->kind == KS_BLOCK && block_writes(s, b)))
+            return true;
+    return false;
+}
+
+bool nests_write(const KKernel *kernel, const KBuffer *b) {
+    for (int i = 0; i < kernel->nest_count; i++)
+        if (block_writes(kernel->nests[i]->epilogue, b))
+            return true;
+    return false;
+}

@@ -61,6 +61,8 @@ typedef struct Nest {
 int nest_cells(const Nest *);
 /* Does the part of a reduce axis that counts depend on this axis? Then it is on no lane, and not a row of tiles. */
 bool nest_bounds_use(const Nest *, int axis);
+/* Does a nest of the kernel store to the buffer? */
+bool nests_write(const struct KKernel *, const KBuffer *);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
 int64_t nest_epilogue_slots(const Nest *); /* for one element */

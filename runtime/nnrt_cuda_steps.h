@@ -13,6 +13,7 @@
  * launched. Sums are made in the order of the steps. */
 #ifndef NNRT_CUDA_STEPS_H
 #define NNRT_CUDA_STEPS_H
+#include "nnrt_cuda.h"
 #include "nnrt_cuda_host.h"
 #include "nnrt_program.h"
 
@@ -51,10 +52,6 @@ typedef struct {
     cudaEvent_t ready[2], sent;
     cudaStream_t copies;
 } nnrt_group;
-
-static inline int64_t nnrt_group_least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 /* Do the samples fit beside what else is needed? An eighth of the memory is left alone. */
 static inline bool nnrt_group_fits(nnrt_group *g, int64_t rows) {
@@ -108,8 +105,8 @@ static inline nnrt_group nnrt_group_begin(nnrt_device *device, const nnrt_steps 
     g.sample_count = sample_count;
     g.results_of = results_of;
     g.result_count = result_count;
-    g.size = nnrt_group_least(steps->batch_size > 1 ? steps->batch_size : 1, most_samples);
-    g.group_steps = nnrt_group_least(NNRT_GROUP_STEPS, steps->samples / g.size);
+    g.size = nnrt_min_index(steps->batch_size > 1 ? steps->batch_size : 1, most_samples);
+    g.group_steps = nnrt_min_index(NNRT_GROUP_STEPS, steps->samples / g.size);
     g.group_steps = g.group_steps > 0 ? g.group_steps : 1;
     nnrt_group_place_samples(&g);
     size_t bytes = (size_t)(g.group_steps * result_count) * sizeof(float);
@@ -129,7 +126,7 @@ static inline void *nnrt_group_argument(const nnrt_group *g, int i) {
 
 /* Samples of step i of the group. */
 static inline int64_t nnrt_group_batch(const nnrt_group *g, int64_t i) {
-    return nnrt_group_least(g->size, g->count - i * g->size);
+    return nnrt_min_index(g->size, g->count - i * g->size);
 }
 
 /* ---- one group */
@@ -235,7 +232,7 @@ static inline bool nnrt_group_next(nnrt_group *g) {
         nnrt_group_finish(g);
         return false;
     }
-    g->count = nnrt_group_least(g->group_steps * g->size, g->steps->samples - g->at);
+    g->count = nnrt_min_index(g->group_steps * g->size, g->steps->samples - g->at);
     nnrt_group_place_rows(g);
     if (!g->resident)
         nnrt_group_stage(g);
