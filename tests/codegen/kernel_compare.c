@@ -5,12 +5,34 @@
 #include "codegen/lower.h"
 #include "codegen/map.h"
 #include "codegen/memory_plan.h"
+#include "frontend/frontend.h"
 #include "ir/contraction.h"
 #include "passes/pass.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- source ---- */
+
+Program *kernel_source(Arena *arena, Diag *diag, const char *file, const char *define) {
+    size_t length = 0;
+    char *text = text_read_file(arena_format(arena, "%s/%s", NNC_SOURCE_DIR, file), &length);
+    SourceFile *source = ARENA_NEW(arena, SourceFile);
+    if (!text) {
+        printf("cannot read %s\n", file);
+        return NULL;
+    }
+    *source = (SourceFile){.name = file, .text = arena_copy(arena, text, length + 1), .length = length};
+    free(text);
+    Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
+    FrontendOptions options = {define ? &define : NULL, define != NULL, NULL};
+    Program *program = ast && !diag_errors(diag) ? frontend_program(arena, diag, ast, &options) : NULL;
+    if (program && !diag_errors(diag))
+        return program;
+    kernel_report(diag, file);
+    return NULL;
+}
 
 /* ---- the two forms of a module ---- */
 

@@ -18,25 +18,6 @@ static const Example examples[] = {
 };
 static const char *const targets[] = {"x86-64-v4", "x86-64-v3", "cuda"};
 
-static Program *read_example(Arena *arena, Diag *diag, SourceFile *source, const Example *example) {
-    size_t length = 0;
-    const char *path = arena_format(arena, "%s/examples/%s", NNC_SOURCE_DIR, example->file);
-    char *text = text_read_file(path, &length);
-    if (!text)
-        return NULL;
-    *source = (SourceFile){.name = example->file, .text = arena_copy(arena, text, length + 1), .length = length};
-    free(text);
-    Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
-    Program *program =
-        ast && !diag_errors(diag) ? frontend_program(arena, diag, ast, &(FrontendOptions){NULL, 0, NULL}) : NULL;
-    if (!program || diag_errors(diag)) {
-        kernel_report(diag, example->file);
-        return NULL;
-    }
-    program->module->batch_max = example->batch;
-    return program;
-}
-
 static void check_func(Arena *arena, KProgram *p, const KernelExpected *e, const char *file, const char *target) {
     static const KInterpOptions orders[] = {{.threads = 1}, {.threads = 3, .reverse = true}};
     KernelValues values[2];
@@ -57,8 +38,9 @@ static void check_example(const Example *example) {
     enum { TARGETS = sizeof targets / sizeof *targets };
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
-    SourceFile source;
-    Program *program = read_example(arena, diag, &source, example);
+    Program *program = kernel_source(arena, diag, arena_format(arena, "examples/%s", example->file), NULL);
+    if (program)
+        program->module->batch_max = example->batch;
     CHECK(program != NULL);
     Module *oracle = program ? kernel_oracle(arena, diag, program->module) : NULL;
     KProgram *p[TARGETS] = {NULL};

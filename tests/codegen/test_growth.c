@@ -6,23 +6,14 @@
 #include "codegen/lower.h"
 #include "codegen/map.h"
 #include "codegen/memory_plan.h"
-#include "frontend/frontend.h"
 #include "passes/pass.h"
 #include "test.h"
-#include <stdlib.h>
+#include "tests/codegen/kernel_compare.h"
 
 enum { EXAMPLES = 3 };
 
 static KProgram *compile(Arena *arena, Diag *diag, const char *blocks) {
-    size_t length = 0;
-    char *text = text_read_file(NNC_SOURCE_DIR "/examples/shakespeare-gpt.nn", &length);
-    if (!text)
-        return NULL;
-    SourceFile *source = ARENA_NEW(arena, SourceFile);
-    *source = (SourceFile){.name = "gpt.nn", .text = arena_copy(arena, text, length + 1), .length = length};
-    free(text);
-    Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
-    Program *program = ast ? frontend_program(arena, diag, ast, &(FrontendOptions){&blocks, 1, NULL}) : NULL;
+    Program *program = kernel_source(arena, diag, "examples/shakespeare-gpt.nn", blocks);
     PassContext context = pass_context(diag, NULL, NULL);
     KIsa isa;
     if (!program || !passes_run(program->module, &context, pass_pipeline, pass_pipeline_count) ||

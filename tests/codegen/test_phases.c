@@ -21,19 +21,6 @@ typedef struct {
 static const Row rows[] = {{"seed", 3},  {"mnist", 2}, {"mlp512", 6},   {"wide", 12},
                            {"conv", 12}, {"gru", 17},  {"charrnn", 22}, {"gpt", 63}};
 
-static const Program *read_row(Arena *arena, Diag *diag, const char *name) {
-    size_t length = 0;
-    const char *path = arena_format(arena, "%s/bench/rows/%s.nn", NNC_SOURCE_DIR, name);
-    char *text = text_read_file(path, &length);
-    if (!text)
-        return NULL;
-    SourceFile *source = ARENA_NEW(arena, SourceFile);
-    *source = (SourceFile){.name = name, .text = arena_copy(arena, text, length + 1), .length = length};
-    free(text);
-    Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
-    return ast && !diag_errors(diag) ? frontend_program(arena, diag, ast, &(FrontendOptions){NULL, 0, NULL}) : NULL;
-}
-
 static int barriers_of(const KSequence *sequence) {
     int count = 0;
     for (int i = 1; i < sequence->count; i++)
@@ -64,7 +51,7 @@ static KProgram *map_row(Arena *arena, Diag *diag, const Program *program, int b
 static void check_count(const Row *row) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
-    const Program *program = read_row(arena, diag, row->file);
+    const Program *program = kernel_source(arena, diag, arena_format(arena, "bench/rows/%s.nn", row->file), NULL);
     KProgram *p = program ? map_row(arena, diag, program, 0) : NULL;
     int barriers = p ? barriers_of(kernel_sequence(p, "train_step")) : -1;
     CHECK(barriers > 0 && barriers <= row->most);
@@ -82,7 +69,7 @@ static bool runs(Arena *arena, KProgram *p, const KernelExpected *e, int threads
 static void check_needed(const char *name, int64_t batch, int barrier_work) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
-    const Program *program = read_row(arena, diag, name);
+    const Program *program = kernel_source(arena, diag, arena_format(arena, "bench/rows/%s.nn", name), NULL);
     program->module->batch_max = batch;
     Module *oracle = kernel_oracle(arena, diag, program->module);
     KProgram *p = map_row(arena, diag, program, barrier_work);
