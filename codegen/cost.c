@@ -31,6 +31,8 @@ static double value_of(const CostWalk *w, const KExpr *e) {
         return w->value[e->var->id];
     case KE_CAST:
         return value_of(w, e->operand);
+    case KE_LOAD:
+        return (double)e->load.buffer->most / 2;
     case KE_INDEX: {
         double a = value_of(w, e->index.left), b = value_of(w, e->index.right);
         switch (e->index.op) {
@@ -321,9 +323,8 @@ static void count_branch(CostWalk *w, const KStmt *s, double times) {
 static void count_value(CostWalk *w, Part *part, const KStmt *s) {
     if (w->live && !w->live[s->let.var->id])
         return;
-    if (s->let.var->type.base == KBASE_INDEX)
-        w->value[s->let.var->id] = value_of(w, s->let.value);
-    else
+    w->value[s->let.var->id] = value_of(w, s->let.value);
+    if (s->let.var->type.base != KBASE_INDEX)
         count_expression(w, part, s->let.value);
     part->adds = part->adds || (s->kind == KS_SET && reads_itself(s->let.value, s));
 }

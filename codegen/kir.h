@@ -53,6 +53,7 @@ typedef struct KBuffer {
     int64_t bytes;        /* planned size (batch_max) */
     int64_t piece;        /* > 0: iteration u of each kernel that touches it, of `pieces`, touches the bytes from u * piece on */
     struct KExpr *pieces;
+    int64_t most;         /* I32: the values are from 0 to this, data decide; 0: nothing is known */
     const char *layer;    /* for comments */
 } KBuffer;
 

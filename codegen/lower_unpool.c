@@ -99,6 +99,7 @@ static void make_lists(LowerRegion *outer, const Op *unpool, LowerUnpool *u) {
     u->number = new_buffer(outer, unpool, "nonzero", KBASE_F32, 3, dims);
     u->place = new_buffer(outer, unpool, "nonzero_place", KBASE_I32, 4, dims);
     u->count = new_buffer(outer, unpool, "nonzero_count", KBASE_I32, 2, dims);
+    u->count->most = dims[2].n;
     LowerRegion r = region_before(outer, unpool, "list");
     Nest *nest = lower_nest(&r, unpool, type_get((Module *)p->module, DTYPE_F32, 2, dims));
     KExpr *window[MAX_RANK] = {lower_axis(&r, nest, 0)}, *index[4] = {window[0], lower_axis(&r, nest, 1)};

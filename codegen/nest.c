@@ -70,21 +70,47 @@ int64_t nest_slots(const Nest *nest, int64_t batch) {
     return work;
 }
 
+/* Comparing and choosing are no arithmetic: tiles do them once for many points. */
+static double expr_flops(const KExpr *e) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    double flops = 0;
+    if (e->kind == KE_FN && e->fn.fn != FN_select && e->type.base == KBASE_F32)
+        flops = scalar_infos[e->fn.fn].cost;
+    if (e->kind != KE_FN && e->kind != KE_CAST && e->kind != KE_SPLAT)
+        return e->kind == KE_RANDOM ? (double)expr_cost(e) : 0;
+    int count = kexpr_operands(e, operands);
+    for (int i = 0; i < count; i++)
+        flops += expr_flops(operands[i]);
+    return flops;
+}
+
 static double block_flops(const KStmt *block) {
     double flops = 0;
     for (const KStmt *s = block->block.first; s; s = s->next)
         flops += s->kind == KS_BLOCK   ? block_flops(s)
-                 : s->kind == KS_LET   ? (double)expr_cost(s->let.value)
-                 : s->kind == KS_STORE ? (double)expr_cost(s->store.value)
+                 : s->kind == KS_LET   ? expr_flops(s->let.value)
+                 : s->kind == KS_STORE ? expr_flops(s->store.value)
                                        : 0;
     return flops;
 }
 
+/* Of loops that end where the data say: half of the iterations that there may be. */
+static double expected_part(const Nest *nest) {
+    double part = 1;
+    for (int i = 0; i < nest->axis_count; i++) {
+        const KExpr *to = nest->axes[i].to;
+        if (to && to->kind == KE_CAST && to->operand->kind == KE_LOAD)
+            part /= 2;
+    }
+    return part;
+}
+
 double nest_flops(const Nest *nest, int64_t batch) {
-    double flops = (double)points(nest, batch, nest->ordered) * block_flops(nest->epilogue);
+    double ends = (double)points(nest, batch, nest->ordered && !nest->reduction_count);
+    double terms = (double)points(nest, batch, true) * nest_cells(nest), flops = ends * block_flops(nest->epilogue);
     for (int i = 0; i < nest->reduction_count; i++)
-        flops += (double)points(nest, batch, true) * (double)(expr_cost(nest->reductions[i].expr) + 1);
-    return flops;
+        flops += terms * (expr_flops(nest->reductions[i].expr) + 1);
+    return flops * expected_part(nest);
 }
 
 static bool block_writes(const KStmt *block, const KBuffer *b) {

@@ -51,6 +51,7 @@ static void check_costs(const KProgram *p) {
             CHECK(isfinite(c->time) && c->time > 0 && c->time < 1e9);
             CHECK(c->written > 0 && from >= c->written && c->read >= 0);
             CHECK(c->flops >= 0 && c->bound < COST_BOUNDS && sequence->kernels[k]->work > 0);
+            CHECK(c->flops <= c->time * cost_peak(&machine, &p->isa));
         }
     }
 }
