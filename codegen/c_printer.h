@@ -18,7 +18,8 @@
 #include "codegen/dialect.h"
 #include "codegen/kir.h"
 
-/* The kernel with its comment; nothing where another kernel's function serves it (KShared). false with an error in the program's diag: the dialect lacks something it needs. */
+/* The kernel with its comment; nothing where another kernel's function serves it (KShared). false with an error in the
+ * program's diag: the dialect lacks something it needs. */
 bool c_print_kernel(Text *, KProgram *, const Dialect *, const KKernel *);
 /* "static void dense_forward(struct digits *restrict model, ..)" without a final semicolon */
 void c_print_signature(Text *, KProgram *, const Dialect *, const KKernel *);
