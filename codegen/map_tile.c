@@ -8,6 +8,7 @@
 #include "codegen/tuning.h"
 
 enum { NEAR_BYTES = 1 << 19 }; /* what stays in the cache of a core */
+enum { IN_FLIGHT = 8 };        /* additions that are on their way at a time */
 
 /* ---- choosing */
 static bool depends(const KExpr *e, const KVar *var) {
@@ -67,21 +68,43 @@ static int choose_vectors(int64_t whole_vectors, int most) {
     return 1;
 }
 
-/* Rows per tile: a divisor that fills 8 or more accumulators, at most PREFERRED; else an even split. */
-static int choose_rows(int64_t extent, int vectors, int most) {
+/* What the tiles along an axis cost, in accumulators that are added to: a few wait for the additions before. Rows
+ * beyond a batch count, other rows that are left are a tile of their own. */
+static int64_t cost_of_rows(Dim axis, int64_t extent, int64_t rows, int vectors) {
+    int64_t rest = axis.batch && extent % rows ? rows : extent % rows;
+    int64_t whole = rows * vectors < LEAST_FULL ? LEAST_FULL : rows * vectors;
+    int64_t last = rest && rest * vectors < LEAST_FULL ? LEAST_FULL : rest * vectors;
+    return extent / rows * whole + last;
+}
+
+/* Rows per tile: a divisor that fills enough accumulators, at most PREFERRED; else what costs least. */
+static int choose_rows(Dim axis, int64_t extent, int vectors, int least_full, int most) {
     int limit = most / vectors, best = 0;
     if (limit > MAX_TILE)
         limit = MAX_TILE;
     for (int r = 1; r <= limit; r++)
-        if (extent % r == 0 && (r * vectors <= PREFERRED || best * vectors < 8))
+        if (extent % r == 0 && r * vectors >= least_full && (r * vectors <= PREFERRED || !best))
             best = r;
-    if (best * vectors >= 8 || best == extent)
-        return best;
-    int preferred = PREFERRED / vectors < limit ? PREFERRED / vectors : limit;
-    if (extent < preferred)
-        return (int)extent;
-    int64_t tiles = (extent + preferred - 1) / preferred;
-    return (int)((extent + tiles - 1) / tiles);
+    if (best || extent <= limit)
+        return best ? best : (int)extent;
+    best = 1;
+    for (int r = 2; r <= limit; r++) {
+        int64_t cost = cost_of_rows(axis, extent, r, vectors), least = cost_of_rows(axis, extent, best, vectors);
+        if (cost < least || (cost == least && r * vectors <= PREFERRED))
+            best = r;
+    }
+    return best;
+}
+
+/* Few rows have more vectors for each element that is broadcast. */
+static void choose_rows_and_widen(Tiles *t) {
+    int cells = nest_cells(t->nest);
+    bool may_widen = cells == 1 && t->vectors == 2 && extent_at_most(t, t->vector) % (4 * t->lanes) == 0;
+    int least_full = may_widen || t->p->isa.registers < 32 ? IN_FLIGHT : LEAST_FULL;
+    t->rows = choose_rows(t->nest->axes[t->row].extent, extent_at_most(t, t->row), t->vectors * cells, least_full,
+                          budget(t) * cells);
+    if (may_widen && t->rows * 2 < LEAST_FULL && t->rows * 4 <= PREFERRED)
+        t->vectors = 4;
 }
 
 /* Rows and vectors that were measured to be faster than those that the rules have chosen. */
@@ -153,10 +176,7 @@ static void choose_tile(Tiles *t) {
             (t->row < 0 || extent_at_most(t, axis) > extent_at_most(t, t->row)))
             t->row = axis;
     if (t->row >= 0)
-        t->rows = choose_rows(extent_at_most(t, t->row), t->vectors * cells, budget(t) * cells);
-    if (t->row >= 0 && cells == 1 && t->vectors == 2 && t->rows * 2 < LEAST_FULL && t->rows * 4 <= PREFERRED &&
-        extent_at_most(t, t->vector) % (4 * t->lanes) == 0)
-        t->vectors = 4; /* few rows: more vectors for each element that is broadcast */
+        choose_rows_and_widen(t);
     if (t->row >= 0 && cells == 1 && !reduces_lanes)
         ask_tuning(t);
     if (t->row == 0 && t->m->rows_from) /* the next block's rows belong to another thread */

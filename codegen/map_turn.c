@@ -89,8 +89,9 @@ static void turn_rows(Turn *t, int64_t columns, KStmt *out) {
         row = whole;
     }
     for (; row < rows; row += lanes) {
-        t->index[t->to_inner] = kexpr_index(p, row);
-        kstmt_add(out, turn_if_there(t, t->to_inner, row, turn_block(t, least(lanes, rows - row), columns)));
+        int64_t first = row + lanes > rows && whole ? rows - lanes : row; /* the last block overlaps the one before */
+        t->index[t->to_inner] = kexpr_index(p, first);
+        kstmt_add(out, turn_if_there(t, t->to_inner, row, turn_block(t, least(lanes, rows - first), columns)));
     }
 }
 

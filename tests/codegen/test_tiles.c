@@ -1,0 +1,96 @@
+/* Tiles fit any number of samples: in the rows of the benchmark a batch of one sample less has tiles as full as the
+ * whole one, and costs a sample about as much; so has a forward pass of one sample, whose rows are cells of the
+ * picture. Tiles are counted in the loops that add products. */
+#include "codegen/isa.h"
+#include "codegen/layout.h"
+#include "codegen/lower.h"
+#include "codegen/map.h"
+#include "passes/pass.h"
+#include "test.h"
+#include "tests/codegen/kernel_compare.h"
+
+enum { LEAST_FULL = 12, PART = 20 }; /* accumulators of a full tile; kernels of 1/PART of the work are looked at */
+
+static KProgram *compile(Arena *arena, const char *row, int batch) {
+    char define[32], file[64];
+    Diag *diag = diag_new(arena);
+    KIsa isa;
+    snprintf(define, sizeof define, "batch=%d", batch);
+    snprintf(file, sizeof file, "bench/rows/%s.nn", row);
+    Program *program = kernel_source(arena, diag, file, define);
+    PassContext context = pass_context(diag, NULL, NULL);
+    if (!program || !passes_run(program->module, &context, pass_pipeline, pass_pipeline_count) ||
+        !isa_find("x86-64-v4", &isa))
+        return NULL;
+    KProgram *p = lower_program(arena, diag, program, isa);
+    if (!p)
+        return NULL;
+    layout_program(p);
+    return map_cpu(p) ? p : NULL;
+}
+
+/* Products that one turn of this body adds to accumulators of its own; -1: there are loops in it. */
+static int products_of(const KStmt *body) {
+    int products = 0;
+    for (const KStmt *s = body->kind == KS_BLOCK ? body->block.first : NULL; s; s = s->next) {
+        const KExpr *value = s->kind == KS_SET ? s->let.value : s->kind == KS_STORE ? s->store.value : NULL;
+        bool accumulator = s->kind == KS_SET || (s->kind == KS_STORE && s->store.buffer->lanes > 0);
+        if (accumulator && value->type.lanes > 1 && value->kind == KE_FN && value->fn.fn == FN_add &&
+            value->fn.args[0]->kind == KE_FN && value->fn.args[0]->fn.fn == FN_mul)
+            products++;
+        if (s->kind != KS_FOR)
+            continue;
+        int64_t from, to;
+        int inside = products_of(s->loop.body);
+        if (s->loop.axis != AXIS_UNROLL || inside < 0 || !kexpr_constant(s->loop.from, &from) ||
+            !kexpr_constant(s->loop.to, &to))
+            return -1;
+        products += inside * (int)((to - from) / s->loop.step);
+    }
+    return products;
+}
+
+static void fullest(void *most, const KStmt *s) {
+    int products = s->kind == KS_FOR && s->loop.axis == AXIS_SERIAL ? products_of(s->loop.body) : 0;
+    if (products > *(int *)most)
+        *(int *)most = products;
+}
+
+/* Work of a sample in slots; every kernel with a share of the work must have a full tile, if it adds products. */
+static double check_row(const char *row, int batch, const char *name) {
+    Arena *arena = arena_new();
+    KProgram *p = compile(arena, row, batch);
+    const KSequence *sequence = p ? kernel_sequence(p, name) : NULL;
+    double work = 0;
+    CHECK(sequence != NULL);
+    for (int k = 0; sequence && k < sequence->count; k++)
+        work += (double)sequence->kernels[k]->work;
+    for (int k = 0; sequence && k < sequence->count; k++) {
+        const KKernel *kernel = sequence->kernels[k];
+        int products = 0;
+        kstmt_visit(kernel->body, &(KVisitor){.statement = fullest, .context = &products});
+        bool full = !products || products >= LEAST_FULL || (double)kernel->work * PART < work;
+        CHECK(full);
+        if (!full)
+            printf("%s, batch %d: %s has tiles of %d accumulators\n", row, batch, kernel->name, products);
+    }
+    arena_free(arena);
+    return work / batch;
+}
+
+int main(void) {
+    static const struct {
+        const char *row;
+        int batch;
+    } rows[] = {{"seed", 32},  {"mnist", 32}, {"mlp512", 128}, {"wide", 256},
+                {"conv", 128}, {"gru", 64},   {"charrnn", 50}, {"gpt", 12}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        double whole = check_row(rows[i].row, rows[i].batch, "train_step");
+        double less = check_row(rows[i].row, rows[i].batch - 1, "train_step");
+        printf("%-8s a sample of %d takes %.3f of what one of %d takes\n", rows[i].row, rows[i].batch - 1, less / whole,
+               rows[i].batch);
+        CHECK(less < 1.1 * whole);
+    }
+    check_row("conv", 1, "forward");
+    return test_report();
+}
