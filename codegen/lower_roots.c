@@ -291,11 +291,20 @@ static void store_part(LowerRegion *r, Nest *nest, const Op *op, KBuffer *buffer
     lower_store(r, nest, buffer, to, count, kexpr_var(p, var));
 }
 
+static bool is_read_inside(const LowerRegion *r, const Value *value) {
+    for (const Op *op = r->fusion->region->first; op; op = op->next)
+        for (int i = 0; i < op->input_count; i++)
+            if (op->inputs[i] == value)
+                return true;
+    return false;
+}
+
 static void root_concat(LowerRegion *r, const Op *op) {
     KProgram *p = r->lower->program;
     const Value *result = op->results[0];
     KBuffer *buffer = r->wanted[result->id], *sequence = r->sequence ? r->sequence[result->id] : NULL;
-    if (!buffer)
+    bool only_sequence = !buffer && sequence && !is_read_inside(r, result);
+    if (!buffer && !only_sequence)
         buffer = kbuffer_local(p, r->kernel, SPACE_LOCAL, "joined", lower_base(result->type->dtype), result->type->rank,
                                result->type->dims);
     Nest *shared = shared_nest(r, op);
@@ -305,12 +314,14 @@ static void root_concat(LowerRegion *r, const Op *op) {
         Nest *nest = shared ? shared : lower_nest(r, op, part->type);
         bool here = shared && r->var[part->id] && r->home[part->id] == nest;
         KVar *var = here ? r->var[part->id] : lower_let(r, nest, part);
-        store_part(r, nest, op, buffer, NULL, offset, var);
+        if (buffer)
+            store_part(r, nest, op, buffer, NULL, offset, var);
         if (sequence)
             store_part(r, nest, op, sequence, r->now, offset, var);
         offset += part->type->dims[op->attr.axis].n;
     }
-    r->memory[result->id] = buffer;
+    r->memory[result->id] = only_sequence ? sequence : buffer;
+    r->step[result->id] = only_sequence ? r->now : NULL;
     r->home[result->id] = shared ? shared : r->kernel->nests[r->kernel->nest_count - 1];
 }
 

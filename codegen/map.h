@@ -61,6 +61,8 @@ void map_forget(MapLoads *, bool all);
 int map_count_uses(const KStmt *block, const KVar *);
 /* Lets and stores of the epilogue. */
 void map_epilogue(MapPlace *, const KStmt *block);
+/* The value of one of its variables, with those lets before it that are not bound yet. */
+KExpr *map_epilogue_value(MapPlace *, const KStmt *block, const KVar *);
 
 /* Sequences that the step of a recurrence will read or write soon (codegen/map_prefetch.c). */
 enum { MAX_COMING = 24 };

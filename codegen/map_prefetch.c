@@ -54,7 +54,7 @@ MapComing *map_coming(const MapNest *m) {
     int64_t most = 0;
     for (int i = kernel->step_first; i < kernel->step_end; i++) {
         int64_t slots = nest_slots(kernel->nests[i], m->program->module->batch_max);
-        if (kernel->nests[i]->reduction_count && slots > most) {
+        if (kernel->nests[i]->reduction_count && slots >= most) {
             most = slots;
             longest = i;
         }
@@ -64,8 +64,10 @@ MapComing *map_coming(const MapNest *m) {
     coming->nest = kernel->nests[longest];
     for (int i = kernel->step_first; i < kernel->step_end; i++) {
         Gather g = {coming, m, kernel->nests[i], i <= longest};
-        kstmt_visit(kernel->nests[i]->epilogue,
-                    &(KVisitor){.statement = gather_store, .expression = gather_load, .context = &g});
+        KVisitor visitor = {.statement = gather_store, .expression = gather_load, .context = &g};
+        for (int k = 0; k < g.nest->reduction_count; k++)
+            kexpr_visit(g.nest->reductions[k].expr, &visitor);
+        kstmt_visit(g.nest->epilogue, &visitor);
     }
     return coming->count ? coming : NULL;
 }

@@ -170,7 +170,8 @@ static void choose_tile(Tiles *t) {
             t->vectors = (int)whole + 1; /* one panel, its last vector partial */
         else if (whole)
             t->vectors = choose_vectors(whole, budget(t));
-    }
+    } else
+        t->vectors = map_tile_beside(t);
     for (int axis = 0; axis < nest->parallel_count; axis++)
         if (may_be_rows(t, axis) && extent_at_most(t, axis) > 1 &&
             (t->row < 0 || extent_at_most(t, axis) > extent_at_most(t, t->row)))

@@ -1,5 +1,5 @@
-/* A tile while it is chosen (codegen/map_tile.c) and written (codegen/map_tile_body.c, map_tile_sum.c,
- * map_tile_ride.c). */
+/* A tile while it is chosen (codegen/map_tile.c) and written (codegen/map_tile_body.c, map_tile_sum.c, map_tile_ride.c,
+ * map_tile_beside.c). */
 #ifndef NNC_CODEGEN_MAP_TILE_H
 #define NNC_CODEGEN_MAP_TILE_H
 #include "codegen/map.h"
@@ -32,6 +32,7 @@ typedef struct {
     int part_axis; /* reduce axis of which only a part is summed at a time; -1: none */
     KExpr *part_from, *part_to;
     bool prefetches; /* what the epilogue touches is fetched during the sum */
+    bool beside;     /* the vectors of the tile are the rows of its unrolled loops (map_tile_beside.c) */
     bool failed;
 } Tiles;
 
@@ -43,6 +44,10 @@ void map_tile_body(Tiles *, KStmt *out);
 bool map_tile_rides(const Tiles *);
 void map_tile_waiting(Tiles *, KStmt *out); /* room for the sums that wait; before the loop over the tiles */
 void map_tile_last(Tiles *, KStmt *out);    /* the epilogue of the last tile, at t->base */
+/* How many vectors of a pointwise nest with long functions are computed side by side; 1: one after the other. The body
+ * of such a tile. */
+int map_tile_beside(const Tiles *);
+void map_tile_body_beside(Tiles *, KStmt *out);
 /* The sum of a tile fetches what the step of a recurrence needs next: in how many pieces, 0: it does not; and what is
  * to be fetched before one of them. */
 int map_prefetch_pieces(const Tiles *, int reduce_axis);

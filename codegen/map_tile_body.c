@@ -60,7 +60,9 @@ KStmt *tile_set_accumulated(Tiles *t, const Accumulators *a, const Accumulator *
 static KExpr *at_offset(const Tiles *t, const Accumulators *a, int axis, int vector) {
     KProgram *p = t->p;
     KExpr *offset = kexpr_index(p, 0);
-    if (axis == t->vector && !t->nest->axes[axis].reduce)
+    if (axis == t->vector && t->beside)
+        offset = kexpr_binary(p, '*', kexpr_var(p, a->row), kexpr_index(p, t->lanes));
+    else if (axis == t->vector && !t->nest->axes[axis].reduce)
         offset = kexpr_index(p, (int64_t)vector * t->lanes);
     else if (a->row && (axis == t->row || axis == t->row2)) {
         KExpr *rows2 = kexpr_index(p, t->rows2);
@@ -360,5 +362,8 @@ void map_tile_body(Tiles *t, KStmt *out) {
         }
         tile_sum(t, a, out);
     }
-    finish(t, a, out);
+    if (!t->nest->reduction_count && t->vectors > 1 && map_tile_beside(t) == t->tile_vectors)
+        map_tile_body_beside(t, out);
+    else
+        finish(t, a, out);
 }

@@ -1,10 +1,22 @@
 /* Places buffers in the arena, the largest first, each at the lowest offset where it meets no neighbour in time.
- * Sequences do not overlap in time, so each starts at offset 0. */
+ * Sequences do not overlap in time, so each starts at offset 0.
+ *
+ * Large buffers do not end at whole pages: what starts behind the next one would lie on the same few sets of the
+ * caches, and a kernel that walks through many of them alike (the step of a recurrence) would lose lines before it uses
+ * them. */
 #include "codegen/memory_plan.h"
 #include <stdlib.h>
 
 static int64_t aligned(int64_t bytes) {
     return (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+}
+
+enum { LARGE = 1 << 16, PAGE = 4096, BEYOND_PAGES = 2112 };
+
+/* What a buffer takes. */
+static int64_t room(const KBuffer *b) {
+    int64_t bytes = aligned(b->bytes);
+    return bytes < LARGE ? bytes : bytes + (BEYOND_PAGES + PAGE - bytes % PAGE) % PAGE;
 }
 
 /* The first and the last kernel between the same two barriers as kernel `k`: threads may be at any of them. */
@@ -59,16 +71,16 @@ static bool follow_piecewise(const Lifetime *a, const Lifetime *b, int64_t offse
 
 /* `a` is placed; may b not be at this offset? */
 static bool are_in_conflict(const Lifetime *a, const Lifetime *b, int64_t offset) {
-    return a->first <= b->last && b->first <= a->last && offset < a->buffer->offset + aligned(a->buffer->bytes) &&
-           a->buffer->offset < offset + aligned(b->buffer->bytes) && !follow_piecewise(a, b, offset);
+    return a->first <= b->last && b->first <= a->last && offset < a->buffer->offset + room(a->buffer) &&
+           a->buffer->offset < offset + room(b->buffer) && !follow_piecewise(a, b, offset);
 }
 
 /* The lowest offset at which `wanted` overlaps nothing of `placed`, sorted by offsets, that lives at the same time. */
 static int64_t lowest_place(const Lifetime *const *placed, int count, const Lifetime *wanted) {
-    int64_t offset = 0, bytes = aligned(wanted->buffer->bytes);
+    int64_t offset = 0, bytes = room(wanted->buffer);
     for (int i = 0; i < count && placed[i]->buffer->offset < offset + bytes; i++)
         if (are_in_conflict(placed[i], wanted, offset)) {
-            offset = placed[i]->buffer->offset + aligned(placed[i]->buffer->bytes);
+            offset = placed[i]->buffer->offset + room(placed[i]->buffer);
             i = wanted->buffer->piece > 0 ? -1 : i; /* what was passed by piece by piece may be in the way from here */
         }
     return offset;
@@ -112,7 +124,7 @@ static void plan_sequence(KProgram *p, const KSequence *sequence, bool planned) 
         KBuffer *b = lifetimes[i].buffer;
         b->offset = planned ? lowest_place(placed, i, &lifetimes[i]) : end;
         insert_by_offset(placed, i, &lifetimes[i]);
-        int64_t after = b->offset + aligned(b->bytes);
+        int64_t after = b->offset + room(b);
         end = after > end ? after : end;
     }
     p->arena_bytes = end > p->arena_bytes ? end : p->arena_bytes;

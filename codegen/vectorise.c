@@ -284,25 +284,38 @@ int map_count_uses(const KStmt *block, const KVar *var) {
 
 /* What is used once stands where it is used: shorter to read, and products meet their sums. A value that is stored too
  * is used there as well. */
-static void epilogue_block(MapPlace *place, const KStmt *block, const KStmt *all) {
+static void epilogue_let(MapPlace *place, const KStmt *s, const KStmt *all) {
     KProgram *p = place->program;
+    KExpr *value = map_value(place, s->let.value);
+    if (map_count_uses(all, s->let.var) != 1) {
+        KVar *var = kvar_new(p, place->kernel, s->let.var->name, value->type, false);
+        kstmt_add(place->out, kstmt_let(p, var, value));
+        value = kexpr_var(p, var);
+    }
+    map_bind(place, s->let.var, value);
+}
+
+static void epilogue_block(MapPlace *place, const KStmt *block, const KStmt *all) {
     for (const KStmt *s = block->block.first; s && !place->failed; s = s->next) {
         if (s->kind == KS_BLOCK)
             epilogue_block(place, s, all);
         else if (s->kind == KS_STORE)
             map_store(place, s);
-        else if (s->kind == KS_LET) {
-            KExpr *value = map_value(place, s->let.value);
-            if (map_count_uses(all, s->let.var) != 1) {
-                KVar *var = kvar_new(p, place->kernel, s->let.var->name, value->type, false);
-                kstmt_add(place->out, kstmt_let(p, var, value));
-                value = kexpr_var(p, var);
-            }
-            map_bind(place, s->let.var, value);
-        }
+        else if (s->kind == KS_LET)
+            epilogue_let(place, s, all);
     }
 }
 
 void map_epilogue(MapPlace *place, const KStmt *block) {
     epilogue_block(place, block, block);
+}
+
+KExpr *map_epilogue_value(MapPlace *place, const KStmt *block, const KVar *wanted) {
+    for (const KStmt *s = block->block.first; s && !place->failed; s = s->next) {
+        if (s->kind == KS_LET && s->let.var == wanted)
+            return map_value(place, s->let.value);
+        if (s->kind == KS_LET && !bound_to(place, s->let.var))
+            epilogue_let(place, s, block);
+    }
+    return kexpr_number(place->program, wanted->type.base, 0); /* place->failed */
 }

@@ -50,8 +50,18 @@ static bool build_program(Pipeline *p) {
     return false;
 }
 
+/* A product over all steps is better in one piece where it is shared by a whole GPU, or left to a library. */
+static PassOptions passes_for_target(const Pipeline *p) {
+    const Options *o = p->options;
+    PassOptions passes = o->passes;
+    if (strcmp(o->blas, "openblas") == 0 || target_find(o->target)->isa)
+        passes.skip = passes.skip ? arena_format(p->arena, "%s,sink", passes.skip) : "sink";
+    return passes;
+}
+
 static bool run_passes(Pipeline *p) {
-    PassContext context = pass_context(p->diag, &p->log, &p->options->passes);
+    const PassOptions options = passes_for_target(p);
+    PassContext context = pass_context(p->diag, &p->log, &options);
     bool ok = passes_run(p->program->module, &context, pass_pipeline, pass_pipeline_count) && !has_errors(p);
     p->stopped = context.stopped;
     p->dumps = context.passes_run;

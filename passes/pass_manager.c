@@ -11,8 +11,8 @@ const PassInfo pass_infos[] = {
 };
 const int pass_count = sizeof pass_infos / sizeof *pass_infos;
 
-const char *const pass_pipeline[] = {"simplify", "needed_region", "autodiff", "cse", "simplify",
-                                     "cse",      "dce",           "fuse",     "dce", "schedule"};
+const char *const pass_pipeline[] = {"simplify", "needed_region", "autodiff", "cse", "simplify", "cse",
+                                     "sink",     "dce",           "fuse",     "dce", "schedule"};
 const int pass_pipeline_count = sizeof pass_pipeline / sizeof *pass_pipeline;
 
 const PassInfo *pass_find(const char *name) {

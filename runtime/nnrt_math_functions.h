@@ -105,11 +105,14 @@ NNRT_MATH NNRT_V NNRT_F(log1p)(NNRT_V x) {
 }
 
 NNRT_MATH NNRT_V NNRT_F(tanh)(NNRT_V x) {
-    NNRT_V e = NNRT_F(expm1)(NNRT_F(abs)(x) * -2.0f);
+    NNRT_V n, e = NNRT_F(exp_core)(NNRT_F(at_least)(NNRT_F(abs)(x) * -2.0f, NNRT_C(-18.0f)), &n);
+    NNRT_V power = NNRT_F(scale)(NNRT_C(1.0f), n);
+    e = NNRT_F(fma)(e, power, power - 1.0f); /* expm1, of nothing large */
     return NNRT_F(copysign)(e / (e + 2.0f), x);
 }
 NNRT_MATH NNRT_V NNRT_F(sigmoid)(NNRT_V x) {
-    NNRT_V e = NNRT_F(exp)(-NNRT_F(abs)(x)); /* never large: no accuracy is lost on either side */
+    NNRT_V n, e = NNRT_F(exp_core)(NNRT_F(at_least)(-NNRT_F(abs)(x), NNRT_C(-104.0f)), &n);
+    e = NNRT_F(scale)(e + 1.0f, n); /* exp, never large: no accuracy is lost on either side */
     return NNRT_F(select_lt)(x, NNRT_C(0.0f), e, NNRT_C(1.0f)) / (e + 1.0f);
 }
 

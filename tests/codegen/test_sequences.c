@@ -1,5 +1,6 @@
 /* The kernels of a recurrence fetch what their steps read and write of sequences before they need it, and what only its
- * steps touch lies in whole rows; both change no number. */
+ * steps touch lies in whole rows; the products with the input are made in the steps, so nobody else stores a sequence;
+ * the gates of a panel are computed side by side, in register arrays. All that changes no number. */
 #include "tests/codegen/kernel_compare.h"
 #include "ir/build.h"
 #include "test.h"
@@ -76,6 +77,40 @@ static void note_load(void *context, const KExpr *e) {
         note(all->used, &all->use_count, e->load.buffer);
 }
 
+/* ---- who stores sequences, and where the gates are put */
+typedef struct {
+    int sequences, gates, in_registers;
+} Stores;
+
+static bool is_gate(const KExpr *e) {
+    return e->kind == KE_FN && (e->fn.fn == FN_sigmoid || e->fn.fn == FN_tanh);
+}
+
+static void count_store(void *context, const KStmt *s) {
+    Stores *all = context;
+    if (s->kind != KS_STORE)
+        return;
+    const KBuffer *to = s->store.buffer;
+    all->sequences += to->space == SPACE_ARENA && to->rank == 3 && to->dims[2].n == 2 * UNITS;
+    all->in_registers += is_gate(s->store.value) && to->space == SPACE_LOCAL && to->lanes == 16 && to->dims[0].n == 2;
+}
+
+static void count_gate(void *context, const KExpr *e) {
+    ((Stores *)context)->gates += is_gate(e);
+}
+
+static void check_stores(const KProgram *p) {
+    Stores steps = {0, 0, 0}, others = {0, 0, 0};
+    for (int i = 0; i < p->sequences[0]->count; i++) {
+        const KKernel *kernel = p->sequences[0]->kernels[i];
+        KVisitor visitor = {.statement = count_store, .expression = count_gate};
+        visitor.context = kernel->steps ? &steps : &others;
+        kstmt_visit(kernel->body, &visitor);
+    }
+    CHECK(steps.sequences > 0 && others.sequences == 0);
+    CHECK(steps.gates == 2 && steps.in_registers == 2 && others.gates == 0);
+}
+
 static void check_fetches(const KProgram *p) {
     int recurrences = 0;
     for (int i = 0; i < p->sequences[0]->count; i++) {
@@ -105,8 +140,10 @@ int main(void) {
             printf("batch %d: %s\n", (int)batch, why.data ? why.data : "");
         text_free(&why);
     }
-    if (p)
+    if (p) {
         check_fetches(p);
+        check_stores(p);
+    }
     arena_free(arena);
     return test_report();
 }
