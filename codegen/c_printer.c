@@ -426,12 +426,14 @@ static const KStmt *print_alloc(CPrinter *p, const KStmt *s) {
     return s;
 }
 
-static void print_prefetch(CPrinter *p, const KExpr *load) {
+static void print_prefetch(CPrinter *p, const KStmt *s) {
+    const KExpr *load = s->prefetch;
+    const char *template = s->reads ? p->dialect->prefetch_read : p->dialect->prefetch;
     Text line = {0}, address = {0};
-    if (!p->dialect->prefetch)
+    if (!template)
         return;
     c_address(p, &address, load->load.buffer, load->load.index, load->load.index_count);
-    c_template(p, &line, p->dialect->prefetch, load->type, (const char *const[]){address.data}, 1);
+    c_template(p, &line, template, load->type, (const char *const[]){address.data}, 1);
     c_line(p, line.data);
     text_free(&line);
     text_free(&address);
@@ -484,7 +486,7 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
         c_gemm(p, s->gemm);
         break;
     case KS_PREFETCH:
-        print_prefetch(p, s->prefetch);
+        print_prefetch(p, s);
         break;
     case KS_FORGET:
         if (p->dialect->forget)

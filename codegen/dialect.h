@@ -42,6 +42,7 @@ typedef struct Dialect {
     const char *local, *shared;         /* before an array in a kernel; NULL: not there */
     const char *barrier;                /* NULL: threads of a kernel cannot meet */
     const char *prefetch;               /* of an address that is read or written soon; NULL: nothing is written */
+    const char *prefetch_read;          /* of one that is only read */
     const char *forget;                 /* no vector register keeps its value; NULL: nothing is written */
     const char *axis_index[AXIS_THREAD_Y + 1]; /* blockIdx.x; NULL: the axis is a loop */
     bool has_shares;                           /* AXIS_PARALLEL runs from `first` to `last` */

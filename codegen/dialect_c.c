@@ -63,6 +63,7 @@ const Dialect dialect_c = {
     .inline_kernel = "static inline void",
     .local = "_Alignas(64) ",
     .prefetch = "__builtin_prefetch(%1, 1);",
+    .prefetch_read = "__builtin_prefetch(%1);",
     .forget = "nnrt_forget_registers();",
     .has_shares = true,
     .void_converts = true,

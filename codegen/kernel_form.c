@@ -230,6 +230,7 @@ static void write_stmt(Writer *w, const KStmt *s) {
         write_gemm(w, s->gemm);
         break;
     case KS_PREFETCH:
+        put(w, s->reads);
         write_expr(w, s->prefetch);
         break;
     case KS_BARRIER:

@@ -300,6 +300,12 @@ KStmt *kstmt_prefetch(KProgram *p, KExpr *load) {
     return s;
 }
 
+KStmt *kstmt_prefetch_read(KProgram *p, KExpr *load) {
+    KStmt *s = kstmt_prefetch(p, load);
+    s->reads = true;
+    return s;
+}
+
 KStmt *kstmt_forget(KProgram *p) {
     return stmt_new(p, KS_FORGET);
 }

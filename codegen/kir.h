@@ -146,6 +146,7 @@ typedef struct KStmt KStmt;
 struct KStmt {
     KStmtKind kind;
     KStmt *next; /* in its block */
+    bool reads;  /* PREFETCH: no store follows */
     union {
         struct { KStmt *first, *last; } block;
         struct { KVar *var; AxisKind axis; KExpr *from, *to; int64_t step; KStmt *body; } loop; /* var = from; var < to; var += step */
@@ -289,7 +290,8 @@ KStmt *kstmt_alloc(KProgram *, KBuffer *);
 KStmt *kstmt_barrier(KProgram *);
 /* Advice: here no vector should be in a register; what is needed behind it is loaded again. */
 KStmt *kstmt_forget(KProgram *);
-KStmt *kstmt_prefetch(KProgram *, KExpr *load);
+KStmt *kstmt_prefetch(KProgram *, KExpr *load);       /* what may be written soon */
+KStmt *kstmt_prefetch_read(KProgram *, KExpr *load);
 KStmt *kstmt_comment(KProgram *, const char *);
 KStmt *kstmt_transpose(KProgram *, KBuffer *to, KExpr *const *to_index, KBuffer *from, KExpr *const *from_index,
                        int64_t rows, int64_t columns, int lanes);

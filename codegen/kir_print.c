@@ -248,7 +248,7 @@ static void print_stmt(Text *out, const KStmt *s, int depth) {
         print_gemm(out, s->gemm);
         break;
     case KS_PREFETCH:
-        text_add(out, "prefetch ");
+        text_add(out, s->reads ? "prefetch, read " : "prefetch ");
         print_expr(out, s->prefetch);
         text_add(out, "\n");
         break;

@@ -45,6 +45,14 @@ void tile_sum_part(Tiles *, Accumulators *, KExpr *piece, KExpr *pieces, KStmt *
 /* Fetches what the epilogue of a row touches in far memory. */
 void tile_prefetch_row(Tiles *, Accumulators *, KExpr *row, KStmt *out);
 
+/* ---- what the sum itself reads, ahead (map_tile_ahead.c); `axis` is its last one, bound in `index` */
+/* Of the next of the panels that an operand is cut in along the axis: `first`, and the place in it. */
+void tile_fetch_next_panel(const Tiles *, int axis, KVar *first, KVar *place, KExpr **index, KStmt *outer, KStmt *out);
+/* Of the next panel of vectors: a share of it at each turn of the loop over the panels of this axis. */
+void tile_fetch_next_vectors(const Tiles *, int axis, KVar *first, int64_t panel, KStmt *out);
+/* What the next tile along the rows reads at this place of the sum. */
+void tile_fetch_next_tile(const Tiles *, int axis, KExpr **index, KStmt *out);
+
 /* ---- the epilogue of the tile before (map_tile_ride.c) */
 /* The sum of this tile with the epilogue of the one before in it; its results then wait in t->waiting. */
 void tile_sum_with_rider(Tiles *, Accumulators *, KStmt *out);

@@ -50,12 +50,17 @@ int tile_part_axis(const Nest *nest) {
     return whole || panel_along(nest->reductions[0].expr, &nest->axes[axis]) ? -1 : axis;
 }
 
-/* Does the loop over this axis of a sum stand around another one? */
-static bool is_around(const Nest *nest, int axis) {
+/* Is there no loop over an axis behind this one? */
+static bool is_last(const Nest *nest, int axis) {
     for (int i = axis + 1; i < nest->axis_count; i++)
         if (!dim_equal(nest->axes[i].extent, dim_static(1)))
-            return true;
-    return panel_along(nest->reductions[0].expr, &nest->axes[axis]) > 0;
+            return false;
+    return true;
+}
+
+/* Does the loop over this axis of a sum stand around another one? */
+static bool is_around(const Nest *nest, int axis) {
+    return !is_last(nest, axis) || panel_along(nest->reductions[0].expr, &nest->axes[axis]) > 0;
 }
 
 /* ---- what an epilogue touches comes from far, where it has left the cache since it was made: it is fetched row by row
@@ -139,7 +144,10 @@ static void reduce_panels(Tiles *t, Accumulators *a, int axis, int64_t panel, KE
     place->limit = panel;
     first->multiple = panel;
     index[axis] = kexpr_binary(p, '+', kexpr_var(p, first), kexpr_var(p, place));
+    if (is_last(t->nest, axis))
+        tile_fetch_next_panel(t, axis, first, place, index, panels, body);
     reduce_loops(t, a, axis + 1, index, body);
+    tile_fetch_next_vectors(t, axis, first, panel, panels);
     if (prefetches_along(t, axis))
         prefetch_at_turn(t, a, kexpr_binary(p, '/', kexpr_var(p, first), length), extent->n / panel, panels);
     kstmt_add(panels, kstmt_for(p, place, AXIS_SERIAL, zero, length, 1, body));
@@ -180,6 +188,8 @@ static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStm
     index[axis] = kexpr_var(p, var);
     if (prefetches_along(t, axis))
         prefetch_at_turn(t, a, index[axis], dim_size(of->extent, p->module->batch_max), body);
+    if (is_last(t->nest, axis) && !of->from)
+        tile_fetch_next_tile(t, axis, index, body);
     reduce_loops(t, a, axis + 1, index, body);
     kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, range[0], range[1], 1, body));
 }

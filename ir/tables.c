@@ -32,6 +32,13 @@ static double scalar_min(double a, double b) {
     return isnan(a) ? a : isnan(b) ? b : a <= b ? a : b;
 }
 
+/* exp(a a) erfc(|a|); far out, where the factors leave the range, by its series. */
+static double scalar_erfcx(double a) {
+    double size = fabs(a), half = 0.5 / (size * size);
+    return size < 20 ? exp(size * size) * erfc(size)
+                     : 0.56418958354775629 / size * (1 - half * (1 - 3 * half * (1 - 5 * half)));
+}
+
 #define SCALAR(name, arity, result, meaning, ...)                                                                      \
     static double eval_##name(double a, double b, double c) {                                                          \
         (void)a, (void)b, (void)c;                                                                                     \

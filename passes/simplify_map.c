@@ -371,6 +371,21 @@ static Value *common_factor(Simplify *simplify, const Op *op) {
     return NULL;
 }
 
+/* 1 + erf(x), as a Gaussian has it, is 2 - e^(-x x) erfcx(x), below 0 its second term: the exponential is that of the
+ * derivative too. Only behind the gradients, which are simpler of erf. */
+static Value *share_exponential(Simplify *simplify, const Op *op) {
+    Builder *build = &simplify->build;
+    const Op *erf = defined_by_map(op->inputs[0], FN_erf);
+    if (simplify->has_grad || op->attr.scalar != FN_add || !erf || !is_number(op->inputs[1], 1) ||
+        !used_once(simplify, op->inputs[0]))
+        return NULL;
+    Value *x = erf->inputs[0], *zero = build_like(build, x, 0);
+    Value *bell = build_map1(build, FN_exp, build_map1(build, FN_neg, build_mul(build, x, x)));
+    Value *tail = build_mul(build, bell, build_map1(build, FN_erfcx, x));
+    Value *above = build_sub(build, build_like(build, x, 2), tail);
+    return build_map3(build, FN_select, build_map2(build, FN_lt, x, zero), tail, above);
+}
+
 const SimplifyRule simplify_map_rules[] = {
     {OP_MAP, common_factor},
     {OP_MAP, fold_constants},
@@ -381,6 +396,7 @@ const SimplifyRule simplify_map_rules[] = {
     {OP_MAP, merge_numerator},
     {OP_MAP, move_sign},
     {OP_MAP, simplify_power},
+    {OP_MAP, share_exponential},
     {OP_MAP, simplify_select},
     {OP_MAP, drop_repetition},
     {OP_MAP, merge_scalars},

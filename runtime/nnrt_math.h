@@ -7,6 +7,8 @@
  *
  *   exp log expm1 log1p tanh sigmoid erf             (x)        exp within 1.5 ulp, the others within 3;
  *                                                               tested with every float (tests/runtime/long_math.c)
+ *   erfcx                                            (x)        e^(x x) erfc(|x|) within 20 ulp; times e^(-x x),
+ *                                                               for erfc, within 2.5e-7
  *   sqrt rsqrt abs floor ceil round neg              (x)        rsqrt is 1 / sqrt(x); round: ties to even
  *   sin cos  pow                                     (x) (x, y) lane by lane from libm
  *   max min                                          (a, b)     NaN if either is NaN

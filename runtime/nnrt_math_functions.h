@@ -135,6 +135,19 @@ NNRT_MATH NNRT_V NNRT_F(erf)(NNRT_V x) {
     inner = NNRT_F(fma)(inner, x, x);
     return NNRT_F(select_lt)(NNRT_C(0.927734375f), t, r, inner);
 }
+/* e^(x x) erfc(|x|) = t (1 + u p(u)), where t = 1 / (1 + |x| / 2) and u = |x| t; the error times e^(-x x) is least. */
+NNRT_MATH NNRT_V NNRT_F(erfcx)(NNRT_V x) {
+    NNRT_V size = NNRT_F(abs)(x), t = 1.0f / NNRT_F(fma)(size, NNRT_C(0.5f), NNRT_C(1.0f)), u, q;
+    u = NNRT_F(at_most)(size, NNRT_C(3.4028235e38f)) * t; /* of infinity 0, not NaN */
+    q = NNRT_F(fma)(NNRT_C(-1.98171762e-4f), u, NNRT_C(1.24103948e-3f));
+    q = NNRT_F(fma)(q, u, NNRT_C(-1.69228096e-3f));
+    q = NNRT_F(fma)(q, u, NNRT_C(-1.63636714e-3f));
+    q = NNRT_F(fma)(q, u, NNRT_C(-6.72368054e-3f));
+    q = NNRT_F(fma)(q, u, NNRT_C(2.65650069e-2f));
+    q = NNRT_F(fma)(q, u, NNRT_C(1.21615231e-1f));
+    q = NNRT_F(fma)(q, u, NNRT_C(-6.28379425e-1f));
+    return NNRT_F(fma)(q, u, NNRT_C(1.0f)) * t;
+}
 #undef NNRT_F
 #undef NNRT_C
 #undef NNRT_SCALE

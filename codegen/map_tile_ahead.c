@@ -1,0 +1,161 @@
+/* What a sum reads is fetched ahead where it comes from far and does not follow what was read before: the processor
+ * foresees a stream, not its jumps. Of what is broadcast to all lanes that is the next panel or the next tile, of the
+ * vectors the panel of the tiles that come later. Needs the loop of the sum at hand; leaves prefetches in it, or
+ * nothing.
+ */
+#include "codegen/map_tile_parts.h"
+
+enum { AHEAD_BYTES = 1 << 16, AGAIN_BYTES = 1 << 15, LATER_BYTES = 1 << 21 }; /* least */
+enum { LINE = 16, MOST_SHARE = 2 }; /* a line in elements; points that are fetched at a turn */
+
+/* The load of a product that depends on this one of the axes of the rows and the vectors, in the program's own memory;
+ * NULL: none. */
+static const KExpr *operand_along(const Tiles *t, const KExpr *e, int axis, int64_t least) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    if (e->kind == KE_LOAD) {
+        const KBuffer *b = e->load.buffer;
+        return (b->space == SPACE_ARENA || b->space == SPACE_VARIABLE) && e->type.base == KBASE_F32 &&
+                       kexpr_uses(e, t->nest->axes[t->row].var) == (axis == t->row) &&
+                       kexpr_uses(e, t->nest->axes[t->vector].var) == (axis == t->vector) &&
+                       kbuffer_elements(b, t->p->module->batch_max) * kbase_bytes(b->base) >= least
+                   ? e
+                   : NULL;
+    }
+    int count = kexpr_operands(e, operands);
+    const KExpr *found = NULL;
+    for (int i = 0; i < count && !found; i++)
+        found = operand_along(t, operands[i], axis, least);
+    return found;
+}
+
+/* Is it a long sum of products in a tile like the others? */
+static bool is_regular(const Tiles *t) {
+    const Nest *nest = t->nest;
+    bool tile = t->row >= 0 && t->row2 < 0 && t->vector >= 0 && !nest->axes[t->vector].reduce && !nest->ordered;
+    return tile && nest->reduction_count == 1 && !nest->cell_count && t->tile_rows == t->rows && t->rows <= LINE &&
+           t->rows > 1 && !t->lanes_left && !t->m->rows_from && tile_long_sum(t);
+}
+
+static const KExpr *broadcast_load(const Tiles *t) {
+    return is_regular(t) ? operand_along(t, t->nest->reductions[0].expr, t->row, AHEAD_BYTES) : NULL;
+}
+
+/* Do neighbours along this axis of the nest lie side by side? */
+static bool lies_along(const KExpr *load, const NestAxis *axis) {
+    const KBuffer *b = load->load.buffer;
+    int inner = kbuffer_innermost(b);
+    int64_t coefficient;
+    return inner >= 0 && kexpr_coefficient(load->load.index[inner], axis->var, &coefficient) && coefficient == 1;
+}
+
+/* Is the loop over rows within that over panels? Then all rows are read again for each panel. */
+static bool rows_within(const Tiles *t) {
+    return t->order_count > 0 && t->order[t->order_count - 1] == LOOP_ROWS;
+}
+
+/* The load at this place of the sum, in the tile at t->base. */
+static void fetch(const Tiles *t, const KExpr *load, KExpr *const *index, KStmt *out) {
+    KProgram *p = t->p;
+    KVar *vars[NEST_MAX_AXES];
+    KExpr *places[NEST_MAX_AXES], *logical[MAX_RANK], *physical[MAX_RANK + 1];
+    for (int i = 0; i < t->nest->axis_count; i++) {
+        vars[i] = t->nest->axes[i].var;
+        places[i] = t->base[i] ? t->base[i] : index[i] ? index[i] : kexpr_index(p, 0);
+    }
+    for (int i = 0; i < load->load.index_count; i++)
+        logical[i] = kexpr_substitute(p, load->load.index[i], vars, places, t->nest->axis_count);
+    int count = kbuffer_physical_index(p, load->load.buffer, logical, physical);
+    kstmt_add(out, kstmt_prefetch_read(p, kexpr_load(p, load->load.buffer, physical, count)));
+}
+
+/* Bytes that the tiles along the rows read of what is broadcast. */
+static int64_t all_rows_bytes(const Tiles *t) {
+    int64_t rows = dim_size(t->nest->axes[t->row].extent, t->p->module->batch_max);
+    return rows * tile_reduced_points(t) * kbase_bytes(KBASE_F32);
+}
+
+/* A step further, but not beyond the last one. */
+static KExpr *one_further(const Tiles *t, KExpr *from, int64_t step, int64_t extent, KStmt *out) {
+    KProgram *p = t->p;
+    KVar *next = kvar_new(p, t->m->kernel, "next", (KType){KBASE_INDEX, 1}, false);
+    KExpr *further = kexpr_binary(p, '+', from, kexpr_index(p, step));
+    next->multiple = extent % step == 0 ? step : 0;
+    kstmt_add(out, kstmt_let(p, next, kexpr_binary(p, 'm', further, kexpr_index(p, extent - step))));
+    return kexpr_var(p, next);
+}
+
+void tile_fetch_next_panel(const Tiles *t, int axis, KVar *first, KVar *place, KExpr **index, KStmt *outer,
+                           KStmt *out) {
+    KProgram *p = t->p;
+    const KExpr *load = broadcast_load(t);
+    int64_t extent = t->nest->axes[axis].extent.n, panel = place->limit, rows = t->rows;
+    if (!load || !rows_within(t) || panel % LINE || extent < 2 * panel || !lies_along(load, &t->nest->axes[axis]) ||
+        all_rows_bytes(t) <= AGAIN_BYTES)
+        return;
+    /* in each turn as many elements as the tile has rows: after a panel, a panel of each row */
+    Tiles later = *t;
+    KExpr *here = index[axis], *done = kexpr_binary(p, '*', kexpr_var(p, place), kexpr_index(p, rows));
+    KExpr *next = one_further(t, kexpr_var(p, first), panel, extent, outer);
+    later.base[t->row] = kexpr_binary(p, '+', t->base[t->row], kexpr_binary(p, '/', done, kexpr_index(p, panel)));
+    index[axis] = kexpr_binary(p, '+', next, kexpr_binary(p, '%', done, kexpr_index(p, panel)));
+    fetch(&later, load, index, out);
+    index[axis] = here;
+}
+
+void tile_fetch_next_tile(const Tiles *t, int axis, KExpr **index, KStmt *out) {
+    KProgram *p = t->p;
+    const KExpr *load = broadcast_load(t);
+    const NestAxis *rows = &t->nest->axes[t->row >= 0 ? t->row : 0];
+    if (!load || rows->extent.batch || rows->extent.n < 2 * t->rows || !lies_along(load, rows) ||
+        all_rows_bytes(t) < AGAIN_BYTES)
+        return;
+    Tiles later = *t;
+    KExpr *here = index[axis];
+    int64_t step = (int64_t)t->vectors * t->lanes;
+    int64_t panels = (t->nest->axes[t->vector].extent.n + step - 1) / step;
+    later.base[t->row] = one_further(t, t->base[t->row], t->rows, rows->extent.n, out);
+    if (!rows_within(t) && panels > 1) { /* a share of it for each of the panels that read the same rows */
+        KExpr *before = kexpr_binary(p, '/', t->base[t->vector], kexpr_index(p, step));
+        before = kexpr_binary(p, '*', before, kexpr_dim(p, t->nest->axes[axis].extent));
+        index[axis] = kexpr_binary(p, '/', kexpr_binary(p, '+', before, here), kexpr_index(p, panels));
+    }
+    fetch(&later, load, index, out);
+    index[axis] = here;
+}
+
+/* Number of the turn of the loop over panels in all tiles of a panel of vectors; how many there are. */
+static KExpr *turn_number(const Tiles *t, int axis, KVar *first, int64_t panel, int64_t *all) {
+    KProgram *p = t->p;
+    int64_t turns = t->nest->axes[axis].extent.n / panel;
+    int64_t rows = dim_size(t->nest->axes[t->row].extent, p->module->batch_max);
+    KExpr *tile = kexpr_binary(p, '/', t->base[t->row], kexpr_index(p, t->rows));
+    KExpr *turn = kexpr_binary(p, '/', kexpr_var(p, first), kexpr_index(p, panel));
+    *all = (rows + t->rows - 1) / t->rows * turns;
+    return kexpr_binary(p, '+', kexpr_binary(p, '*', tile, kexpr_index(p, turns)), turn);
+}
+
+void tile_fetch_next_vectors(const Tiles *t, int axis, KVar *first, int64_t panel, KStmt *out) {
+    KProgram *p = t->p;
+    int64_t points = t->nest->axes[axis].extent.n, step = (int64_t)t->vectors * t->lanes, all;
+    const NestAxis *lanes = &t->nest->axes[t->vector >= 0 ? t->vector : 0];
+    if (!is_regular(t) || !rows_within(t) || t->order_count < 2 || t->order[t->order_count - 2] != LOOP_PANELS ||
+        lanes->extent.n < 2 * step || lanes->extent.n % step || tile_reduced_points(t) != points)
+        return;
+    const KExpr *load = operand_along(t, t->nest->reductions[0].expr, t->vector, LATER_BYTES);
+    if (!load || !lies_along(load, lanes) || load->load.buffer->block != step)
+        return;
+    Tiles later = *t;
+    KExpr *index[NEST_MAX_AXES] = {NULL}, *point = turn_number(t, axis, first, panel, &all);
+    int64_t share = points > all ? points / all : 1;
+    if (share > MOST_SHARE)
+        return;
+    point = points < all
+                ? kexpr_binary(p, '/', kexpr_binary(p, '*', point, kexpr_index(p, points)), kexpr_index(p, all))
+                : kexpr_binary(p, '*', point, kexpr_index(p, share));
+    KExpr *next = one_further(t, t->base[t->vector], step, lanes->extent.n, out);
+    for (int64_t i = 0; i < share * t->vectors; i++) {
+        index[axis] = kexpr_binary(p, '+', point, kexpr_index(p, i / t->vectors));
+        later.base[t->vector] = kexpr_binary(p, '+', next, kexpr_index(p, i % t->vectors * t->lanes));
+        fetch(&later, load, index, out);
+    }
+}
