@@ -86,6 +86,8 @@ typedef struct {
     int64_t block_rows;         /* rows of such a range at most */
     int *slack;                 /* grows to the rows that tiles touch beyond the batch */
     const MapComing *coming;    /* NULL: nothing is fetched before it is used */
+    KKernel *const *next;       /* the kernels behind this one */
+    int next_count;
     int row_axis;               /* rows lie along this axis, not 0: places on those before it are fixed */
     KExpr *fixed[MAX_RANK];
 } MapNest;

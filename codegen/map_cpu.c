@@ -3,6 +3,7 @@
 #include "codegen/map.h"
 
 enum { LEAST_ROWS = 4, MOST_ROWS = 12 };
+enum { MOST_NEXT = 4 };         /* kernels behind one that soon read what it makes */
 enum { STACK_BYTES = 1 << 18 }; /* that the local buffers of a kernel may take */
 
 /* Sums that are added to all over local memory stay in the cache: fewer rows if they are large. */
@@ -85,7 +86,8 @@ static bool map_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     return true;
 }
 
-static bool map_kernel(KProgram *p, KKernel *kernel, int *slack) {
+static bool map_kernel(KProgram *p, const KSequence *sequence, int at, int *slack) {
+    KKernel *kernel = sequence->kernels[at];
     kernel->body = kstmt_block(p);
     if (kernel->row_axes > 1)
         return map_long_rows(p, kernel, slack, kernel->body);
@@ -93,6 +95,8 @@ static bool map_kernel(KProgram *p, KKernel *kernel, int *slack) {
         return map_rows(p, kernel, slack, kernel->body);
     map_locals(p, kernel, 0, kernel->body);
     MapNest m = {.program = p, .kernel = kernel, .slack = slack};
+    m.next = sequence->kernels + at + 1;
+    m.next_count = sequence->count - at - 1 < MOST_NEXT ? sequence->count - at - 1 : MOST_NEXT;
     return map_nests(&m, kernel->nest_count == 1 && !kernel->steps, kernel->body);
 }
 
@@ -114,7 +118,7 @@ bool map_cpu(KProgram *p) {
             if (kernel->row_axes > 1 && !map_long_rows_fit(p, kernel))
                 map_apart(p, p->sequences[s], i);
             map_fit(p, p->sequences[s], i, block_rows(p, kernel), STACK_BYTES);
-            if (!map_kernel(p, kernel, &slack))
+            if (!map_kernel(p, p->sequences[s], i, &slack))
                 return false;
         }
     allow_slack(p, slack);

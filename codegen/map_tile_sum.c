@@ -78,6 +78,70 @@ static void add_prefetch(const Tiles *t, const KExpr *load, const KVar *row, KSt
         kstmt_add(out, kstmt_prefetch(t->p, (KExpr *)load));
 }
 
+/* What the next kernel, one over rows, reads or writes at the places at which it reads b: it lies alike. */
+typedef struct {
+    const Tiles *t;
+    const KBuffer *made;
+    KExpr *const *index; /* at which the next kernel reads it; NULL: it does not */
+    const KStmt *store;
+    const KVar *row;
+    KStmt *out;
+} Beside;
+
+static bool lies_alike(const KBuffer *a, const KBuffer *b) {
+    bool alike = a->space == b->space && a->base == b->base && a->rank == b->rank && a->block == b->block &&
+                 a->block_axis == b->block_axis && a->pad == b->pad && !a->alias && !b->alias;
+    for (int i = 0; alike && i < a->rank; i++)
+        alike = a->order[i] == b->order[i] && dim_equal(a->dims[i], b->dims[i]);
+    return alike;
+}
+
+static void find_made(void *context, const KExpr *e) {
+    Beside *b = context;
+    if (e->kind == KE_LOAD && e->load.buffer == b->made)
+        b->index = e->load.index;
+}
+
+static void fetch_beside(Beside *b, KBuffer *other, KExpr *const *index) {
+    if (other == b->made || !lies_alike(other, b->made))
+        return;
+    for (int i = 0; i < other->rank; i++)
+        if (!kexpr_equal(index[i], b->index[i]))
+            return;
+    KExpr *place = kexpr_load(b->t->p, other, b->store->store.index, b->store->store.index_count);
+    place->type.lanes = b->store->store.value->type.lanes;
+    add_prefetch(b->t, place, b->row, b->out);
+}
+
+static void beside_load(void *context, const KExpr *e) {
+    if (e->kind == KE_LOAD)
+        fetch_beside(context, e->load.buffer, e->load.index);
+}
+
+static void beside_store(void *context, const KStmt *s) {
+    if (s->kind == KS_STORE)
+        fetch_beside(context, s->store.buffer, s->store.index);
+}
+
+static void visit_nest(const Nest *nest, const KVisitor *visitor) {
+    for (int r = 0; r < nest->reduction_count; r++)
+        kexpr_visit(nest->reductions[r].expr, visitor);
+    kstmt_visit(nest->epilogue, visitor);
+}
+
+/* What the next kernel takes with the rows that this one makes. */
+static void prefetch_beside(const Tiles *t, const KStmt *store, const KVar *row, KStmt *out) {
+    Beside b = {t, store->store.buffer, NULL, store, row, out};
+    for (int k = 0; k < t->m->next_count && !b.index; k++) {
+        const KKernel *next = t->m->next[k];
+        for (int i = 0; next->row_axes > 1 && i < next->nest_count; i++) {
+            visit_nest(next->nests[i], &(KVisitor){NULL, find_made, &b, NULL});
+            if (b.index)
+                visit_nest(next->nests[i], &(KVisitor){beside_store, beside_load, &b, NULL});
+        }
+    }
+}
+
 static void prefetch_vectors(Tiles *t, KVar *row, const KStmt *epilogue, KStmt *out) {
     for (const KStmt *s = epilogue->block.first; s; s = s->next)
         if (s->kind == KS_LET)
@@ -86,6 +150,7 @@ static void prefetch_vectors(Tiles *t, KVar *row, const KStmt *epilogue, KStmt *
             KExpr *place = kexpr_load(t->p, s->store.buffer, s->store.index, s->store.index_count);
             place->type.lanes = s->store.value->type.lanes;
             add_prefetch(t, place, row, out);
+            prefetch_beside(t, s, row, out);
         }
 }
 
