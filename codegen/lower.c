@@ -1,6 +1,7 @@
 /* From functions of fusions to a program of kernels: buffers for variables, arguments, results and the values that pass
  * from kernel to kernel; one kernel per fusion, in the order of the function. */
 #include "codegen/lower.h"
+#include "codegen/triangle.h"
 #include <string.h>
 
 const char *lower_name(Lower *lower, const char *layer, const char *what) {
@@ -243,5 +244,8 @@ KProgram *lower_program(Arena *arena, Diag *diag, const Program *info, KIsa isa)
     lower_variables(&lower);
     for (int i = 0; i < info->module->func_count; i++)
         lower_func(&lower, info->module->funcs[i]);
-    return diag_errors(diag) == errors ? p : NULL;
+    if (diag_errors(diag) > errors)
+        return NULL;
+    triangle_program(p);
+    return p;
 }

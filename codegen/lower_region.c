@@ -263,7 +263,9 @@ void lower_fusion(Lower *lower, const Op *fusion, KBuffer *const *results) {
     lower_region_ops(&r);
     store_results(&r, results);
     lower_region_end(&r);
-    r.kernel->rows = (fusion->attr.fusion.kind == FUSION_ROWS || r.by_rows) && r.kernel->nest_count > 1;
+    bool long_rows = fusion->attr.fusion.kind == FUSION_LONG_ROWS;
+    r.kernel->rows = (fusion->attr.fusion.kind == FUSION_ROWS || long_rows || r.by_rows) && r.kernel->nest_count > 1;
+    r.kernel->row_axes = r.kernel->rows && long_rows ? nests_shared_axes(r.kernel) : 1;
     for (int i = 0; i < r.kernel->nest_count; i++)
         r.kernel->work += nest_slots(r.kernel->nests[i], p->module->batch_max);
 }

@@ -14,6 +14,7 @@ int64_t map_local_bytes(const KProgram *, const KKernel *, int64_t rows);
 /* If kernel number `at` has several nests with more local memory than `most_bytes` (of `rows` rows at a time in a kernel
  * over rows), or, not being over rows, with more work than one thread or block should do alone: one kernel per nest. */
 void map_fit(KProgram *, KSequence *, int at, int64_t rows, int64_t most_bytes);
+void map_apart(KProgram *, KSequence *, int at); /* one kernel per nest */
 
 /* ---- inside the room: the order of the kernels, and the barriers between them (codegen/map_phases.c) */
 void map_phases(KProgram *);
@@ -39,6 +40,7 @@ typedef struct {
     KExpr *count;      /* lanes that exist; NULL: all */
     KExpr *samples;    /* rows of the tile may lie beyond the batch: how many there are; NULL: none does */
     KExpr *rows_from;  /* kernels over rows: local buffers hold rows from here on; NULL otherwise */
+    int row_axis;      /* of local buffers, which have one place on the axes before it */
     MapBinding *bound; /* axes and variables of the nest: what stands for them here */
     int bound_count, bound_capacity;
     KStmt *out; /* statements go here */
@@ -80,11 +82,22 @@ typedef struct {
 typedef struct {
     KProgram *program;
     KKernel *kernel;
-    KExpr *rows_from, *rows_to; /* range of axis 0 in a kernel over rows; NULL: all */
+    KExpr *rows_from, *rows_to; /* range of the row axis in a kernel over rows; NULL: all */
     int64_t block_rows;         /* rows of such a range at most */
     int *slack;                 /* grows to the rows that tiles touch beyond the batch */
     const MapComing *coming;    /* NULL: nothing is fetched before it is used */
+    KKernel *const *next;       /* the kernels behind this one */
+    int next_count;
+    int row_axis;               /* rows lie along this axis, not 0: places on those before it are fixed */
+    KExpr *fixed[MAX_RANK];
 } MapNest;
+/* The nests of the kernel one after the other; its local buffers, with so many rows. */
+bool map_nests(const MapNest *, bool parallel, KStmt *body);
+void map_locals(KProgram *, KKernel *, int64_t rows, KStmt *body);
+/* Kernels over rows within samples (codegen/map_rows.c): rows of a block; do the lanes that layout chose fit? */
+int64_t map_long_rows_block(const KKernel *);
+bool map_long_rows_fit(const KProgram *, const KKernel *);
+bool map_long_rows(KProgram *, KKernel *, int *slack, KStmt *body);
 MapComing *map_coming(const MapNest *); /* of a kernel with steps; NULL: nothing */
 /* A nest that only copies, and in another order: blocks turned in registers. false: it is no such nest. */
 bool map_turn(const MapNest *, const Nest *, bool parallel, KStmt *out);

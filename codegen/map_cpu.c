@@ -3,6 +3,7 @@
 #include "codegen/map.h"
 
 enum { LEAST_ROWS = 4, MOST_ROWS = 12 };
+enum { MOST_NEXT = 4 };         /* kernels behind one that soon read what it makes */
 enum { STACK_BYTES = 1 << 18 }; /* that the local buffers of a kernel may take */
 
 /* Sums that are added to all over local memory stay in the cache: fewer rows if they are large. */
@@ -16,6 +17,8 @@ static int64_t rows_of_sums(const KProgram *p, const KKernel *kernel, int64_t ro
 /* Rows of a block: whole vectors of samples if a nest has the samples on the lanes; else what divides the batch best,
  * an even number of blocks before more rows. */
 static int64_t block_rows(const KProgram *p, const KKernel *kernel) {
+    if (kernel->row_axes > 1)
+        return map_long_rows_block(kernel);
     for (int i = 0; i < kernel->nest_count; i++)
         if (kernel->nests[i]->vector_axis == 0)
             return 2 * p->isa.lanes;
@@ -32,17 +35,21 @@ static int64_t block_rows(const KProgram *p, const KKernel *kernel) {
     return best;
 }
 
-static void allocate_locals(KProgram *p, KKernel *kernel, int64_t rows, KStmt *body) {
+void map_locals(KProgram *p, KKernel *kernel, int64_t rows, KStmt *body) {
     for (int i = 0; i < kernel->local_count; i++) {
         KBuffer *local = kernel->locals[i];
-        if (rows && local->rank && local->dims[0].batch)
+        for (int k = 0; k + 1 < kernel->row_axes; k++)
+            local->dims[k] = dim_static(1);
+        if (kernel->row_axes > 1)
+            local->dims[kernel->row_axes - 1] = dim_static(rows);
+        else if (rows && local->rank && local->dims[0].batch)
             local->dims[0] = dim_static(rows);
         kstmt_add(body, kstmt_alloc(p, local));
     }
 }
 
 /* The nests one after the other; those of a recurrence's step in a loop over the steps. */
-static bool map_nests(const MapNest *m, bool parallel, KStmt *body) {
+bool map_nests(const MapNest *m, bool parallel, KStmt *body) {
     KProgram *p = m->program;
     KKernel *kernel = m->kernel;
     KStmt *step = kstmt_block(p);
@@ -60,7 +67,7 @@ static bool map_nests(const MapNest *m, bool parallel, KStmt *body) {
 
 static bool map_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     int64_t rows = block_rows(p, kernel);
-    allocate_locals(p, kernel, rows, body);
+    map_locals(p, kernel, rows, body);
     KVar *from = kvar_new(p, kernel, "m0", (KType){KBASE_INDEX, 1}, false);
     from->multiple = rows;
     KVar *to = kvar_new(p, kernel, "m1", (KType){KBASE_INDEX, 1}, false);
@@ -68,7 +75,9 @@ static bool map_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     KExpr *end = kexpr_dim(p, kernel->nests[0]->axes[0].extent);
     KExpr *next = kexpr_binary(p, '+', kexpr_var(p, from), kexpr_index(p, rows));
     kstmt_add(block, kstmt_let(p, to, kexpr_binary(p, 'm', next, end)));
-    MapNest m = {p, kernel, kexpr_var(p, from), kexpr_var(p, to), rows, slack, NULL};
+    MapNest m = {.program = p, .kernel = kernel, .block_rows = rows, .slack = slack};
+    m.rows_from = kexpr_var(p, from);
+    m.rows_to = kexpr_var(p, to);
     if (kernel->steps)
         m.coming = map_coming(&m);
     if (!map_nests(&m, false, block))
@@ -77,12 +86,17 @@ static bool map_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     return true;
 }
 
-static bool map_kernel(KProgram *p, KKernel *kernel, int *slack) {
+static bool map_kernel(KProgram *p, const KSequence *sequence, int at, int *slack) {
+    KKernel *kernel = sequence->kernels[at];
     kernel->body = kstmt_block(p);
+    if (kernel->row_axes > 1)
+        return map_long_rows(p, kernel, slack, kernel->body);
     if (kernel->rows)
         return map_rows(p, kernel, slack, kernel->body);
-    allocate_locals(p, kernel, 0, kernel->body);
-    MapNest m = {p, kernel, NULL, NULL, 0, slack, NULL};
+    map_locals(p, kernel, 0, kernel->body);
+    MapNest m = {.program = p, .kernel = kernel, .slack = slack};
+    m.next = sequence->kernels + at + 1;
+    m.next_count = sequence->count - at - 1 < MOST_NEXT ? sequence->count - at - 1 : MOST_NEXT;
     return map_nests(&m, kernel->nest_count == 1 && !kernel->steps, kernel->body);
 }
 
@@ -101,8 +115,10 @@ bool map_cpu(KProgram *p) {
     for (int s = 0; s < p->sequence_count; s++)
         for (int i = 0; i < p->sequences[s]->count; i++) {
             KKernel *kernel = p->sequences[s]->kernels[i];
+            if (kernel->row_axes > 1 && !map_long_rows_fit(p, kernel))
+                map_apart(p, p->sequences[s], i);
             map_fit(p, p->sequences[s], i, block_rows(p, kernel), STACK_BYTES);
-            if (!map_kernel(p, kernel, &slack))
+            if (!map_kernel(p, p->sequences[s], i, &slack))
                 return false;
         }
     allow_slack(p, slack);

@@ -95,6 +95,8 @@ bool map_gpu(KProgram *p) {
     for (int s = 0; s < p->sequence_count; s++)
         for (int i = 0; i < p->sequences[s]->count; i++) {
             KKernel *kernel = p->sequences[s]->kernels[i];
+            if (kernel->row_axes > 1) /* a block for each sample would be too few */
+                map_apart(p, p->sequences[s], i);
             map_fit(p, p->sequences[s], i, 1, GPU_SHARED_BYTES - reduction_bytes(kernel));
             if (!map_kernel(p, kernel)) {
                 diag_internal(p->diag, kernel->span, "no GPU mapping for %s", kernel->name);

@@ -10,8 +10,10 @@ int64_t map_local_bytes(const KProgram *p, const KKernel *kernel, int64_t rows) 
     for (int i = 0; i < kernel->local_count; i++) {
         const KBuffer *b = kernel->locals[i];
         int64_t size = kbase_bytes(b->base);
-        for (int k = 0; k < b->rank; k++)
-            size *= kernel->rows && k == 0 && b->dims[0].batch ? rows : dim_size(b->dims[k], p->module->batch_max);
+        for (int k = 0; k < b->rank; k++) {
+            bool before = kernel->rows && k < kernel->row_axes - 1, row = kernel->rows && k == kernel->row_axes - 1;
+            size *= before ? 1 : row && (k > 0 || b->dims[0].batch) ? rows : dim_size(b->dims[k], p->module->batch_max);
+        }
         bytes += size;
     }
     return bytes;
@@ -66,7 +68,7 @@ static void move_locals(KProgram *p, KSequence *sequence, KKernel *kernel) {
     kernel->local_count = 0;
 }
 
-static void split(KProgram *p, KSequence *sequence, int at) {
+void map_apart(KProgram *p, KSequence *sequence, int at) {
     KKernel *whole = sequence->kernels[at];
     int nests = whole->nest_count;
     move_locals(p, sequence, whole);
@@ -78,6 +80,7 @@ static void split(KProgram *p, KSequence *sequence, int at) {
     whole->work /= nests;
     whole->nest_count = 1;
     whole->rows = false;
+    whole->row_axes = 0;
 }
 
 /* The steps of a recurrence stay together: only its local memory moves. */
@@ -87,5 +90,5 @@ void map_fit(KProgram *p, KSequence *sequence, int at, int64_t rows, int64_t mos
         if (map_local_bytes(p, kernel, rows) > most_bytes)
             move_locals(p, sequence, kernel);
     } else if (is_too_big(p, kernel, rows, most_bytes))
-        split(p, sequence, at);
+        map_apart(p, sequence, at);
 }

@@ -33,8 +33,8 @@ static bool shares_vectors(const KExpr *e, const KVar *vector, const KVar *var) 
 }
 
 static bool may_be_rows(const Tiles *t, int axis) {
-    if (axis == t->vector || t->nest->axes[axis].reduce || !t->nest->reduction_count || t->vector < 0 ||
-        nest_bounds_use(t->nest, axis))
+    if (axis == t->vector || axis < t->m->row_axis || t->nest->axes[axis].reduce || !t->nest->reduction_count ||
+        t->vector < 0 || nest_bounds_use(t->nest, axis))
         return false;
     for (int i = 0; i < t->nest->reduction_count; i++)
         if (!shares_vectors(t->nest->reductions[i].expr, t->nest->axes[t->vector].var, t->nest->axes[axis].var))
@@ -42,9 +42,14 @@ static bool may_be_rows(const Tiles *t, int axis) {
     return true;
 }
 
+/* The axis of which a kernel over rows takes a block at a time. */
+static bool is_in_block(const Tiles *t, int axis) {
+    return axis == t->m->row_axis && t->m->rows_from;
+}
+
 static int64_t extent_at_most(const Tiles *t, int axis) {
     int64_t extent = dim_size(t->nest->axes[axis].extent, t->p->module->batch_max);
-    return axis == 0 && t->m->rows_from && t->m->block_rows < extent ? t->m->block_rows : extent;
+    return is_in_block(t, axis) && t->m->block_rows < extent ? t->m->block_rows : extent;
 }
 
 /* Rows that tiles touch beyond the whole batch: the last tile of the last block. */
@@ -111,7 +116,7 @@ static void choose_rows_and_widen(Tiles *t) {
 static void ask_tuning(Tiles *t) {
     const NestAxis *lanes = &t->nest->axes[t->vector];
     int64_t rows = extent_at_most(t, t->row), vectors = (extent_at_most(t, t->vector) + t->lanes - 1) / t->lanes;
-    bool blocks = t->row == 0 && t->m->rows_from;
+    bool blocks = is_in_block(t, t->row);
     if (!t->p->tuning)
         return;
     TileSeen seen = {.kernel = t->m->kernel, .accumulators = budget(t)};
@@ -143,7 +148,8 @@ static void choose_spread(Tiles *t) {
         return;
     for (int axis = 0; axis < nest->parallel_count && found < 2; axis++) {
         int64_t extent = extent_at_most(t, axis);
-        if (axis == t->vector || nest->axes[axis].extent.batch || nest_bounds_use(nest, axis) || extent < 2 ||
+        if (axis == t->vector || axis < t->m->row_axis || is_in_block(t, axis) || nest->axes[axis].extent.batch ||
+            nest_bounds_use(nest, axis) || extent < 2 ||
             !shares_scalars(nest->reductions[0].expr, nest->axes[t->vector].var, nest->axes[axis].var))
             continue;
         if (extent * t->rows > budget(t))
@@ -180,14 +186,14 @@ static void choose_tile(Tiles *t) {
         choose_rows_and_widen(t);
     if (t->row >= 0 && cells == 1 && !reduces_lanes)
         ask_tuning(t);
-    if (t->row == 0 && t->m->rows_from) /* the next block's rows belong to another thread */
-        while (t->m->block_rows % t->rows && extent_at_most(t, 0) == t->m->block_rows)
+    if (is_in_block(t, t->row)) /* the next block's rows belong to another thread */
+        while (t->m->block_rows % t->rows && extent_at_most(t, t->row) == t->m->block_rows)
             t->rows--;
     if (t->row < 0)
         choose_spread(t);
     for (int axis = 0; axis < nest->parallel_count && t->row >= 0 && t->rows * t->vectors * cells < 8; axis++)
-        if (axis != t->row && may_be_rows(t, axis) && !nest->axes[axis].extent.batch && extent_at_most(t, axis) > 1 &&
-            extent_at_most(t, axis) * t->rows * t->vectors <= budget(t) && t->row2 < 0) {
+        if (axis != t->row && may_be_rows(t, axis) && !is_in_block(t, axis) && !nest->axes[axis].extent.batch &&
+            extent_at_most(t, axis) > 1 && extent_at_most(t, axis) * t->rows * t->vectors <= budget(t) && t->row2 < 0) {
             t->row2 = axis;
             t->rows2 = (int)extent_at_most(t, axis);
         }
@@ -276,7 +282,7 @@ static void choose_order(Tiles *t) {
     }
     bool panels = t->vector >= 0 && !nest->axes[t->vector].reduce;
     for (int i = 0; i < nest->parallel_count; i++) {
-        if (i == t->row || i == t->row2 || (panels && i == t->vector))
+        if (i == t->row || i == t->row2 || i < t->m->row_axis || (panels && i == t->vector))
             continue;
         if (dim_equal(nest->axes[i].extent, dim_static(1)))
             t->base[i] = kexpr_index(t->p, 0);
@@ -310,10 +316,10 @@ static AxisKind kind_of(const Tiles *t, int level) {
 }
 
 static KExpr *axis_from(const Tiles *t, int axis) {
-    return axis == 0 && t->m->rows_from ? t->m->rows_from : kexpr_index(t->p, 0);
+    return is_in_block(t, axis) ? t->m->rows_from : kexpr_index(t->p, 0);
 }
 static KExpr *axis_to(const Tiles *t, int axis) {
-    return axis == 0 && t->m->rows_to ? t->m->rows_to : kexpr_dim(t->p, t->nest->axes[axis].extent);
+    return is_in_block(t, axis) ? t->m->rows_to : kexpr_dim(t->p, t->nest->axes[axis].extent);
 }
 
 /* Where a loop of an ordered nest ends, by the axes around it. */
@@ -322,6 +328,7 @@ static KExpr *bound_here(Tiles *t, const KExpr *bound, KStmt *out) {
     MapPlace place = {.program = t->p, .kernel = t->m->kernel, .nest = t->nest, .lanes = 1, .out = out, .outer = out};
     place.loads = &loads;
     place.rows_from = t->m->rows_from;
+    place.row_axis = t->m->row_axis;
     for (int i = 0; i < t->nest->axis_count; i++)
         if (t->base[i])
             map_bind(&place, t->nest->axes[i].var, t->base[i]);
@@ -388,9 +395,10 @@ static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
             rest = extent - end;
     KExpr *partial = rest % t->lanes ? kexpr_index(p, rest % t->lanes) : NULL;
     int rest_vectors = (int)((rest + t->lanes - 1) / t->lanes);
+    KExpr *first = axis_from(t, axis), *last = kexpr_binary(p, '+', first, kexpr_index(p, end));
     bool whole = end == panel && !rest && kind_of(t, level) == AXIS_SERIAL;
     if (end == 0 || whole) { /* a single panel */
-        t->base[axis] = kexpr_index(p, 0);
+        t->base[axis] = first;
         t->tile_vectors = whole ? t->vectors : rest_vectors;
         t->tile_count = partial;
         emit_loops(t, level + 1, out);
@@ -404,16 +412,16 @@ static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
     t->tile_count = NULL;
     emit_loops(t, level + 1, body);
     if (!rest) {
-        kstmt_add(out, kstmt_for(p, var, kind_of(t, level), kexpr_index(p, 0), kexpr_index(p, end), panel, body));
+        kstmt_add(out, kstmt_for(p, var, kind_of(t, level), first, last, panel, body));
         return;
     }
     KStmt *tail = kstmt_block(p);
-    t->base[axis] = kexpr_index(p, end);
+    t->base[axis] = last;
     t->tile_vectors = rest_vectors;
     t->tile_count = partial;
     emit_loops(t, level + 1, tail);
     if (kind_of(t, level) == AXIS_SERIAL) {
-        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, end), panel, body));
+        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, first, last, panel, body));
         kstmt_add(out, tail);
         return;
     }
@@ -438,8 +446,7 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
     if (batch && rows_beyond(t, axis) > *t->m->slack)
         *t->m->slack = rows_beyond(t, axis);
     KVar *var = loop_var(t, axis);
-    bool in_block = t->m->rows_from && axis == 0;
-    var->multiple = in_block && t->m->block_rows % t->rows ? 0 : t->rows;
+    var->multiple = is_in_block(t, axis) && t->m->block_rows % t->rows ? 0 : t->rows;
     KStmt *body = kstmt_block(p), *tail = kstmt_block(p);
     KExpr *whole = kexpr_index(p, extent - rest);
     if (level + 1 == t->order_count && kind_of(t, level) == AXIS_SERIAL && map_tile_rides(t)) {
@@ -496,6 +503,8 @@ static bool try_tiles(const MapNest *m, const Nest *nest, bool parallel, int vec
     Tiles t = {.m = m, .nest = nest, .p = m->program, .vector = vector, .parallel = parallel, .part_axis = -1};
     t.block_axis = -1;
     t.lanes = vector >= 0 ? m->program->isa.lanes : 1;
+    for (int i = 0; i < m->row_axis; i++)
+        t.base[i] = m->fixed[i];
     choose_tile(&t);
     choose_order(&t);
     t.tile_rows = t.tile_vectors = 1;

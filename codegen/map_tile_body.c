@@ -78,6 +78,7 @@ MapPlace tile_place_at(const Tiles *t, Accumulators *a, int vector, KStmt *outer
     place.row = a->row;
     place.loads = &a->loads;
     place.rows_from = t->m->rows_from;
+    place.row_axis = t->m->row_axis;
     if (a->row && t->row >= 0 && t->nest->axes[t->row].extent.batch)
         place.samples = kexpr_dim(p, t->nest->axes[t->row].extent);
     if (t->vector >= 0)
@@ -360,7 +361,11 @@ void map_tile_body(Tiles *t, KStmt *out) {
             tile_sum_with_rider(t, a, out);
             return;
         }
-        tile_sum(t, a, out);
+        KExpr *meets = tile_meets_part(t);
+        KStmt *sum = meets ? kstmt_block(t->p) : out;
+        tile_sum(t, a, sum);
+        if (meets)
+            kstmt_add(out, kstmt_if(t->p, meets, sum, NULL));
     }
     if (!t->nest->reduction_count && t->vectors > 1 && map_tile_beside(t) == t->tile_vectors)
         map_tile_body_beside(t, out);

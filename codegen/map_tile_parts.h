@@ -40,6 +40,8 @@ bool tile_long_sum(const Tiles *);
 int tile_part_axis(const Nest *);
 /* The whole sum; what is read and written later is fetched between its products where that is worth it. */
 void tile_sum(Tiles *, Accumulators *, KStmt *out);
+/* Does anything of the tile lie in the part that counts, where that does not depend on a reduce axis? NULL: all does. */
+KExpr *tile_meets_part(const Tiles *);
 /* A part of the sum, of as many as there are pieces. */
 void tile_sum_part(Tiles *, Accumulators *, KExpr *piece, KExpr *pieces, KStmt *out);
 /* Fetches what the epilogue of a row touches in far memory. */

@@ -3,8 +3,8 @@
 #include "codegen/map_tile_parts.h"
 
 enum { LONG_SUM = 24 };
-enum { FAR_BYTES = 1 << 16 }; /* a buffer that does not stay near */
-enum { LEAST_PIECE = 8 };     /* turns of a loop between prefetches */
+enum { FAR_BYTES = 1 << 16 };                    /* a buffer that does not stay near */
+enum { LEAST_PIECE = 4, LEAST_BATCH_PIECE = 8 }; /* turns of a loop between prefetches */
 
 int64_t tile_reduced_points(const Tiles *t) {
     int64_t points = 1;
@@ -83,6 +83,70 @@ static void add_prefetch(const Tiles *t, const KExpr *load, const KVar *row, KSt
         kstmt_add(out, kstmt_prefetch(t->p, (KExpr *)load));
 }
 
+/* What the next kernel, one over rows, reads or writes at the places at which it reads b: it lies alike. */
+typedef struct {
+    const Tiles *t;
+    const KBuffer *made;
+    KExpr *const *index; /* at which the next kernel reads it; NULL: it does not */
+    const KStmt *store;
+    const KVar *row;
+    KStmt *out;
+} Beside;
+
+static bool lies_alike(const KBuffer *a, const KBuffer *b) {
+    bool alike = a->space == b->space && a->base == b->base && a->rank == b->rank && a->block == b->block &&
+                 a->block_axis == b->block_axis && a->pad == b->pad && !a->alias && !b->alias;
+    for (int i = 0; alike && i < a->rank; i++)
+        alike = a->order[i] == b->order[i] && dim_equal(a->dims[i], b->dims[i]);
+    return alike;
+}
+
+static void find_made(void *context, const KExpr *e) {
+    Beside *b = context;
+    if (e->kind == KE_LOAD && e->load.buffer == b->made)
+        b->index = e->load.index;
+}
+
+static void fetch_beside(Beside *b, KBuffer *other, KExpr *const *index) {
+    if (other == b->made || !lies_alike(other, b->made))
+        return;
+    for (int i = 0; i < other->rank; i++)
+        if (!kexpr_equal(index[i], b->index[i]))
+            return;
+    KExpr *place = kexpr_load(b->t->p, other, b->store->store.index, b->store->store.index_count);
+    place->type.lanes = b->store->store.value->type.lanes;
+    add_prefetch(b->t, place, b->row, b->out);
+}
+
+static void beside_load(void *context, const KExpr *e) {
+    if (e->kind == KE_LOAD)
+        fetch_beside(context, e->load.buffer, e->load.index);
+}
+
+static void beside_store(void *context, const KStmt *s) {
+    if (s->kind == KS_STORE)
+        fetch_beside(context, s->store.buffer, s->store.index);
+}
+
+static void visit_nest(const Nest *nest, const KVisitor *visitor) {
+    for (int r = 0; r < nest->reduction_count; r++)
+        kexpr_visit(nest->reductions[r].expr, visitor);
+    kstmt_visit(nest->epilogue, visitor);
+}
+
+/* What the next kernel takes with the rows that this one makes. */
+static void prefetch_beside(const Tiles *t, const KStmt *store, const KVar *row, KStmt *out) {
+    Beside b = {t, store->store.buffer, NULL, store, row, out};
+    for (int k = 0; k < t->m->next_count && !b.index; k++) {
+        const KKernel *next = t->m->next[k];
+        for (int i = 0; next->row_axes > 1 && i < next->nest_count; i++) {
+            visit_nest(next->nests[i], &(KVisitor){NULL, find_made, &b, NULL});
+            if (b.index)
+                visit_nest(next->nests[i], &(KVisitor){beside_store, beside_load, &b, NULL});
+        }
+    }
+}
+
 static void prefetch_vectors(Tiles *t, KVar *row, const KStmt *epilogue, KStmt *out) {
     for (const KStmt *s = epilogue->block.first; s; s = s->next)
         if (s->kind == KS_LET)
@@ -91,6 +155,7 @@ static void prefetch_vectors(Tiles *t, KVar *row, const KStmt *epilogue, KStmt *
             KExpr *place = kexpr_load(t->p, s->store.buffer, s->store.index, s->store.index_count);
             place->type.lanes = s->store.value->type.lanes;
             add_prefetch(t, place, row, out);
+            prefetch_beside(t, s, row, out);
         }
 }
 
@@ -122,6 +187,53 @@ static void prefetch_at_turn(Tiles *t, Accumulators *a, KExpr *turn, int64_t tur
     }
 }
 
+/* ---- of a triangle only the part that meets the tile */
+static int axis_of(const Nest *nest, const KVar *var) {
+    int axis = 0;
+    while (nest->axes[axis].var != var)
+        axis++;
+    return axis;
+}
+
+static KExpr *first_of(const Tiles *t, const KVar *var) {
+    return t->base[axis_of(t->nest, var)];
+}
+
+static KExpr *last_of(const Tiles *t, const KVar *var) {
+    int axis = axis_of(t->nest, var);
+    int64_t length = axis == t->row      ? t->tile_rows
+                     : axis == t->row2   ? t->rows2
+                     : axis == t->vector ? (int64_t)t->tile_vectors * t->lanes
+                                         : 1;
+    int64_t extent = t->nest->axes[axis].extent.n;
+    KExpr *last = kexpr_binary(t->p, '+', t->base[axis], kexpr_index(t->p, length - 1));
+    return extent % length ? kexpr_binary(t->p, 'm', last, kexpr_index(t->p, extent - 1)) : last;
+}
+
+/* Narrows the range of a reduce axis to what adds more than zeros to some row or lane of the tile. */
+static void narrow(const Tiles *t, int axis, KExpr *range[2]) {
+    KProgram *p = t->p;
+    const KTriangle *part = &t->nest->part;
+    const KVar *var = t->nest->axes[axis].var;
+    if (part->below == var && first_of(t, part->above)) {
+        KExpr *end = kexpr_binary(p, '+', last_of(t, part->above), kexpr_index(p, part->distance + 1));
+        int64_t most = t->nest->axes[axis_of(t->nest, part->above)].extent.n + part->distance;
+        range[1] = most <= t->nest->axes[axis].extent.n ? end : kexpr_binary(p, 'm', range[1], end);
+    } else if (part->above == var && first_of(t, part->below)) {
+        KExpr *start = kexpr_binary(p, '-', first_of(t, part->below), kexpr_index(p, part->distance));
+        range[0] = part->distance <= 0 ? start : kexpr_binary(p, 'M', range[0], start);
+    }
+}
+
+KExpr *tile_meets_part(const Tiles *t) {
+    KProgram *p = t->p;
+    const KTriangle *part = &t->nest->part;
+    if (!part->above || !first_of(t, part->above) || !first_of(t, part->below))
+        return NULL;
+    KExpr *end = kexpr_binary(p, '+', last_of(t, part->above), kexpr_index(p, part->distance));
+    return kexpr_fn(p, FN_ge, end, first_of(t, part->below), NULL);
+}
+
 /* ---- the loops */
 static void reduce_loops(Tiles *, Accumulators *, int axis, KExpr **index, KStmt *out);
 
@@ -151,7 +263,10 @@ static void reduce_panels(Tiles *t, Accumulators *a, int axis, int64_t panel, KE
     if (prefetches_along(t, axis))
         prefetch_at_turn(t, a, kexpr_binary(p, '/', kexpr_var(p, first), length), extent->n / panel, panels);
     kstmt_add(panels, kstmt_for(p, place, AXIS_SERIAL, zero, length, 1, body));
-    kstmt_add(out, kstmt_for(p, first, AXIS_SERIAL, zero, kexpr_dim(p, *extent), panel, panels));
+    KExpr *range[2] = {zero, kexpr_dim(p, *extent)};
+    narrow(t, axis, range);
+    range[0] = kexpr_binary(p, '*', kexpr_binary(p, '/', range[0], length), length);
+    kstmt_add(out, kstmt_for(p, first, AXIS_SERIAL, range[0], range[1], panel, panels));
 }
 
 /* Where the loop over an axis begins and ends: a range of the axis' own, or the part that is summed at this time. */
@@ -170,7 +285,8 @@ static void find_range(Tiles *t, Accumulators *a, int axis, KExpr **index, KExpr
     if (axis == t->part_axis) {
         range[0] = t->part_from;
         range[1] = t->part_to;
-    }
+    } else if (!of->from)
+        narrow(t, axis, range);
 }
 
 static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
@@ -264,7 +380,21 @@ static bool prefetches(const Tiles *t) {
     for (int i = 0; i < t->nest->reduction_count; i++)
         if (t->nest->reductions[i].argument)
             return false;
-    return !axis->from && (is_around(t->nest, first) || turns >= (int64_t)LEAST_PIECE * tile_all_rows(t));
+    int64_t least = axis->extent.batch ? LEAST_BATCH_PIECE : LEAST_PIECE;
+    return !axis->from && (is_around(t->nest, first) || turns >= least * tile_all_rows(t));
+}
+
+/* Of so many equal parts of the sum those that are more than zeros. */
+static void narrow_pieces(const Tiles *t, int64_t pieces, KExpr *range[2]) {
+    KProgram *p = t->p;
+    int axis = first_reduce_axis(t->nest);
+    int64_t extent = t->nest->axes[axis].extent.n;
+    KExpr *points[2] = {kexpr_index(p, 0), kexpr_index(p, extent)}, *length = kexpr_index(p, extent / pieces);
+    if (t->nest->axes[axis].extent.batch || extent % pieces)
+        return;
+    narrow(t, axis, points);
+    range[0] = kexpr_binary(p, '/', points[0], length);
+    range[1] = kexpr_binary(p, '/', kexpr_binary(p, '+', points[1], kexpr_index(p, extent / pieces - 1)), length);
 }
 
 /* A part of the sum for each row of the tile. */
@@ -280,7 +410,9 @@ static void sum_in_pieces(Tiles *t, Accumulators *a, KStmt *out) {
         return;
     }
     tile_sum_part(t, a, kexpr_var(p, piece), rows, body);
-    kstmt_add(out, kstmt_for(p, piece, AXIS_SERIAL, kexpr_index(p, 0), rows, 1, body));
+    KExpr *range[2] = {kexpr_index(p, 0), rows};
+    narrow_pieces(t, tile_all_rows(t), range);
+    kstmt_add(out, kstmt_for(p, piece, AXIS_SERIAL, range[0], range[1], 1, body));
 }
 
 void tile_sum(Tiles *t, Accumulators *a, KStmt *out) {

@@ -126,3 +126,50 @@ bool nests_write(const KKernel *kernel, const KBuffer *b) {
             return true;
     return false;
 }
+
+/* ---- axes that nests have in common */
+typedef struct {
+    const KKernel *kernel;
+    const Nest *nest;
+    int axes;
+} Shared;
+
+static void share_index(Shared *s, const KBuffer *b, KExpr *const *index, int count) {
+    if (b->space != SPACE_LOCAL && !nests_write(s->kernel, b))
+        return;
+    int same = 0;
+    while (same < count && same < s->axes && index[same]->kind == KE_VAR && index[same]->var == s->nest->axes[same].var)
+        same++;
+    s->axes = same;
+}
+
+static void share_expression(void *context, const KExpr *e) {
+    if (e->kind == KE_LOAD)
+        share_index(context, e->load.buffer, e->load.index, e->load.index_count);
+}
+
+static void share_statement(void *context, const KStmt *s) {
+    if (s->kind == KS_STORE)
+        share_index(context, s->store.buffer, s->store.index, s->store.index_count);
+}
+
+int nests_shared_axes(const KKernel *kernel) {
+    const Nest *first = kernel->nests[0];
+    Shared shared = {.kernel = kernel, .axes = first->parallel_count};
+    KVisitor visitor = {share_statement, share_expression, &shared, NULL};
+    for (int i = 0; i < kernel->nest_count; i++) {
+        const Nest *nest = shared.nest = kernel->nests[i];
+        int same = 0;
+        while (same < nest->parallel_count && same < shared.axes &&
+               dim_equal(nest->axes[same].extent, first->axes[same].extent))
+            same++;
+        shared.axes = same;
+        for (int r = 0; r < nest->reduction_count; r++) {
+            kexpr_visit(nest->reductions[r].expr, &visitor);
+            if (nest->reductions[r].guard)
+                kexpr_visit(nest->reductions[r].guard, &visitor);
+        }
+        kstmt_visit(nest->epilogue, &visitor);
+    }
+    return shared.axes;
+}

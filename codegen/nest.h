@@ -35,6 +35,12 @@ typedef struct {
     bool argument; /* result is the index (i32) of the first extremum along the single reduce axis */
 } NestReduction;
 
+/* Where axes.above + distance >= axes.below; above NULL: everywhere. */
+typedef struct {
+    KVar *above, *below;
+    int64_t distance;
+} KTriangle;
+
 typedef struct Nest {
     NestAxis axes[NEST_MAX_AXES]; /* parallel axes first */
     int axis_count, parallel_count;
@@ -42,6 +48,7 @@ typedef struct Nest {
     int reduction_count;
     NestAxis cells[3];      /* of a window, row-major */
     int cell_count;         /* 0: no windows */
+    KTriangle part;         /* elsewhere the sum adds zeros, or nobody asks for it (codegen/triangle.h) */
     KStmt *cell;            /* block of LET */
     NestReduction pools[2]; /* over the cells; `argument`: the number of the first largest */
     int pool_count;
@@ -63,6 +70,9 @@ int nest_cells(const Nest *);
 bool nest_bounds_use(const Nest *, int axis);
 /* Does a nest of the kernel store to the buffer? */
 bool nests_write(const struct KKernel *, const KBuffer *);
+/* The parallel axes that all nests of the kernel start with and use in the same way for what they pass on to each other:
+ * nothing passes from one place on them to another one. */
+int nests_shared_axes(const struct KKernel *);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
 int64_t nest_epilogue_slots(const Nest *); /* for one element */

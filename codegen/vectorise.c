@@ -94,8 +94,11 @@ static int physical(MapPlace *place, const KBuffer *buffer, KExpr *const *index,
     /* rows beyond the batch read the caller's last sample again; what they compute is stored nowhere that counts */
     if (place->samples && buffer->space == SPACE_ARGUMENT && count && kexpr_uses(logical[0], place->row))
         logical[0] = kexpr_binary(p, 'm', logical[0], kexpr_binary(p, '-', place->samples, kexpr_index(p, 1)));
-    if (place->rows_from && buffer->space == SPACE_LOCAL && count)
-        logical[0] = kexpr_binary(p, '-', logical[0], place->rows_from);
+    if (place->rows_from && buffer->space == SPACE_LOCAL && count) {
+        for (int i = 0; i < place->row_axis; i++)
+            logical[i] = kexpr_index(p, 0);
+        logical[place->row_axis] = kexpr_binary(p, '-', logical[place->row_axis], place->rows_from);
+    }
     return kbuffer_physical_index(p, buffer, logical, out);
 }
 

@@ -106,7 +106,8 @@ typedef struct { int steps; int carried, sequences; bool reverse; } ScanAttr;
 typedef enum {
     FUSION_NEST, /* one loop nest: at most one reduction or contraction, and what is pointwise over its result */
     FUSION_ROWS, /* several nests over the same rows of the batch */
-    FUSION_SMALL /* several nests, too little work for more than one thread */
+    FUSION_SMALL, /* several nests, too little work for more than one thread */
+    FUSION_LONG_ROWS /* several nests over the same rows within samples */
 } FusionKind;
 typedef struct { FusionKind kind; } FusionAttr;
 typedef union {

@@ -318,6 +318,7 @@ bool pass_fuse(Module *module, PassContext *context) {
         if (fused)
             continue;
         changed = materialise(func, context->arena) || changed;
+        changed = fuse_repeat(func, context->arena) || changed;
         for (Op *op = func->body.first; op; op = op->next)
             changed = changed || !fuse_is_inline(op);
         fuse_func(func, context->arena);

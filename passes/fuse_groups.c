@@ -9,65 +9,9 @@
 #include "passes/fuse_groups.h"
 #include <string.h>
 
-enum { SMALL_WORK = 4096, ROW_ELEMENTS = 2048 };
-enum { CHEAP = 1 }; /* cost of an elementwise op that is made where it is read rather than stored */
-
-bool fuse_is_unit_reshape(const Op *op) {
-    if (op->code != OP_RESHAPE)
-        return false;
-    const Type *from = op->inputs[0]->type, *to = op->results[0]->type;
-    int i = 0, j = 0;
-    for (;;) {
-        while (i < from->rank && dim_equal(from->dims[i], dim_static(1)))
-            i++;
-        while (j < to->rank && dim_equal(to->dims[j], dim_static(1)))
-            j++;
-        if (i == from->rank || j == to->rank)
-            return i == from->rank && j == to->rank;
-        if (!dim_equal(from->dims[i++], to->dims[j++]))
-            return false;
-    }
-}
-
-static bool is_comparison(const Op *op) {
-    return op->code == OP_MAP && op->results[0]->type->dtype == DTYPE_BOOL;
-}
-
-/* A number that follows from constants and the size of the batch: cheaper to compute again than to pass on. */
-static bool is_uniform(const Op *op) {
-    if (op->code == OP_CONST || op->code == OP_BATCH_SIZE)
-        return true;
-    if ((op->code != OP_MAP && op->code != OP_CAST) || op->results[0]->type->rank != 0)
-        return false;
-    for (int i = 0; i < op->input_count; i++)
-        if (!op->inputs[i]->def || !is_uniform(op->inputs[i]->def))
-            return false;
-    return true;
-}
-
-bool fuse_is_inline(const Op *op) {
-    switch (op->code) {
-    case OP_CONST:
-    case OP_IOTA:
-    case OP_VARIABLE:
-    case OP_BATCH_SIZE:
-    case OP_RANDOM:
-    case OP_BROADCAST:
-    case OP_TRANSPOSE:
-    case OP_SLICE:
-    case OP_PAD:
-    case OP_CAST:
-    case OP_STOP_GRADIENT:
-    case OP_GATHER:
-        return true;
-    case OP_RESHAPE:
-        return fuse_is_unit_reshape(op);
-    case OP_UNPOOL:
-        return window_is_disjoint(&op->attr.window);
-    default:
-        return is_comparison(op) || is_uniform(op);
-    }
-}
+enum { SMALL_WORK = 4096 };
+enum { MOST_STEPS = 4 }; /* of cheap ops behind each other */
+enum { CHEAP = 1 };      /* cost of an elementwise op that is made where it is read rather than stored */
 
 /* Reshapes that change the memory form, assigns and scans (kernels by themselves) stay outside. */
 static bool is_outside(const Op *op) {
@@ -367,17 +311,24 @@ static bool waits_for_sum(const FuseGroups *g, int from, int to) {
     return (state[to - from] & SUMMED) != 0;
 }
 
-/* A cheap value that only one op reads, which can make it itself and never runs in the nest of `producer`. */
+/* A cheap value that only one op reads, which can make it itself and never runs in the nest of `producer`; or leaves it
+ * to its own reader, if it is as cheap. */
 static bool belongs_to_reader(const FuseGroups *g, int producer, int op) {
-    const Op *map = g->ops[op];
-    if (map->code != OP_MAP || scalar_infos[map->attr.scalar].cost > CHEAP || g->readers[op].count != 1 ||
-        is_yielded(g, g->ops[op]->results[0]))
-        return false;
-    const Op *reader = g->ops[g->readers[op].items[0]];
-    if (!reads_directly(reader, map))
-        return false;
-    return op_infos[reader->code].op_class == CLASS_REDUCE ||
-           (reader->code == OP_MAP && waits_for_sum(g, producer, g->readers[op].items[0]));
+    for (int steps = 0; steps < MOST_STEPS; steps++) {
+        const Op *map = g->ops[op];
+        if (map->code != OP_MAP || scalar_infos[map->attr.scalar].cost > CHEAP || g->readers[op].count != 1 ||
+            is_yielded(g, map->results[0]))
+            return false;
+        int by = g->readers[op].items[0];
+        const Op *reader = g->ops[by];
+        if (!reads_directly(reader, map))
+            return false;
+        if (op_infos[reader->code].op_class == CLASS_REDUCE ||
+            (reader->code == OP_MAP && waits_for_sum(g, producer, by)))
+            return true;
+        op = by;
+    }
+    return false;
 }
 
 /* Memory is written for this value in any case: a reader that is no elementwise op, or two that make their own of it.
@@ -393,16 +344,31 @@ static bool is_stored_anyway(const FuseGroups *g, int op) {
     return own >= 2 || is_yielded(g, g->ops[op]->results[0]);
 }
 
+/* The one op of a group of cheap values that others read; -1: there are several, or some are not cheap. */
+static int only_exit(const FuseGroups *g, int group) {
+    int found = -1;
+    for (int i = group; i >= 0; i = g->next[i]) {
+        if (g->ops[i]->code != OP_MAP || scalar_infos[g->ops[i]->attr.scalar].cost > CHEAP)
+            return -1;
+        for (int r = 0; r < g->readers[i].count; r++)
+            if (fuse_owner(g, g->readers[i].items[r]) != group) {
+                if (found >= 0 && found != i)
+                    return -1;
+                found = i;
+            }
+    }
+    return found;
+}
+
 /* Written beside what it is computed from, the value would cost a store more than where it is read. */
 static bool is_left_to_reader(const FuseGroups *g, int producer, int consumer) {
-    const Op *map = g->ops[consumer];
-    if (g->next[consumer] >= 0)
-        return false;
-    for (int i = 0; i < map->input_count; i++) {
-        int made_by = g->index[map->inputs[i]->id];
-        if (made_by >= 0 && g->group[made_by] >= 0 && find(g, made_by) == producer)
-            return belongs_to_reader(g, made_by, consumer) && is_stored_anyway(g, made_by);
-    }
+    int left = only_exit(g, consumer);
+    for (int i = consumer; i >= 0 && left >= 0; i = g->next[i])
+        for (int k = 0; k < g->ops[i]->input_count; k++) {
+            int made_by = g->index[g->ops[i]->inputs[k]->id];
+            if (made_by >= 0 && g->group[made_by] >= 0 && find(g, made_by) == producer)
+                return belongs_to_reader(g, made_by, left) && is_stored_anyway(g, made_by);
+        }
     return false;
 }
 
@@ -451,6 +417,13 @@ static bool merges_in_space(const FuseGroups *g, int producer, int consumer) {
 static bool merges_in_rows(const FuseGroups *g, int producer, int consumer) {
     GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
     return p.rows && c.rows && c.contractions == 0 && p.row_elements <= ROW_ELEMENTS && c.row_elements <= ROW_ELEMENTS;
+}
+
+static bool merges_in_long_rows(const FuseGroups *g, int producer, int consumer) {
+    GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
+    return p.rows && c.rows && p.contractions + c.contractions == 0 &&
+           (p.row_elements > ROW_ELEMENTS || c.row_elements > ROW_ELEMENTS) &&
+           fuse_share_rows(g, producer, consumer, ROW_ELEMENTS);
 }
 
 /* ---- readers, through inline ops */
@@ -565,6 +538,7 @@ FuseGroups *fuse_groups(Func *func, Arena *arena) {
     FuseGroups *g = groups_start(func, arena);
     merge_with_producers(g, merges_in_space);
     merge_with_producers(g, merges_in_rows);
+    merge_with_producers(g, merges_in_long_rows);
     merge_small(g);
     sort_members(g);
     return g;
@@ -577,7 +551,9 @@ FusionKind fuse_group_kind(const FuseGroups *g, int group) {
         reduction_first = true;
     if (reduction_first || (f.roots == 1 && !f.rows && !f.small))
         return FUSION_NEST;
-    return f.rows ? FUSION_ROWS : FUSION_SMALL;
+    if (f.rows)
+        return f.contractions == 0 && f.row_elements > ROW_ELEMENTS ? FUSION_LONG_ROWS : FUSION_ROWS;
+    return FUSION_SMALL;
 }
 
 const char *fuse_why_apart(FuseGroups *g, int producer, int consumer) {

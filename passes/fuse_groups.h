@@ -3,6 +3,8 @@
 #define NNC_PASSES_FUSE_GROUPS_H
 #include "passes/fuse.h"
 
+enum { ROW_ELEMENTS = 2048 }; /* of a row that stays in the cache from nest to nest */
+
 /* What a group is made of. */
 typedef struct {
     bool known; /* the rest is filled in */
@@ -38,8 +40,13 @@ typedef struct {
 } FuseGroups;
 
 FuseGroups *fuse_groups(Func *, Arena *);
+/* Before groups are made: an op for each reader of a cheap value that needs no memory (passes/fuse_repeat.c). */
+bool fuse_repeat(Func *, Arena *);
 /* The group of an op, as its representative; the op itself where it is in none. */
 int fuse_owner(const FuseGroups *, int op);
+/* Could the two groups go through the samples' rows together, each row by itself: positions of a sequence, lines of the
+ * scores of attention? A row has at most so many elements (passes/fuse_rows.c). */
+bool fuse_share_rows(const FuseGroups *, int producer, int consumer, int64_t most_elements);
 FusionKind fuse_group_kind(const FuseGroups *, int group);
 /* Why a group and one that reads it are two kernels. */
 const char *fuse_why_apart(FuseGroups *, int producer, int consumer);

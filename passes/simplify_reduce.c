@@ -219,9 +219,51 @@ static Value *product_of_gather(Simplify *simplify, const Op *op) {
     return build_gather(&simplify->build, product, gather->inputs[1]);
 }
 
+/* f repeated over the axes of an einsum's operand, as the type of the result; NULL if the einsum sums over it. */
+static Value *factor_of_result(Simplify *simplify, const Op *op, const int8_t *labels, const Value *factor) {
+    const Op *broadcast = defined_by(factor, OP_BROADCAST);
+    const Type *type = op->results[0]->type;
+    int order[MAX_RANK] = {0}, axes[MAX_RANK] = {0}, kept = 0; /* axes of f in the order of the result's */
+    for (int k = 0; broadcast && k < type->rank; k++)
+        for (int i = 0; i < broadcast->attr.axes.count; i++)
+            if (op->attr.einsum.out[k] == labels[broadcast->attr.axes.axes[i]]) {
+                order[kept] = i;
+                axes[kept++] = k;
+            }
+    if (!broadcast || kept < broadcast->attr.axes.count)
+        return NULL;
+    return build_broadcast(&simplify->build, build_transpose(&simplify->build, broadcast->inputs[0], order), type,
+                           axes);
+}
+
+/* sum (a f) b = f sum a b, where the result has fewer elements than a: the weights of attention need not be divided
+ * by their sums one by one. */
+static Value *factor_outside_einsum(Simplify *simplify, const Op *op) {
+    const Type *type = op->results[0]->type;
+    int64_t batch = simplify->build.module->batch_max;
+    for (int side = 0; side < 2; side++) {
+        const Op *product = defined_by_map(op->inputs[side], FN_mul);
+        if (!product || !used_once(simplify, op->inputs[side]) ||
+            type_count(type, batch) >= type_count(op->inputs[side]->type, batch))
+            continue;
+        const int8_t *labels = side ? op->attr.einsum.b : op->attr.einsum.a;
+        for (int i = 0; i < 2; i++) {
+            Value *factor = factor_of_result(simplify, op, labels, product->inputs[i]);
+            if (!factor)
+                continue;
+            Value *inputs[] = {op->inputs[0], op->inputs[1]};
+            inputs[side] = product->inputs[1 - i];
+            return build_mul(&simplify->build, build_op(&simplify->build, OP_EINSUM, &op->attr, inputs, 2, type),
+                             factor);
+        }
+    }
+    return NULL;
+}
+
 const SimplifyRule simplify_reduce_rules[] = {
-    {OP_REDUCE, reduce_of_units},     {OP_REDUCE, reduce_of_constant},     {OP_REDUCE, merge_reductions},
-    {OP_REDUCE, reduce_of_broadcast}, {OP_REDUCE, reduce_of_transpose},    {OP_REDUCE, move_factor_outside},
-    {OP_EINSUM, einsum_of_transpose}, {OP_TRANSPOSE, transpose_of_einsum}, {OP_EINSUM, product_of_gather},
+    {OP_REDUCE, reduce_of_units},       {OP_REDUCE, reduce_of_constant},     {OP_REDUCE, merge_reductions},
+    {OP_REDUCE, reduce_of_broadcast},   {OP_REDUCE, reduce_of_transpose},    {OP_REDUCE, move_factor_outside},
+    {OP_EINSUM, einsum_of_transpose},   {OP_TRANSPOSE, transpose_of_einsum}, {OP_EINSUM, product_of_gather},
+    {OP_EINSUM, factor_outside_einsum},
 };
 const int simplify_reduce_rule_count = sizeof simplify_reduce_rules / sizeof *simplify_reduce_rules;
