@@ -15,7 +15,7 @@
 
 /* ---- source ---- */
 
-Program *kernel_source(Arena *arena, Diag *diag, const char *file, const char *define) {
+Program *kernel_source_with(Arena *arena, Diag *diag, const char *file, const char *const *defines, int count) {
     size_t length = 0;
     char *text = text_read_file(arena_format(arena, "%s/%s", NNC_SOURCE_DIR, file), &length);
     SourceFile *source = ARENA_NEW(arena, SourceFile);
@@ -26,12 +26,16 @@ Program *kernel_source(Arena *arena, Diag *diag, const char *file, const char *d
     *source = (SourceFile){.name = file, .text = arena_copy(arena, text, length + 1), .length = length};
     free(text);
     Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
-    FrontendOptions options = {define ? &define : NULL, define != NULL, NULL};
+    FrontendOptions options = {defines, count, NULL};
     Program *program = ast && !diag_errors(diag) ? frontend_program(arena, diag, ast, &options) : NULL;
     if (program && !diag_errors(diag))
         return program;
     kernel_report(diag, file);
     return NULL;
+}
+
+Program *kernel_source(Arena *arena, Diag *diag, const char *file, const char *define) {
+    return kernel_source_with(arena, diag, file, &define, define != NULL);
 }
 
 /* ---- the two forms of a module ---- */

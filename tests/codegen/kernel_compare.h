@@ -11,6 +11,7 @@ void kernel_report(Diag *, const char *what);
 /* The program in a file of the project, with another value for a constant (NAME=VALUE; NULL: none). NULL with the
  * reason printed if it has errors. */
 struct Program *kernel_source(Arena *, Diag *, const char *file, const char *define);
+struct Program *kernel_source_with(Arena *, Diag *, const char *file, const char *const *defines, int count);
 /* The kernels of a function; NULL: there is none of that name. */
 KSequence *kernel_sequence(const KProgram *, const char *name);
 /* The oracle module has its gradients expanded and nothing else; NULL with the reason printed if a pass fails. */
