@@ -226,6 +226,7 @@ typedef struct {
     int barrier_work;       /* multiply-adds of one lane in the time that a barrier takes with the lines that change hands */
     const char *c_flags;    /* advice for the C compiler: -march=x86-64-v4 */
     const char *c_macros;   /* condition of the preprocessor that the compiler has been told so; NULL: none */
+    const struct GpuArch *gpu; /* what a GPU has (codegen/gpu_arch.h); NULL: it is none */
 } KIsa;
 
 typedef struct KProgram {

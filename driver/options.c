@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include "codegen/gpu_arch.h"
 #include "codegen/isa.h"
 #include "driver/driver.h"
 
@@ -23,6 +24,8 @@ static const OptionInfo infos[] = {
     {"bundle", 0, OPTION_FLAG, NULL, AT(bundle), "the runtime inside: one file that needs only libc and libm"},
     {"target", 0, OPTION_TEXT, "T", AT(target), "c (default) or cuda"},
     {"cpu", 0, OPTION_TEXT, "CPU", AT(cpu), "native (default), generic, x86-64-v3, x86-64-v4 or neon"},
+    {"gpu", 0, OPTION_TEXT, "ARCH", AT(gpu),
+     "with --target=cuda: native (default), sm_75, sm_80, sm_86, sm_89, sm_90, .."},
     {"blas", 0, OPTION_TEXT, "LIBRARY", AT(blas),
      "openblas: large products of matrices are calls of OpenBLAS; default: none"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
@@ -278,6 +281,23 @@ static bool read_samples(Parser *p, const char *option, const char *text, int64_
     return false;
 }
 
+static bool check_gpu(Parser *p) {
+    Options *o = p->options;
+    const char *names[16];
+    bool on_gpu = target_find(o->target)->on_gpu;
+    for (int i = 0; i < gpu_arch_count; i++)
+        names[i] = gpu_archs[i].name;
+    if (o->gpu && !check_choice(p, "gpu", o->gpu, names, gpu_arch_count))
+        return false;
+    if (o->gpu && !on_gpu) {
+        diag_error(p->diag, (Span){0}, "--gpu=%s is for --target=cuda", o->gpu);
+        diag_help(p->diag, "what the C program runs on is --cpu");
+        return false;
+    }
+    o->gpu = o->gpu ? o->gpu : gpu_archs[0].name;
+    return true;
+}
+
 static const char *const blas_names[] = {"none", "openblas"};
 
 static bool check_blas(Parser *p) {
@@ -299,7 +319,7 @@ static bool check_values(Parser *p) {
     o->target = o->target ? o->target : "c";
     o->cpu = o->cpu ? o->cpu : "native";
     if (!check_choice(p, "target", o->target, names, target_count) ||
-        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_blas(p))
+        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_blas(p))
         return false;
     if (o->emit_name && !check_choice(p, "emit", o->emit_name, emit_names, EMIT_COUNT))
         return false;

@@ -121,7 +121,18 @@ check "training on a device goes on where it stopped" resumed diabetes
 check "a device that is too small for the samples gives the same bits" small_device diabetes
 check "a machine without a device says so" no_device 0 "there is no device"
 check "a driver that is too old says so" no_device -1 "driver is too old: it knows CUDA 12.0, this program needs 13.0"
+# nvcc has every architecture of --gpu, but for those that came after it.
+known_architectures() {
+    nvcc --list-gpu-code | grep -x sm_75 && "$NNC" diabetes.nn --target=cuda --gpu=x 2>&1 | sed -n 's/.*there are: native, //p' |
+        tr -d ' ' | tr ',' '\n' >"$work/architectures" && [ "$(wc -l <"$work/architectures")" -gt 5 ] || return 1
+    newest=$(nvcc --list-gpu-code | sed 's/sm_//' | sort -n | tail -n 1)
+    while IFS=_ read -r sm number; do
+        [ "$number" -gt "$newest" ] || nvcc --list-gpu-code | grep -qx "${sm}_$number" || { echo "no ${sm}_$number"; return 1; }
+    done <"$work/architectures"
+}
+
 if [ -n "$has_nvcc" ]; then
+    check "nvcc knows the architectures of --gpu" known_architectures
     for name in digits diabetes; do
         check "nvcc compiles and links $name" build_nvcc "$name"
         check "the CUDA program of $name describes itself" "$work/$name-nvcc" summary
