@@ -398,6 +398,11 @@ static void alloc_type(CPrinter *p, Text *out, const KBuffer *b) {
         text_add(out, p->dialect->shared ? p->dialect->shared : "");
     else if (b->lanes <= 1)
         text_add(out, p->dialect->local ? p->dialect->local : "");
+    if (b->align && p->dialect->aligned) {
+        char aligned[64];
+        snprintf(aligned, sizeof aligned, p->dialect->aligned, b->align);
+        text_add(out, aligned);
+    }
     c_array_type(p, out, b);
 }
 

@@ -40,6 +40,7 @@ typedef struct Dialect {
     const char *restrict_word;
     const char *kernel, *inline_kernel; /* before a kernel's name: "static void" */
     const char *local, *shared;         /* before an array in a kernel; NULL: not there */
+    const char *aligned;                /* before one in shared memory that begins at a multiple of %d bytes */
     const char *barrier;                /* NULL: threads of a kernel cannot meet */
     const char *prefetch;               /* of an address that is read or written soon; NULL: nothing is written */
     const char *forget;                 /* no vector register keeps its value; NULL: nothing is written */

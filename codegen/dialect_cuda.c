@@ -27,6 +27,7 @@ const Dialect dialect_cuda = {
     .inline_kernel = "__global__ static void",
     .local = "",
     .shared = "__shared__ ",
+    .aligned = "__align__(%d) ",
     .barrier = "__syncthreads();",
     .axis_index = {[AXIS_GRID_X] = "(int64_t)blockIdx.x",
                    [AXIS_GRID_Y] = "(int64_t)blockIdx.y",

@@ -41,6 +41,7 @@ typedef struct KBuffer {
     int32_t block, pad;
     int lanes;            /* SPACE_LOCAL: > 1: every element is a vector (one more memory axis), kept in registers by unrolled loops */
     bool zeroed;          /* SPACE_LOCAL: starts as zeros */
+    int align;            /* SPACE_SHARED: it begins at a multiple of so many bytes, for vectors; 0: as one element needs */
     int slack;            /* ARENA, LOCAL: rows that a tile may touch beyond the batch (axes that are multiples of it) */
     bool indirect;
     bool whole;           /* its rows are not cut in panels: a matrix product of a library reads or makes it */
@@ -205,6 +206,7 @@ typedef struct KKernel {
     int64_t work;           /* FMA-slot units: after lowering what it computes, after mapping what it takes (codegen/cost.h) */
     int64_t bytes;          /* read and written, after mapping */
     const char *why;        /* explain: what was fused, and why not more */
+    const char *how;        /* explain: the tiles that were chosen for it on a GPU; NULL: none */
     struct Func *func;
     KShared *shared;        /* the function that it has with its equals; NULL: one of its own */
     KBuffer **passed;       /* with `shared`: its buffers by parameter */
@@ -243,6 +245,7 @@ typedef struct KProgram {
     int shared_count, shared_capacity;
     int64_t arena_bytes, arena_lower_bound;
     struct Tuning *tuning;  /* measured choices for tiles (codegen/tuning.h); NULL: none */
+    int gpu_tile;           /* every contraction takes tiles of so many rows (tens) and columns (ones) a thread; 0: by cost */
     Map *names;             /* used C identifiers */
 } KProgram;
 

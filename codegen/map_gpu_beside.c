@@ -172,14 +172,18 @@ static KStmt *part_body(KProgram *p, KKernel *k, const Part *part, KExpr *at, KV
 }
 
 static void describe(KProgram *p, KKernel *k, const Part *parts, int count) {
-    Text text = {0};
+    Text text = {0}, how = {0};
     for (int i = 0; i < count; i++) {
         const KKernel *of = parts[i].kernel;
+        if (of->how)
+            text_format(&how, "%s%s", how.length ? "; beside it " : "", of->how);
         text_format(&text, "%s%s", i > 0 ? "; beside it " : "", of->comment ? of->comment : of->name);
         k->work += of->work;
         k->bytes += of->bytes;
     }
     k->comment = arena_strdup(p->arena, text.data);
+    k->how = how.length ? arena_strdup(p->arena, how.data) : NULL;
+    text_free(&how);
     k->span = parts[0].kernel->span;
     k->func = parts[0].kernel->func;
     k->why = "small kernels that do not wait for each other share a launch";

@@ -64,7 +64,7 @@ Module *kernel_oracle(Arena *arena, Diag *diag, const Module *module) {
 KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const char *target, bool planned,
                          const char *what) {
     Module *optimised = module_clone(arena, module);
-    bool cuda = strcmp(target, "cuda") == 0;
+    bool cuda = strncmp(target, "cuda", 4) == 0;
     KIsa isa = isa_cuda;
     Program *info = ARENA_NEW(arena, Program);
     if (!kernel_passes(optimised, diag, pass_pipeline, pass_pipeline_count, what))
@@ -80,6 +80,8 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
     info->module = optimised;
     info->name = optimised->name;
     KProgram *p = lower_program(arena, diag, info, isa);
+    if (p && cuda && target[4])
+        p->gpu_tile = atoi(target + 5);
     if (p && blas)
         gemm_program(p, 2);
     if (p)

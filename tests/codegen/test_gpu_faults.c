@@ -6,17 +6,19 @@
 #include "test.h"
 #include <stdlib.h>
 
-enum { REPORTS = 4 };
+enum { REPORTS = 5 };
 typedef enum { FAULT_RACE, FAULT_OUTSIDE, FAULT_DIVERGENT, FAULT_UNWRITTEN, FAULTS } Fault;
 
 static const struct {
     const char *name;
-    int least_percent; /* of those that are found: some barriers between nests, and some stores, order or give nothing
+    int least_percent; /* of those that are found: others change nothing: two nests may need no barrier
                         */
     const char *reports[REPORTS];
 } faults[FAULTS] = {
     [FAULT_RACE] = {"a barrier is missing", 75, {"sample ", "race: "}},
-    [FAULT_OUTSIDE] = {"a condition always holds", 100, {"its axis has", "promised", "sample ", "race: "}},
+    [FAULT_OUTSIDE] = {"a condition always holds",
+                       75,
+                       {"its axis has", "promised", "sample ", "nobody wrote", "race: "}},
     [FAULT_DIVERGENT] = {"a thread skips a barrier", 100, {"does not come by"}},
     [FAULT_UNWRITTEN] = {"shared memory is not written", 80, {"nobody wrote"}},
 };

@@ -20,6 +20,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __shared__ static
+#define __align__(bytes) __attribute__((aligned(bytes)))
 using std::max;
 using std::min;
 
