@@ -442,6 +442,25 @@ static void print_prefetch(CPrinter *p, const KExpr *load) {
     text_free(&address);
 }
 
+/* A call: the thread's sums, then its elements of both operands. */
+static void print_mma(CPrinter *p, const KMma *m) {
+    int a = kmma_depth(m->precision) / 2, b = a / 2;
+    Text line = {0};
+    if (!p->dialect->mma[m->precision]) {
+        c_fail(p, "no fragments of %s", kprecision_names[m->precision]);
+        return;
+    }
+    text_format(&line, "%s(", p->dialect->mma[m->precision]);
+    c_address(p, &line, m->sum, m->index, m->index_count);
+    for (int i = 0; i < a + b; i++) {
+        text_add(&line, ", ");
+        c_expr(p, &line, i < a ? m->a[i] : m->b[i - a], PRECEDENCE_ANY);
+    }
+    text_add(&line, ");");
+    c_line(p, line.data);
+    text_free(&line);
+}
+
 static void print_barrier(CPrinter *p) {
     if (p->dialect->barrier)
         c_line(p, p->dialect->barrier);
@@ -487,6 +506,9 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
         break;
     case KS_GEMM:
         c_gemm(p, s->gemm);
+        break;
+    case KS_MMA:
+        print_mma(p, s->mma);
         break;
     case KS_PREFETCH:
         print_prefetch(p, s->prefetch);

@@ -42,6 +42,7 @@ typedef struct Dialect {
     const char *local, *shared;         /* before an array in a kernel; NULL: not there */
     const char *aligned;                /* before one in shared memory that begins at a multiple of %d bytes */
     const char *barrier;                /* NULL: threads of a kernel cannot meet */
+    const char *mma[PRECISIONS];        /* a product of fragments: its sums, then elements of a and b; NULL: there is none */
     const char *prefetch;               /* of an address that is read or written soon; NULL: nothing is written */
     const char *forget;                 /* no vector register keeps its value; NULL: nothing is written */
     const char *axis_index[AXIS_THREAD_Y + 1]; /* blockIdx.x; NULL: the axis is a loop */

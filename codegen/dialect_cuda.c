@@ -29,6 +29,7 @@ const Dialect dialect_cuda = {
     .shared = "__shared__ ",
     .aligned = "__align__(%d) ",
     .barrier = "__syncthreads();",
+    .mma = {[PRECISION_TF32] = "nnrt_mma_tf32", [PRECISION_BFLOAT16] = "nnrt_mma_bf16"},
     .axis_index = {[AXIS_GRID_X] = "(int64_t)blockIdx.x",
                    [AXIS_GRID_Y] = "(int64_t)blockIdx.y",
                    [AXIS_THREAD_X] = "threadIdx.x",

@@ -10,32 +10,6 @@
 
 enum { LEAST_EXTENT = 4, LEAST_DEPTH = 8, FEW_TILES = 32, DEEP = 1024 };
 
-/* One of the operands of the product. */
-typedef struct {
-    const char *name;
-    const KExpr *value;
-    const GpuAxes *group; /* rows or columns */
-    int64_t share;        /* of them, by thread */
-    KExpr *from;          /* the tile's first one */
-    KVar *thread;         /* place of the thread along the group: y or x */
-    bool along_depth;     /* neighbours in memory are neighbours in the sum */
-    KBuffer *panel;       /* in shared memory: half, place in the sum, place in the group */
-    KVar *next;           /* the part of the next panel that this thread has brought */
-    KBuffer *nexts;       /* the same, if it is more than one element */
-} Operand;
-
-typedef struct {
-    GpuNest *g;
-    const KExpr *left, *right;
-    GpuAxes rows, columns, planes, depth;
-    GpuTileShape shape;
-    Operand operands[2];
-    KVar *x, *y;
-    KExpr *plane;
-    KVar *sum;     /* one element */
-    KBuffer *sums; /* several */
-} GpuTile;
-
 static void add_axis(GpuAxes *a, int axis) {
     a->axes[a->count++] = axis;
 }
@@ -79,16 +53,16 @@ static bool moves_along(const KExpr *e, const KVar *var) {
 
 /* ---- numbers and loops */
 
-static KExpr *number(const GpuTile *t, int64_t n) {
+KExpr *gpu_number(const GpuTile *t, int64_t n) {
     return kexpr_index(t->g->p, n);
 }
 
-static KExpr *plus(const GpuTile *t, KExpr *a, KExpr *b) {
+KExpr *gpu_plus(const GpuTile *t, KExpr *a, KExpr *b) {
     return kexpr_binary(t->g->p, '+', a, b);
 }
 
-static KExpr *times(const GpuTile *t, KExpr *a, int64_t n) {
-    return kexpr_binary(t->g->p, '*', a, number(t, n));
+KExpr *gpu_times(const GpuTile *t, KExpr *a, int64_t n) {
+    return kexpr_binary(t->g->p, '*', a, gpu_number(t, n));
 }
 
 static KExpr *value(const GpuTile *t, const KVar *var) {
@@ -99,16 +73,15 @@ static KExpr *below(const GpuTile *t, KExpr *a, KExpr *b) {
     return kexpr_fn(t->g->p, FN_lt, a, b, NULL);
 }
 
-/* The body of an unrolled loop, or `out` itself for a single turn. */
-static KStmt *unrolled(const GpuTile *t, const char *name, int64_t count, KExpr **at, KStmt *out) {
+KStmt *gpu_unrolled(const GpuTile *t, const char *name, int64_t count, KExpr **at, KStmt *out) {
     KProgram *p = t->g->p;
-    *at = number(t, 0);
+    *at = gpu_number(t, 0);
     if (count == 1)
         return out;
     KVar *var = gpu_index_var(t->g, name, count);
     KStmt *body = kstmt_block(p);
     *at = value(t, var);
-    kstmt_add(out, kstmt_for(p, var, AXIS_UNROLL, number(t, 0), number(t, count), 1, body));
+    kstmt_add(out, kstmt_for(p, var, AXIS_UNROLL, gpu_number(t, 0), gpu_number(t, count), 1, body));
     return body;
 }
 
@@ -131,9 +104,9 @@ static KStmt *inside(const GpuTile *t, KExpr *at, const GpuAxes *group, int64_t 
 static KExpr *place_of(const GpuTile *t, const Operand *o, KExpr *i) {
     KProgram *p = t->g->p;
     int64_t run = o->share < GPU_RUN ? o->share : GPU_RUN;
-    KExpr *runs = times(t, kexpr_binary(p, '/', i, number(t, run)), GPU_SIDE * run);
-    KExpr *first = plus(t, runs, times(t, value(t, o->thread), run));
-    return plus(t, first, kexpr_binary(p, '%', i, number(t, run)));
+    KExpr *runs = gpu_times(t, kexpr_binary(p, '/', i, gpu_number(t, run)), GPU_SIDE * run);
+    KExpr *first = gpu_plus(t, runs, gpu_times(t, value(t, o->thread), run));
+    return gpu_plus(t, first, kexpr_binary(p, '%', i, gpu_number(t, run)));
 }
 
 /* ---- panels */
@@ -141,7 +114,7 @@ static KExpr *place_of(const GpuTile *t, const Operand *o, KExpr *i) {
 /* Element number i of those that a thread brings: neighbouring threads run along the axis that lies together in
  * memory. */
 static KExpr *brought_place(const GpuTile *t, const Operand *o, KExpr *i) {
-    return plus(t, value(t, o->along_depth ? t->y : t->x), times(t, i, GPU_SIDE));
+    return gpu_plus(t, value(t, o->along_depth ? t->y : t->x), gpu_times(t, i, GPU_SIDE));
 }
 
 static KExpr *brought_depth(const GpuTile *t, const Operand *o) {
@@ -159,9 +132,9 @@ static void bring(const GpuTile *t, const Operand *o, KExpr *depth_from, KStmt *
     KProgram *p = g->p;
     KExpr *i;
     KVar *k = gpu_index_var(g, "k", 0), *at = gpu_index_var(g, "at", 0);
-    kstmt_add(out, kstmt_let(p, k, plus(t, depth_from, brought_depth(t, o))));
-    KStmt *body = unrolled(t, "i", o->share, &i, out);
-    kstmt_add(body, kstmt_let(p, at, plus(t, o->from, brought_place(t, o, i))));
+    kstmt_add(out, kstmt_let(p, k, gpu_plus(t, depth_from, brought_depth(t, o))));
+    KStmt *body = gpu_unrolled(t, "i", o->share, &i, out);
+    kstmt_add(body, kstmt_let(p, at, gpu_plus(t, o->from, brought_place(t, o, i))));
     if (!is_whole(t, o->group, GPU_SIDE * o->share) || !is_whole(t, &t->depth, GPU_PANEL))
         set_next(t, o, i, kexpr_number(p, KBASE_F32, 0), body);
     KStmt *there = inside(t, value(t, at), o->group, GPU_SIDE * o->share, body);
@@ -178,18 +151,22 @@ static void bring(const GpuTile *t, const Operand *o, KExpr *depth_from, KStmt *
 static void keep(const GpuTile *t, const Operand *o, KExpr *half, KStmt *out) {
     KProgram *p = t->g->p;
     KExpr *i;
-    KStmt *body = unrolled(t, "i", o->share, &i, out);
+    KStmt *body = gpu_unrolled(t, "i", o->share, &i, out);
     KExpr *element = o->nexts ? kexpr_load(p, o->nexts, &i, 1) : value(t, o->next);
     KExpr *index[] = {half, brought_depth(t, o), brought_place(t, o, i)};
     kstmt_add(body, kstmt_store(p, o->panel, index, 3, element, NULL));
 }
 
 static void multiply(const GpuTile *t, KExpr *half, KStmt *out) {
+    if (t->shape.precision != PRECISION_FLOAT32) {
+        gpu_fragment_products(t, half, out);
+        return;
+    }
     KProgram *p = t->g->p;
     KExpr *k, *i, *j, *factors[2];
-    KStmt *body = unrolled(t, "k", GPU_PANEL, &k, out);
-    body = unrolled(t, "i", t->shape.rows, &i, body);
-    body = unrolled(t, "j", t->shape.columns, &j, body);
+    KStmt *body = gpu_unrolled(t, "k", GPU_PANEL, &k, out);
+    body = gpu_unrolled(t, "i", t->shape.rows, &i, body);
+    body = gpu_unrolled(t, "j", t->shape.columns, &j, body);
     for (int n = 0; n < 2; n++) {
         KExpr *index[] = {half, k, place_of(t, &t->operands[n], n ? j : i)};
         factors[n] = kexpr_load(p, t->operands[n].panel, index, 3);
@@ -204,7 +181,7 @@ static void multiply(const GpuTile *t, KExpr *half, KStmt *out) {
 static void panel_loop(const GpuTile *t, KStmt *out) {
     const GpuNest *g = t->g;
     KProgram *p = g->p;
-    KExpr *depth = gpu_extent(g, &t->depth), *zero = number(t, 0);
+    KExpr *depth = gpu_extent(g, &t->depth), *zero = gpu_number(t, 0);
     KVar *from = gpu_index_var(g, "k_from", 0), *half = gpu_index_var(g, "half", 2);
     KExpr *at = value(t, from), *now = value(t, half);
     KStmt *body = kstmt_block(p), *more = kstmt_block(p), *arrive = kstmt_block(p), *work = kstmt_block(p);
@@ -212,18 +189,20 @@ static void panel_loop(const GpuTile *t, KStmt *out) {
         bring(t, &t->operands[n], at, more);
         keep(t, &t->operands[n], now, arrive);
     }
-    multiply(t, kexpr_binary(p, '-', number(t, 1), now), work);
-    kstmt_add(body,
-              kstmt_let(p, half, kexpr_binary(p, '%', kexpr_binary(p, '/', at, number(t, GPU_PANEL)), number(t, 2))));
+    multiply(t, kexpr_binary(p, '-', gpu_number(t, 1), now), work);
+    kstmt_add(
+        body,
+        kstmt_let(p, half, kexpr_binary(p, '%', kexpr_binary(p, '/', at, gpu_number(t, GPU_PANEL)), gpu_number(t, 2))));
     kstmt_add(body, kstmt_if(p, below(t, at, depth), more, NULL));
     kstmt_add(body, kstmt_if(p, below(t, zero, at), work, NULL));
     kstmt_add(body, kstmt_if(p, below(t, at, depth), arrive, NULL));
     kstmt_add(body, kstmt_barrier(p));
-    kstmt_add(out, kstmt_for(p, from, AXIS_SERIAL, zero, plus(t, depth, number(t, GPU_PANEL)), GPU_PANEL, body));
+    kstmt_add(out,
+              kstmt_for(p, from, AXIS_SERIAL, zero, gpu_plus(t, depth, gpu_number(t, GPU_PANEL)), GPU_PANEL, body));
 }
 
 static void one_panel(const GpuTile *t, KStmt *out) {
-    KExpr *zero = number(t, 0);
+    KExpr *zero = gpu_number(t, 0);
     for (int n = 0; n < 2; n++)
         bring(t, &t->operands[n], zero, out);
     for (int n = 0; n < 2; n++)
@@ -239,7 +218,7 @@ static bool has_one_panel(const GpuTile *t) {
 static void allocate_operand(const GpuTile *t, Operand *o, KStmt *out) {
     KProgram *p = t->g->p;
     KKernel *kernel = t->g->kernel;
-    int64_t halves = has_one_panel(t) ? 1 : 2, row = gpu_panel_row(o->share, o->along_depth);
+    int64_t halves = has_one_panel(t) ? 1 : 2, row = gpu_panel_row(t->shape.precision, o->share, o->along_depth);
     Dim share = dim_static(o->share), dims[] = {dim_static(halves), dim_static(GPU_PANEL), dim_static(row)};
     const char *name = arena_format(p->arena, "next_%s", o->name);
     o->panel = kbuffer_local(p, kernel, SPACE_SHARED, o->name, KBASE_F32, 3, dims);
@@ -257,9 +236,15 @@ static void allocate_operand(const GpuTile *t, Operand *o, KStmt *out) {
 static void allocate_sums(GpuTile *t, KStmt *out) {
     KProgram *p = t->g->p;
     const char *name = t->g->nest->reductions[0].result->name;
-    if (t->shape.rows * t->shape.columns > 1) {
-        Dim dims[] = {dim_static(t->shape.rows), dim_static(t->shape.columns)};
+    const GpuTileShape *shape = &t->shape;
+    if (shape->precision != PRECISION_FLOAT32) {
+        Dim dims[] = {dim_static(shape->row_fragments), dim_static(shape->column_fragments), dim_static(MMA_SUMS)};
+        t->sums = kbuffer_local(p, t->g->kernel, SPACE_LOCAL, name, KBASE_F32, 3, dims);
+    } else if (shape->rows * shape->columns > 1) {
+        Dim dims[] = {dim_static(shape->rows), dim_static(shape->columns)};
         t->sums = kbuffer_local(p, t->g->kernel, SPACE_LOCAL, name, KBASE_F32, 2, dims);
+    }
+    if (t->sums) {
         t->sums->zeroed = true;
         kstmt_add(out, kstmt_alloc(p, t->sums));
     } else {
@@ -269,6 +254,8 @@ static void allocate_sums(GpuTile *t, KStmt *out) {
 }
 
 static void sum_up(GpuTile *t, KStmt *out) {
+    if (t->shape.precision != PRECISION_FLOAT32)
+        gpu_fragment_threads(t, out);
     for (int n = 0; n < 2; n++)
         allocate_operand(t, &t->operands[n], out);
     allocate_sums(t, out);
@@ -280,6 +267,25 @@ static void sum_up(GpuTile *t, KStmt *out) {
 
 /* ---- results */
 
+/* How many rows (0) or columns (1) a thread has results in, and where they are in the tile. */
+static int64_t results_of(const GpuTile *t, int which) {
+    if (t->shape.precision == PRECISION_FLOAT32)
+        return t->operands[which].share;
+    return 2 * (which ? t->shape.column_fragments : t->shape.row_fragments);
+}
+
+static KExpr *result_place(const GpuTile *t, int which, KExpr *i) {
+    bool fragments = t->shape.precision != PRECISION_FLOAT32;
+    return fragments ? gpu_fragment_place(t, which, i) : place_of(t, &t->operands[which], i);
+}
+
+static KExpr *result_of(const GpuTile *t, KExpr *i, KExpr *j) {
+    KExpr *index[] = {i, j};
+    if (t->shape.precision != PRECISION_FLOAT32)
+        return gpu_fragment_sum(t, i, j);
+    return t->sums ? kexpr_load(t->g->p, t->sums, index, 2) : value(t, t->sum);
+}
+
 static bool finish(const GpuTile *t, KStmt *out) {
     const GpuNest *g = t->g;
     KProgram *p = g->p;
@@ -287,25 +293,24 @@ static bool finish(const GpuTile *t, KStmt *out) {
     MapLoads loads = {.count = 0};
     KVar *row = gpu_index_var(g, "row", 0), *column = gpu_index_var(g, "column", 0);
     const Operand *left = &t->operands[0], *right = &t->operands[1];
-    KStmt *body = unrolled(t, "i", t->shape.rows, &i, out);
-    kstmt_add(body, kstmt_let(p, row, plus(t, left->from, place_of(t, left, i))));
+    KStmt *body = gpu_unrolled(t, "i", results_of(t, 0), &i, out);
+    kstmt_add(body, kstmt_let(p, row, gpu_plus(t, left->from, result_place(t, 0, i))));
     body = inside(t, value(t, row), &t->rows, GPU_SIDE * t->shape.rows, body);
     MapPlace place = gpu_place(g, &loads, body);
     gpu_bind_axes(g, &place, &t->planes, t->plane);
     gpu_bind_axes(g, &place, &t->rows, value(t, row));
-    body = unrolled(t, "j", t->shape.columns, &j, body);
-    kstmt_add(body, kstmt_let(p, column, plus(t, right->from, place_of(t, right, j))));
+    body = gpu_unrolled(t, "j", results_of(t, 1), &j, body);
+    kstmt_add(body, kstmt_let(p, column, gpu_plus(t, right->from, result_place(t, 1, j))));
     place.out = inside(t, value(t, column), &t->columns, GPU_SIDE * t->shape.columns, body);
     gpu_bind_axes(g, &place, &t->columns, value(t, column));
-    KExpr *index[] = {i, j};
-    map_bind(&place, g->nest->reductions[0].result, t->sums ? kexpr_load(p, t->sums, index, 2) : value(t, t->sum));
+    map_bind(&place, g->nest->reductions[0].result, result_of(t, i, j));
     map_epilogue(&place, g->nest->epilogue);
     return !place.failed;
 }
 
 static KStmt *thread_loops(const GpuTile *t, KStmt *body) {
     KProgram *p = t->g->p;
-    KExpr *zero = number(t, 0), *side = number(t, GPU_SIDE);
+    KExpr *zero = gpu_number(t, 0), *side = gpu_number(t, GPU_SIDE);
     return kstmt_for(p, t->y, AXIS_THREAD_Y, zero, side, 1, kstmt_for(p, t->x, AXIS_THREAD_X, zero, side, 1, body));
 }
 
@@ -325,8 +330,8 @@ static bool emit_tiles(GpuTile *t, KStmt *out) {
     GpuNest *g = t->g;
     KProgram *p = g->p;
     int64_t tile_rows = GPU_SIDE * t->shape.rows, tile_columns = GPU_SIDE * t->shape.columns;
-    KExpr *zero = number(t, 0), *rows = gpu_extent(g, &t->rows);
-    KExpr *row_tiles = kexpr_binary(p, '/', plus(t, rows, number(t, tile_rows - 1)), number(t, tile_rows));
+    KExpr *zero = gpu_number(t, 0), *rows = gpu_extent(g, &t->rows);
+    KExpr *row_tiles = kexpr_binary(p, '/', gpu_plus(t, rows, gpu_number(t, tile_rows - 1)), gpu_number(t, tile_rows));
     bool planes = t->planes.count > 0;
     KVar *block = gpu_index_var(g, planes ? "block" : "row_from", 0), *column = gpu_index_var(g, "column_from", 0);
     KVar *plane = gpu_index_var(g, "plane", 0), *row = gpu_index_var(g, "row_from", 0);
@@ -336,7 +341,7 @@ static bool emit_tiles(GpuTile *t, KStmt *out) {
     if (planes) {
         KExpr *at = value(t, block);
         kstmt_add(body, kstmt_let(p, plane, kexpr_binary(p, '/', at, row_tiles)));
-        kstmt_add(body, kstmt_let(p, row, times(t, kexpr_binary(p, '%', at, row_tiles), tile_rows)));
+        kstmt_add(body, kstmt_let(p, row, gpu_times(t, kexpr_binary(p, '%', at, row_tiles), tile_rows)));
     }
     sum_up(t, body);
     if (!finish(t, body))

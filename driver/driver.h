@@ -18,7 +18,8 @@ typedef struct {
     Command command;
     bool help, version;
     bool library, bundle, no_memory_plan, no_tune, verify;
-    const char *input, *output, *model, *cpu, *gpu, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
+    const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
+    KPrecision precision;
     int64_t batch_size; /* 0: as the fit block says */
     int64_t max_batch;  /* memory is planned for so many samples; 0: pipeline.c chooses */
     Emit emit;

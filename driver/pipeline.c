@@ -165,6 +165,7 @@ static bool make_kernels(Pipeline *p) {
         p->status = STATUS_PROGRAM;
         return false;
     }
+    p->kernels->precision = p->options->precision;
     if (strcmp(p->options->blas, "openblas") == 0)
         gemm_program(p->kernels, GEMM_LEAST);
     if (!after_stage(p, KERNELS_LOWER, &start))

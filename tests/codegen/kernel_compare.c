@@ -61,6 +61,15 @@ Module *kernel_oracle(Arena *arena, Diag *diag, const Module *module) {
     return kernel_passes(plain, diag, names, 2, "autodiff") ? plain : NULL;
 }
 
+/* RC or RC:PRECISION */
+static void kernel_gpu_options(KProgram *p, const char *text) {
+    const char *precision = strchr(text, ':');
+    p->gpu_tile = atoi(text);
+    for (int i = 0; precision && i < PRECISIONS; i++)
+        if (strcmp(kprecision_names[i], precision + 1) == 0)
+            p->precision = (KPrecision)i;
+}
+
 KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const char *target, bool planned,
                          const char *what) {
     Module *optimised = module_clone(arena, module);
@@ -81,7 +90,7 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
     info->name = optimised->name;
     KProgram *p = lower_program(arena, diag, info, isa);
     if (p && cuda && target[4])
-        p->gpu_tile = atoi(target + 5);
+        kernel_gpu_options(p, target + 5);
     if (p && blas)
         gemm_program(p, 2);
     if (p)

@@ -47,7 +47,7 @@ static void test_more_multiprocessors(Arena *arena) {
 static void test_shared_memory(void) {
     for (int64_t share = 1; share <= 8; share *= 2)
         for (int depth = 0; depth < 2; depth++) {
-            int64_t row = gpu_panel_row(share, depth);
+            int64_t row = gpu_panel_row(PRECISION_FLOAT32, share, depth);
             CHECK(row >= GPU_SIDE * share && (share < GPU_RUN || row % 4 == 0));
             CHECK(2 * 2 * GPU_PANEL * row * 4 <= GPU_SHARED_BYTES);
         }
@@ -56,9 +56,9 @@ static void test_shared_memory(void) {
 static void test_explain(Arena *arena) {
     KProgram p = {.arena = arena, .isa = {.gpu = gpu_arch_find("sm_80")}};
     GpuContraction c = {100, 40, 2, 20, 2};
-    const char *text = gpu_tile_explain(&p, &(GpuTileShape){2, 1}, &c);
+    const char *text = gpu_tile_explain(&p, &(GpuTileShape){.rows = 2, .columns = 1}, &c);
     CHECK(strcmp(text,
-                 "24 tiles of 32 x 16, 2 x 1 for each of 256 threads, 2 panels of 16 terms; operands move 144.0 KB "
+                 "24 tiles of 32 x 16 in float32, 2 x 1 for each of 256 threads, 2 panels of 16 terms; operands move 144.0 KB "
                  "to shared memory") == 0);
 }
 
