@@ -23,7 +23,7 @@ static const Example examples[] = {
     {"autoencoder.nn", 2, {NULL}},
     {"series-gru.nn", 3, {"years=5"}},
     {"shakespeare-gpt.nn", 2, {"context=6", "width=32", "blocks=2"}},
-    {"shakespeare-lstm.nn", 3, {"context=5", "width=32"}},
+    {"shakespeare-lstm.nn", 3, {"context=5", "width=24"}},
 };
 static const char *const targets[] = {"x86-64-v4", "x86-64-v3", "cuda"};
 
