@@ -222,7 +222,7 @@ static KKernel *merge(KProgram *p, const Part *parts, int count) {
 
 /* ---- levels */
 
-static bool waits_for(const KUse *later, int later_count, const KUse *earlier, int earlier_count) {
+bool gpu_waits_for(const KUse *later, int later_count, const KUse *earlier, int earlier_count) {
     for (int i = 0; i < later_count; i++)
         for (int k = 0; k < earlier_count; k++) {
             const KBuffer *a = kbuffer_owner(later[i].buffer), *b = kbuffer_owner(earlier[k].buffer);
@@ -239,7 +239,7 @@ static int find_levels(KProgram *p, const KSequence *sequence, int *levels) {
         counts[i] = kkernel_uses(p, sequence->kernels[i], &uses[i]);
         levels[i] = 0;
         for (int k = 0; k < i; k++)
-            if (levels[k] >= levels[i] && waits_for(uses[i], counts[i], uses[k], counts[k]))
+            if (levels[k] >= levels[i] && gpu_waits_for(uses[i], counts[i], uses[k], counts[k]))
                 levels[i] = levels[k] + 1;
         last = levels[i] > last ? levels[i] : last;
     }

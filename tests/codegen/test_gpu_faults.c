@@ -15,7 +15,7 @@ static const struct {
                         */
     const char *reports[REPORTS];
 } faults[FAULTS] = {
-    [FAULT_RACE] = {"a barrier is missing", 75, {"sample ", "race: "}},
+    [FAULT_RACE] = {"a barrier is missing", 85, {"sample ", "race: "}},
     [FAULT_OUTSIDE] = {"a condition always holds",
                        75,
                        {"its axis has", "promised", "sample ", "nobody wrote", "race: "}},
