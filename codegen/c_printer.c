@@ -398,6 +398,11 @@ static void alloc_type(CPrinter *p, Text *out, const KBuffer *b) {
         text_add(out, p->dialect->shared ? p->dialect->shared : "");
     else if (b->lanes <= 1)
         text_add(out, p->dialect->local ? p->dialect->local : "");
+    if (b->align && p->dialect->aligned) {
+        char aligned[64];
+        snprintf(aligned, sizeof aligned, p->dialect->aligned, b->align);
+        text_add(out, aligned);
+    }
     c_array_type(p, out, b);
 }
 
@@ -437,6 +442,25 @@ static void print_prefetch(CPrinter *p, const KStmt *s) {
     c_line(p, line.data);
     text_free(&line);
     text_free(&address);
+}
+
+/* A call: the thread's sums, then its elements of both operands. */
+static void print_mma(CPrinter *p, const KMma *m) {
+    int a = kmma_depth(m->precision) / 2, b = a / 2;
+    Text line = {0};
+    if (!p->dialect->mma[m->precision]) {
+        c_fail(p, "no fragments of %s", kprecision_names[m->precision]);
+        return;
+    }
+    text_format(&line, "%s(", p->dialect->mma[m->precision]);
+    c_address(p, &line, m->sum, m->index, m->index_count);
+    for (int i = 0; i < a + b; i++) {
+        text_add(&line, ", ");
+        c_expr(p, &line, i < a ? m->a[i] : m->b[i - a], PRECEDENCE_ANY);
+    }
+    text_add(&line, ");");
+    c_line(p, line.data);
+    text_free(&line);
 }
 
 static void print_barrier(CPrinter *p) {
@@ -484,6 +508,9 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
         break;
     case KS_GEMM:
         c_gemm(p, s->gemm);
+        break;
+    case KS_MMA:
+        print_mma(p, s->mma);
         break;
     case KS_PREFETCH:
         print_prefetch(p, s);

@@ -355,6 +355,7 @@ static void count_statements(CostWalk *w, Part *part, const KStmt *s, double tim
         case KS_GEMM:
             count_gemm(w, s->gemm, times);
             break;
+        case KS_MMA: /* on a GPU, of which no times are predicted */
         case KS_PREFETCH:
             part->loads += 1;
             break;

@@ -40,7 +40,9 @@ typedef struct Dialect {
     const char *restrict_word;
     const char *kernel, *inline_kernel; /* before a kernel's name: "static void" */
     const char *local, *shared;         /* before an array in a kernel; NULL: not there */
+    const char *aligned;                /* before one in shared memory that begins at a multiple of %d bytes */
     const char *barrier;                /* NULL: threads of a kernel cannot meet */
+    const char *mma[PRECISIONS];        /* a product of fragments: its sums, then elements of a and b; NULL: there is none */
     const char *prefetch;               /* of an address that is read or written soon; NULL: nothing is written */
     const char *prefetch_read;          /* of one that is only read */
     const char *forget;                 /* no vector register keeps its value; NULL: nothing is written */

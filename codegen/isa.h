@@ -7,6 +7,8 @@
 bool isa_find(const char *name, KIsa *);
 /* A GPU: each thread is one lane. */
 extern const KIsa isa_cuda;
+/* The same for a name of --gpu; false: unknown name. */
+bool isa_of_gpu(const char *name, KIsa *);
 /* The names, for messages. */
 extern const char *const isa_names[];
 extern const int isa_count;

@@ -194,6 +194,14 @@ static void write_gemm(Writer *w, const KGemm *g) {
     text_add(w->text, "\n");
 }
 
+static void write_mma(Writer *w, const KMma *m) {
+    put(w, m->precision);
+    write_indices(w, m->a, kmma_depth(m->precision) / 2);
+    write_indices(w, m->b, kmma_depth(m->precision) / 4);
+    put(w, number_of_buffer(w, m->sum, true));
+    write_indices(w, m->index, m->index_count);
+}
+
 static void write_stmt(Writer *w, const KStmt *s) {
     if (is_written_out(w, s))
         put(w, s->kind);
@@ -228,6 +236,9 @@ static void write_stmt(Writer *w, const KStmt *s) {
         break;
     case KS_GEMM:
         write_gemm(w, s->gemm);
+        break;
+    case KS_MMA:
+        write_mma(w, s->mma);
         break;
     case KS_PREFETCH:
         put(w, s->reads);

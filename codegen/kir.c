@@ -278,6 +278,20 @@ KStmt *kstmt_gemm(KProgram *p, const KGemm *given) {
     return s;
 }
 
+const char *const kprecision_names[PRECISIONS] = {"float32", "tf32", "bfloat16"};
+
+int kmma_depth(KPrecision precision) {
+    return precision == PRECISION_TF32 ? 8 : 16;
+}
+
+KStmt *kstmt_mma(KProgram *p, const KMma *mma) {
+    KStmt *s = stmt_new(p, KS_MMA);
+    s->mma = ARENA_NEW(p->arena, KMma);
+    *s->mma = *mma;
+    s->mma->index = kexpr_indices(p, mma->index, mma->index_count);
+    return s;
+}
+
 int64_t kmatrix_stride(const KProgram *p, const KMatrix *m, int which) {
     int64_t stride[MAX_RANK + 1];
     kbuffer_strides(m->buffer, p->module ? p->module->batch_max : 1, stride);

@@ -41,6 +41,7 @@ typedef struct KBuffer {
     int32_t block, pad;
     int lanes;            /* SPACE_LOCAL: > 1: every element is a vector (one more memory axis), kept in registers by unrolled loops */
     bool zeroed;          /* SPACE_LOCAL: starts as zeros */
+    int align;            /* SPACE_SHARED: it begins at a multiple of so many bytes, for vectors; 0: as one element needs */
     int slack;            /* ARENA, LOCAL: rows that a tile may touch beyond the batch (axes that are multiples of it) */
     bool indirect;
     bool whole;           /* its rows are not cut in panels: a matrix product of a library reads or makes it */
@@ -125,7 +126,25 @@ typedef enum {
     AXIS_THREAD_Y
 } AxisKind;
 
-typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_GEMM, KS_PREFETCH, KS_FORGET, KS_COMMENT } KStmtKind;
+typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_GEMM, KS_MMA, KS_PREFETCH, KS_FORGET, KS_COMMENT } KStmtKind;
+
+/* A fragment multiply-accumulate (PTX: mma.sync.m16n8): sum, 16 x 8, += a, 16 x depth, times b, depth x 8. Every thread of
+ * the warp holds some elements of each, given here as its values. With lane = 4 * group + place, width 1 of tf32 and 2 of
+ * bfloat16, element number width * r + h is
+ *   of a: row group + 8 * (r % 2), term width * place + h + 4 * width * (r / 2)
+ *   of b: term width * place + h + 4 * width * r, column group
+ * and number e of the sum is row group + 8 * (e / 2), column 2 * place + e % 2. Operands are rounded, sums are f32. */
+typedef enum { PRECISION_FLOAT32, PRECISION_TF32, PRECISION_BFLOAT16, PRECISIONS } KPrecision;
+enum { MMA_ROWS = 16, MMA_COLUMNS = 8, MMA_SUMS = 4, MMA_MOST = 8 };
+typedef struct {
+    KPrecision precision;
+    KExpr *a[MMA_MOST], *b[MMA_MOST / 2];
+    KBuffer *sum;    /* LOCAL, its last axis are the four elements of the thread */
+    KExpr **index;   /* of the first of them */
+    int index_count;
+} KMma;
+int kmma_depth(KPrecision); /* terms: 8 of tf32, 16 of bfloat16; a thread has half as many of a, a quarter of b */
+extern const char *const kprecision_names[PRECISIONS];
 
 /* A matrix in a buffer: its first element (physical indices), and the physical axes whose strides lead to the next row
  * and the next column. One of the two strides is 1; a row or column may run on from one axis into the one before it. */
@@ -158,6 +177,7 @@ struct KStmt {
          * `lanes` is the side of the square blocks it is done in */
         struct { KBuffer *to, *from; KExpr **to_index, **from_index; int to_count, from_count; int64_t rows, columns; int lanes; } transpose;
         KGemm *gemm;                               /* left to a library of matrix products */
+        KMma *mma;                                 /* done by the 32 threads of a warp together */
         KExpr *prefetch;                           /* advice: this load comes soon, or a store to the same place */
         const char *comment;
     };
@@ -207,6 +227,7 @@ typedef struct KKernel {
     int64_t work;           /* FMA-slot units: after lowering what it computes, after mapping what it takes (codegen/cost.h) */
     int64_t bytes;          /* read and written, after mapping */
     const char *why;        /* explain: what was fused, and why not more */
+    const char *how;        /* explain: the tiles that were chosen for it on a GPU; NULL: none */
     struct Func *func;
     KShared *shared;        /* the function that it has with its equals; NULL: one of its own */
     KBuffer **passed;       /* with `shared`: its buffers by parameter */
@@ -228,6 +249,7 @@ typedef struct {
     int barrier_work;       /* multiply-adds of one lane in the time that a barrier takes with the lines that change hands */
     const char *c_flags;    /* advice for the C compiler: -march=x86-64-v4 */
     const char *c_macros;   /* condition of the preprocessor that the compiler has been told so; NULL: none */
+    const struct GpuArch *gpu; /* what a GPU has (codegen/gpu_arch.h); NULL: it is none */
 } KIsa;
 
 typedef struct KProgram {
@@ -244,6 +266,8 @@ typedef struct KProgram {
     int shared_count, shared_capacity;
     int64_t arena_bytes, arena_lower_bound;
     struct Tuning *tuning;  /* measured choices for tiles (codegen/tuning.h); NULL: none */
+    KPrecision precision;   /* of the operands of contractions on a GPU that have tensor cores for them */
+    int gpu_tile;           /* every contraction takes tiles of so many rows (tens) and columns (ones) a thread; 0: by cost */
     Map *names;             /* used C identifiers */
 } KProgram;
 
@@ -297,6 +321,7 @@ KStmt *kstmt_comment(KProgram *, const char *);
 KStmt *kstmt_transpose(KProgram *, KBuffer *to, KExpr *const *to_index, KBuffer *from, KExpr *const *from_index,
                        int64_t rows, int64_t columns, int lanes);
 KStmt *kstmt_gemm(KProgram *, const KGemm *); /* copied */
+KStmt *kstmt_mma(KProgram *, const KMma *);   /* copied */
 int64_t kmatrix_stride(const KProgram *, const KMatrix *, int which); /* of rows (0) or columns (1), in elements */
 const char *kname_unique(KProgram *, const char *wanted); /* a C identifier that nobody has yet */
 bool kname_is_reserved(const char *);                     /* words of C and C++, names of kernel parameters */

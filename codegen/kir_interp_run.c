@@ -300,6 +300,9 @@ void interp_stmt(KInterp *in, const KStmt *s, const bool *mask) {
     case KS_GEMM:
         run_each(in, s, mask, run_gemm);
         break;
+    case KS_MMA:
+        interp_mma(in, s->mma, mask);
+        break;
     case KS_ALLOC:
         run_alloc(in, s->alloc, mask);
         break;

@@ -209,6 +209,24 @@ static void print_gemm(Text *out, const KGemm *g) {
     text_add(out, "\n");
 }
 
+static void print_operands(Text *out, KExpr *const *e, int count) {
+    for (int i = 0; i < count; i++) {
+        text_add(out, i ? ", " : "");
+        print_expr(out, e[i]);
+    }
+}
+
+static void print_mma(Text *out, const KMma *m) {
+    int depth = kmma_depth(m->precision);
+    text_format(out, "mma m16n8k%d %s %s[", depth, kprecision_names[m->precision], m->sum->name);
+    print_operands(out, m->index, m->index_count);
+    text_add(out, "..] += (");
+    print_operands(out, m->a, depth / 2);
+    text_add(out, ") * (");
+    print_operands(out, m->b, depth / 4);
+    text_add(out, ")\n");
+}
+
 static void print_stmt(Text *out, const KStmt *s, int depth) {
     if (!s)
         return;
@@ -246,6 +264,9 @@ static void print_stmt(Text *out, const KStmt *s, int depth) {
         break;
     case KS_GEMM:
         print_gemm(out, s->gemm);
+        break;
+    case KS_MMA:
+        print_mma(out, s->mma);
         break;
     case KS_PREFETCH:
         text_add(out, s->reads ? "prefetch, read " : "prefetch ");

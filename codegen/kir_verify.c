@@ -59,12 +59,22 @@ static void verify_axis(Verifier *v, const KStmt *s) {
 }
 
 static void note_barrier(void *context, const KStmt *s) {
-    if (s->kind == KS_BARRIER)
+    if (s->kind == KS_BARRIER || s->kind == KS_MMA)
         *(bool *)context = true;
 }
-static bool contains_barrier(const KStmt *s) {
+static bool contains_barrier(const KStmt *s) { /* or a product of fragments */
     bool found = false;
     kstmt_visit(s, &(KVisitor){.statement = note_barrier, .context = &found});
+    return found;
+}
+
+static void note_mma(void *context, const KStmt *s) {
+    if (s->kind == KS_MMA)
+        *(bool *)context = true;
+}
+static bool contains_mma(const KStmt *s) {
+    bool found = false;
+    kstmt_visit(s, &(KVisitor){.statement = note_mma, .context = &found});
     return found;
 }
 
@@ -217,6 +227,25 @@ static void verify_gemm(Verifier *v, const KGemm *g) {
         verify_fail(v, "the argument %s is written", g->c.buffer->name);
 }
 
+static void verify_mma(Verifier *v, const KMma *m) {
+    int depth = kmma_depth(m->precision), a = depth / 2;
+    const KBuffer *b = m->sum;
+    if (m->precision != PRECISION_TF32 && m->precision != PRECISION_BFLOAT16)
+        verify_fail(v, "there are no fragments of %s", kprecision_names[m->precision]);
+    for (int i = 0; i < a + depth / 4 && !v->failed; i++) {
+        const KExpr *e = i < a ? m->a[i] : m->b[i - a];
+        if (!e || e->type.base != KBASE_F32 || e->type.lanes != 1)
+            verify_fail(v, "an element of a fragment is no scalar f32");
+        else
+            verify_expr(v, e);
+    }
+    verify_place(v, b, m->index, m->index_count, MMA_SUMS);
+    if (b->space != SPACE_LOCAL || b->base != KBASE_F32 || b->lanes > 1 || m->index_count < 1)
+        verify_fail(v, "the sums of a fragment lie in %s, not in f32 registers of a thread", b->name);
+    if (v->divergent)
+        verify_fail(v, "a fragment is multiplied where not all threads of a warp come by");
+}
+
 static void verify_alloc(Verifier *v, const KBuffer *b) {
     bool local = b->space == SPACE_LOCAL || b->space == SPACE_SHARED;
     if (!local || b->id >= v->kernel->local_count || v->kernel->locals[b->id] != b)
@@ -252,6 +281,9 @@ static void verify_stmt(Verifier *v, const KStmt *s) {
         break;
     case KS_GEMM:
         verify_gemm(v, s->gemm);
+        break;
+    case KS_MMA:
+        verify_mma(v, s->mma);
         break;
     case KS_ALLOC:
         verify_alloc(v, s->alloc);
@@ -291,7 +323,13 @@ static void verify_body(Verifier *v) {
     v->physical = true;
     verify_stmt(v, v->kernel->body);
     LaunchCheck check = {.verifier = v};
-    if (v->failed || !kkernel_launch((KProgram *)v->program, v->kernel, &check.launch))
+    bool warps = contains_mma(v->kernel->body);
+    if (v->failed)
+        return;
+    bool on_device = kkernel_launch((KProgram *)v->program, v->kernel, &check.launch);
+    if (warps && (!on_device || check.launch.block[0] * check.launch.block[1] % 32))
+        verify_fail(v, "a fragment is multiplied, but the threads are no whole warps");
+    if (v->failed || !on_device)
         return;
     kstmt_visit(v->kernel->body, &(KVisitor){.statement = verify_thread_loop, .context = &check});
 }

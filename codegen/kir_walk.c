@@ -27,6 +27,12 @@ static void visit_gemm(const KGemm *g, const KVisitor *v) {
         kexpr_visit(bounds[i], v);
 }
 
+static void visit_mma(const KMma *m, const KVisitor *v) {
+    visit_indices(m->a, kmma_depth(m->precision) / 2, v);
+    visit_indices(m->b, kmma_depth(m->precision) / 4, v);
+    visit_indices(m->index, m->index_count, v);
+}
+
 void kstmt_visit(const KStmt *s, const KVisitor *v) {
     if (!s || (v->live && (s->kind == KS_LET || s->kind == KS_SET) && !v->live[s->let.var->id]))
         return;
@@ -62,6 +68,9 @@ void kstmt_visit(const KStmt *s, const KVisitor *v) {
         break;
     case KS_GEMM:
         visit_gemm(s->gemm, v);
+        break;
+    case KS_MMA:
+        visit_mma(s->mma, v);
         break;
     case KS_PREFETCH:
         kexpr_visit(s->prefetch, v);

@@ -551,9 +551,9 @@ void layout_program(KProgram *p) {
         l.nests[i]->vector_axis = best_vector(p, l.nests[i], &l.accesses[i], &cost);
     layout_sequences(p);
     layout_heads(p);
-    const bool *met_by_tiles = find_met_by_tiles(&l);
+    const bool *met_by_tiles = find_met_by_tiles(&l), *off_lanes = layout_off_lanes(p);
     for (int i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i]->space != SPACE_ARENA || p->buffers[i]->rank < 3 || met_by_tiles[i])
+        if (!off_lanes[i] && (p->buffers[i]->space != SPACE_ARENA || p->buffers[i]->rank < 3 || met_by_tiles[i]))
             make_panels(p, p->buffers[i]);
     make_twins(p);
     layout_sums(p);

@@ -15,5 +15,7 @@ void layout_scalar(KProgram *);
 void layout_sequences(KProgram *);
 void layout_heads(KProgram *); /* heads of attention lie head by head */
 void layout_sums(KProgram *);
+/* By KBuffer.id: some nest's vectors begin elsewhere in its rows than at multiples of their length (codegen/layout_lanes.c) */
+const bool *layout_off_lanes(const KProgram *);
 bool layout_is_aliased(const KProgram *, const KBuffer *); /* its memory is seen through another buffer too */
 #endif

@@ -41,8 +41,54 @@ static int64_t threads_of_block(KProgram *p, KKernel *kernel, KExpr *row) {
     return threads;
 }
 
+/* What nests read and write. */
+typedef struct {
+    Arena *arena;
+    KUse *items;
+    int count, capacity;
+} Uses;
+
+static void note_load(void *context, const KExpr *e) {
+    Uses *uses = context;
+    if (e->kind == KE_LOAD) {
+        KUse use = {e->load.buffer, true, false};
+        ARENA_PUSH(uses->arena, uses->items, uses->count, uses->capacity, use);
+    }
+}
+
+static void note_store(void *context, const KStmt *s) {
+    Uses *uses = context;
+    if (s->kind == KS_STORE) {
+        KUse use = {s->store.buffer, false, true};
+        ARENA_PUSH(uses->arena, uses->items, uses->count, uses->capacity, use);
+    }
+}
+
+static void note_uses(const Nest *nest, Uses *uses) {
+    KVisitor visitor = {note_store, note_load, uses, NULL};
+    const KStmt *blocks[] = {nest->each, nest->cell, nest->epilogue};
+    for (int r = 0; r < nest->reduction_count; r++) {
+        kexpr_visit(nest->reductions[r].expr, &visitor);
+        kexpr_visit(nest->reductions[r].guard, &visitor);
+    }
+    for (int i = 0; i < 3; i++)
+        kstmt_visit(blocks[i], &visitor);
+}
+
+/* Must the threads meet before the next nest? `since` are the uses since they last did. In a recurrence they always do:
+ * what comes before is the step before, too. */
+static bool must_meet(const KKernel *kernel, const Nest *next, Uses *since) {
+    Uses uses = {.arena = since->arena};
+    note_uses(next, &uses);
+    bool meet = kernel->steps > 0 || gpu_waits_for(uses.items, uses.count, since->items, since->count);
+    since->count = meet ? 0 : since->count;
+    note_uses(next, since);
+    return meet;
+}
+
 static bool map_nests_in_block(KProgram *p, KKernel *kernel, KExpr *row, KStmt *out) {
     GpuNest g = {.p = p, .kernel = kernel, .row = row, .threads = threads_of_block(p, kernel, row)};
+    Uses since = {.arena = p->arena};
     int locals = kernel->local_count;
     KStmt *body = kstmt_block(p);
     g.thread = gpu_index_var(&g, "thread", g.threads);
@@ -50,7 +96,7 @@ static bool map_nests_in_block(KProgram *p, KKernel *kernel, KExpr *row, KStmt *
     for (int i = 0; i < kernel->nest_count; i++) {
         bool in_step = kernel->steps && i >= kernel->step_first && i < kernel->step_end;
         KStmt *place = in_step ? step : body;
-        if (i > 0)
+        if (must_meet(kernel, kernel->nests[i], &since) && i > 0)
             kstmt_add(place, kstmt_barrier(p));
         g.nest = kernel->nests[i];
         if (!gpu_map_in_block(&g, place))

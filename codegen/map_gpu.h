@@ -44,6 +44,8 @@ bool gpu_map_grid(GpuNest *, KStmt *out);
 bool gpu_map_in_block(const GpuNest *, KStmt *out);
 /* Threads that a nest can use within a block. */
 int64_t gpu_useful_threads(const GpuNest *);
+/* Does one of them write what the other one touches? */
+bool gpu_waits_for(const KUse *later, int later_count, const KUse *earlier, int earlier_count);
 /* Kernels that do not wait for each other become one launch. */
 void map_gpu_beside(KProgram *);
 /* A contraction in tiles of shared memory. false: it is none, or too small. */

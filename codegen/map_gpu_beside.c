@@ -172,14 +172,18 @@ static KStmt *part_body(KProgram *p, KKernel *k, const Part *part, KExpr *at, KV
 }
 
 static void describe(KProgram *p, KKernel *k, const Part *parts, int count) {
-    Text text = {0};
+    Text text = {0}, how = {0};
     for (int i = 0; i < count; i++) {
         const KKernel *of = parts[i].kernel;
+        if (of->how)
+            text_format(&how, "%s%s", how.length ? "; beside it " : "", of->how);
         text_format(&text, "%s%s", i > 0 ? "; beside it " : "", of->comment ? of->comment : of->name);
         k->work += of->work;
         k->bytes += of->bytes;
     }
     k->comment = arena_strdup(p->arena, text.data);
+    k->how = how.length ? arena_strdup(p->arena, how.data) : NULL;
+    text_free(&how);
     k->span = parts[0].kernel->span;
     k->func = parts[0].kernel->func;
     k->why = "small kernels that do not wait for each other share a launch";
@@ -218,7 +222,7 @@ static KKernel *merge(KProgram *p, const Part *parts, int count) {
 
 /* ---- levels */
 
-static bool waits_for(const KUse *later, int later_count, const KUse *earlier, int earlier_count) {
+bool gpu_waits_for(const KUse *later, int later_count, const KUse *earlier, int earlier_count) {
     for (int i = 0; i < later_count; i++)
         for (int k = 0; k < earlier_count; k++) {
             const KBuffer *a = kbuffer_owner(later[i].buffer), *b = kbuffer_owner(earlier[k].buffer);
@@ -235,7 +239,7 @@ static int find_levels(KProgram *p, const KSequence *sequence, int *levels) {
         counts[i] = kkernel_uses(p, sequence->kernels[i], &uses[i]);
         levels[i] = 0;
         for (int k = 0; k < i; k++)
-            if (levels[k] >= levels[i] && waits_for(uses[i], counts[i], uses[k], counts[k]))
+            if (levels[k] >= levels[i] && gpu_waits_for(uses[i], counts[i], uses[k], counts[k]))
                 levels[i] = levels[k] + 1;
         last = levels[i] > last ? levels[i] : last;
     }

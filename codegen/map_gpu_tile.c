@@ -1,22 +1,14 @@
-/* Contractions on a GPU: each block computes a square tile of the result, one element per thread, from tiles of both
- * operands that its threads have brought to shared memory together.
+/* Contractions on a GPU: each block of 16 x 16 threads computes a tile of the result, some rows x columns of it per
+ * thread, in panels of the sum: while the threads multiply one panel in shared memory, the next one comes from global
+ * memory to their registers; then it goes to the other half of the shared memory, and they meet. How many rows and
+ * columns a thread takes is decided in map_gpu_tile_cost.c; every element is summed in the same order in any tile.
  *
  * The parallel axes fall in three groups: those that only the left operand depends on (rows), those of the right one
  * (columns), and those of both (planes). Each group is counted through as one axis, so that products of matrices,
  * batched products, convolutions and their gradients are all the same here. */
-#include "codegen/map_gpu.h"
+#include "codegen/map_gpu_tile.h"
 
-enum { TILE = 16, LEAST_EXTENT = 4, LEAST_DEPTH = 8, FEW_TILES = 32, DEEP = 1024 };
-
-typedef struct {
-    GpuNest *g;
-    const KExpr *left, *right;
-    GpuAxes rows, columns, planes, depth;
-    KVar *x, *y;                   /* of the thread in the tile */
-    KExpr *row_from, *column_from; /* the tile's first element */
-    KExpr *plane;
-    KVar *sum;
-} GpuTile;
+enum { LEAST_EXTENT = 4, LEAST_DEPTH = 8, FEW_TILES = 32, DEEP = 1024 };
 
 static void add_axis(GpuAxes *a, int axis) {
     a->axes[a->count++] = axis;
@@ -39,13 +31,13 @@ static bool find_groups(GpuTile *t) {
 }
 
 /* Few tiles with a long way to go leave most of the GPU idle: a block for each result is better. */
-static bool is_worth_tiles(const GpuTile *t) {
-    int64_t rows = gpu_extent_at_most(t->g, &t->rows), columns = gpu_extent_at_most(t->g, &t->columns);
-    int64_t depth = gpu_extent_at_most(t->g, &t->depth), planes = gpu_extent_at_most(t->g, &t->planes);
-    int64_t tiles = (rows + TILE - 1) / TILE * ((columns + TILE - 1) / TILE) * planes;
-    if (rows < LEAST_EXTENT || columns < LEAST_EXTENT || depth < LEAST_DEPTH)
+static bool is_worth_tiles(const GpuTile *t, const GpuContraction *c) {
+    int64_t tiles = (c->rows + GPU_SIDE - 1) / GPU_SIDE * ((c->columns + GPU_SIDE - 1) / GPU_SIDE) * c->planes;
+    if (t->g->p->gpu_tile)
+        return true;
+    if (c->rows < LEAST_EXTENT || c->columns < LEAST_EXTENT || c->depth < LEAST_DEPTH)
         return false;
-    return tiles >= FEW_TILES || depth < DEEP;
+    return tiles >= FEW_TILES || c->depth < DEEP;
 }
 
 /* Does a step along the group's last axis move along a buffer's last axis? */
@@ -59,128 +51,318 @@ static bool moves_along(const KExpr *e, const KVar *var) {
     return false;
 }
 
-static KExpr *plus(const GpuTile *t, KExpr *a, const KVar *b) {
-    return kexpr_binary(t->g->p, '+', a, kexpr_var(t->g->p, (KVar *)b));
+/* ---- numbers and loops */
+
+KExpr *gpu_number(const GpuTile *t, int64_t n) {
+    return kexpr_index(t->g->p, n);
+}
+
+KExpr *gpu_plus(const GpuTile *t, KExpr *a, KExpr *b) {
+    return kexpr_binary(t->g->p, '+', a, b);
+}
+
+KExpr *gpu_times(const GpuTile *t, KExpr *a, int64_t n) {
+    return kexpr_binary(t->g->p, '*', a, gpu_number(t, n));
+}
+
+static KExpr *value(const GpuTile *t, const KVar *var) {
+    return kexpr_var(t->g->p, (KVar *)var);
 }
 
 static KExpr *below(const GpuTile *t, KExpr *a, KExpr *b) {
     return kexpr_fn(t->g->p, FN_lt, a, b, NULL);
 }
 
-/* One element of an operand per thread: tile[place in group][place in depth], zero beyond the ends. Neighbouring
- * threads run along the axis that lies together in memory. */
-static KBuffer *load_tile(const GpuTile *t, const char *name, const KExpr *operand, const GpuAxes *group,
-                          KExpr *group_from, KExpr *depth_from, KStmt *out, KStmt *top) {
-    const GpuNest *g = t->g;
-    KProgram *p = g->p;
-    Dim dims[] = {dim_static(TILE), dim_static(TILE + 1)}; /* one more: columns lie in different banks */
-    KBuffer *tile = kbuffer_local(p, g->kernel, SPACE_SHARED, name, KBASE_F32, 2, dims);
-    const KVar *last = g->nest->axes[t->depth.axes[t->depth.count - 1]].var;
-    bool along_depth = moves_along(operand, last);
-    const KVar *in_group = along_depth ? t->y : t->x, *in_depth = along_depth ? t->x : t->y;
-    KVar *element = kvar_new(p, g->kernel, "element", (KType){KBASE_F32, 1}, true);
-    MapLoads loads = {.count = 0};
-    KStmt *inside = kstmt_block(p);
-    MapPlace place = gpu_place(g, &loads, inside);
-    KVar *at = gpu_index_var(g, "at", 0), *k = gpu_index_var(g, "k", 0);
-    kstmt_add(top, kstmt_alloc(p, tile));
-    kstmt_add(out, kstmt_let(p, at, plus(t, group_from, in_group)));
-    kstmt_add(out, kstmt_let(p, k, plus(t, depth_from, in_depth)));
-    gpu_bind_axes(g, &place, &t->planes, t->plane);
-    gpu_bind_axes(g, &place, group, kexpr_var(p, at));
-    gpu_bind_axes(g, &place, &t->depth, kexpr_var(p, k));
-    kstmt_add(inside, kstmt_set(p, element, map_value(&place, operand)));
-    KExpr *exists = kexpr_fn(p, FN_and, below(t, kexpr_var(p, at), gpu_extent(g, group)),
-                             below(t, kexpr_var(p, k), gpu_extent(g, &t->depth)), NULL);
-    kstmt_add(out, kstmt_let(p, element, kexpr_number(p, KBASE_F32, 0)));
-    kstmt_add(out, kstmt_if(p, exists, inside, NULL));
-    KExpr *index[] = {kexpr_var(p, (KVar *)in_group), kexpr_var(p, (KVar *)in_depth)};
-    kstmt_add(out, kstmt_store(p, tile, index, 2, kexpr_var(p, element), NULL));
-    return tile;
-}
-
-static KStmt *multiply(const GpuTile *t, KBuffer *left, KBuffer *right) {
+KStmt *gpu_unrolled(const GpuTile *t, const char *name, int64_t count, KExpr **at, KStmt *out) {
     KProgram *p = t->g->p;
-    KVar *i = gpu_index_var(t->g, "i", TILE);
-    KExpr *a_index[] = {kexpr_var(p, t->y), kexpr_var(p, i)}, *b_index[] = {kexpr_var(p, t->x), kexpr_var(p, i)};
-    KExpr *product = kexpr_fn(p, FN_mul, kexpr_load(p, left, a_index, 2), kexpr_load(p, right, b_index, 2), NULL);
-    KStmt *add = kstmt_set(p, t->sum, kexpr_fn(p, FN_add, product, kexpr_var(p, t->sum), NULL));
+    *at = gpu_number(t, 0);
+    if (count == 1)
+        return out;
+    KVar *var = gpu_index_var(t->g, name, count);
     KStmt *body = kstmt_block(p);
-    kstmt_add(body, add);
-    return kstmt_for(p, i, AXIS_UNROLL, kexpr_index(p, 0), kexpr_index(p, TILE), 1, body);
+    *at = value(t, var);
+    kstmt_add(out, kstmt_for(p, var, AXIS_UNROLL, gpu_number(t, 0), gpu_number(t, count), 1, body));
+    return body;
 }
 
-static void depth_loop(GpuTile *t, KStmt *out) {
+/* Is the group's extent a multiple of what blocks take? Then nothing lies beyond its end. */
+static bool is_whole(const GpuTile *t, const GpuAxes *group, int64_t multiple) {
+    int64_t extent;
+    return kexpr_constant(gpu_extent(t->g, group), &extent) && extent % multiple == 0;
+}
+
+/* Where the statements go that need `at` to be below the end of the group. */
+static KStmt *inside(const GpuTile *t, KExpr *at, const GpuAxes *group, int64_t multiple, KStmt *out) {
+    if (is_whole(t, group, multiple))
+        return out;
+    KStmt *body = kstmt_block(t->g->p);
+    kstmt_add(out, kstmt_if(t->g->p, below(t, at, gpu_extent(t->g, group)), body, NULL));
+    return body;
+}
+
+/* Place in the tile of element number i of a thread: runs of four lie side by side, for one access to shared memory. */
+static KExpr *place_of(const GpuTile *t, const Operand *o, KExpr *i) {
+    KProgram *p = t->g->p;
+    int64_t run = o->share < GPU_RUN ? o->share : GPU_RUN;
+    KExpr *runs = gpu_times(t, kexpr_binary(p, '/', i, gpu_number(t, run)), GPU_SIDE * run);
+    KExpr *first = gpu_plus(t, runs, gpu_times(t, value(t, o->thread), run));
+    return gpu_plus(t, first, kexpr_binary(p, '%', i, gpu_number(t, run)));
+}
+
+/* ---- panels */
+
+/* Element number i of those that a thread brings: neighbouring threads run along the axis that lies together in
+ * memory. */
+static KExpr *brought_place(const GpuTile *t, const Operand *o, KExpr *i) {
+    return gpu_plus(t, value(t, o->along_depth ? t->y : t->x), gpu_times(t, i, GPU_SIDE));
+}
+
+static KExpr *brought_depth(const GpuTile *t, const Operand *o) {
+    return value(t, o->along_depth ? t->x : t->y);
+}
+
+static void set_next(const GpuTile *t, const Operand *o, KExpr *i, KExpr *element, KStmt *out) {
+    KProgram *p = t->g->p;
+    kstmt_add(out, o->nexts ? kstmt_store(p, o->nexts, &i, 1, element, NULL) : kstmt_set(p, o->next, element));
+}
+
+/* From global memory to registers: zero beyond the ends. */
+static void bring(const GpuTile *t, const Operand *o, KExpr *depth_from, KStmt *out) {
     const GpuNest *g = t->g;
     KProgram *p = g->p;
-    t->sum = kvar_new(p, g->kernel, g->nest->reductions[0].result->name, (KType){KBASE_F32, 1}, true);
-    KVar *from = gpu_index_var(g, "k", gpu_extent_at_most(g, &t->depth));
-    KStmt *body = kstmt_block(p);
-    KBuffer *left = load_tile(t, "left", t->left, &t->rows, t->row_from, kexpr_var(p, from), body, out);
-    KBuffer *right = load_tile(t, "right", t->right, &t->columns, t->column_from, kexpr_var(p, from), body, out);
+    KExpr *i;
+    KVar *k = gpu_index_var(g, "k", 0), *at = gpu_index_var(g, "at", 0);
+    kstmt_add(out, kstmt_let(p, k, gpu_plus(t, depth_from, brought_depth(t, o))));
+    KStmt *body = gpu_unrolled(t, "i", o->share, &i, out);
+    kstmt_add(body, kstmt_let(p, at, gpu_plus(t, o->from, brought_place(t, o, i))));
+    if (!is_whole(t, o->group, GPU_SIDE * o->share) || !is_whole(t, &t->depth, GPU_PANEL))
+        set_next(t, o, i, kexpr_number(p, KBASE_F32, 0), body);
+    KStmt *there = inside(t, value(t, at), o->group, GPU_SIDE * o->share, body);
+    there = inside(t, value(t, k), &t->depth, GPU_PANEL, there);
+    MapLoads loads = {.count = 0};
+    MapPlace place = gpu_place(g, &loads, there);
+    gpu_bind_axes(g, &place, &t->planes, t->plane);
+    gpu_bind_axes(g, &place, o->group, value(t, at));
+    gpu_bind_axes(g, &place, &t->depth, value(t, k));
+    set_next(t, o, i, map_value(&place, o->value), there);
+}
+
+/* From registers to shared memory. */
+static void keep(const GpuTile *t, const Operand *o, KExpr *half, KStmt *out) {
+    KProgram *p = t->g->p;
+    KExpr *i;
+    KStmt *body = gpu_unrolled(t, "i", o->share, &i, out);
+    KExpr *element = o->nexts ? kexpr_load(p, o->nexts, &i, 1) : value(t, o->next);
+    KExpr *index[] = {half, brought_depth(t, o), brought_place(t, o, i)};
+    kstmt_add(body, kstmt_store(p, o->panel, index, 3, element, NULL));
+}
+
+static void multiply(const GpuTile *t, KExpr *half, KStmt *out) {
+    if (t->shape.precision != PRECISION_FLOAT32) {
+        gpu_fragment_products(t, half, out);
+        return;
+    }
+    KProgram *p = t->g->p;
+    KExpr *k, *i, *j, *factors[2];
+    KStmt *body = gpu_unrolled(t, "k", GPU_PANEL, &k, out);
+    body = gpu_unrolled(t, "i", t->shape.rows, &i, body);
+    body = gpu_unrolled(t, "j", t->shape.columns, &j, body);
+    for (int n = 0; n < 2; n++) {
+        KExpr *index[] = {half, k, place_of(t, &t->operands[n], n ? j : i)};
+        factors[n] = kexpr_load(p, t->operands[n].panel, index, 3);
+    }
+    KExpr *product = kexpr_fn(p, FN_mul, factors[0], factors[1], NULL), *index[] = {i, j};
+    KExpr *sum = t->sums ? kexpr_load(p, t->sums, index, 2) : value(t, t->sum);
+    sum = kexpr_fn(p, FN_add, product, sum, NULL);
+    kstmt_add(body, t->sums ? kstmt_store(p, t->sums, index, 2, sum, NULL) : kstmt_set(p, t->sum, sum));
+}
+
+/* Between panels the threads meet once: what they write then is not what they have just read. */
+static void panel_loop(const GpuTile *t, KStmt *out) {
+    const GpuNest *g = t->g;
+    KProgram *p = g->p;
+    KExpr *depth = gpu_extent(g, &t->depth), *zero = gpu_number(t, 0);
+    KVar *from = gpu_index_var(g, "k_from", 0), *half = gpu_index_var(g, "half", 2);
+    KExpr *at = value(t, from), *now = value(t, half);
+    KStmt *body = kstmt_block(p), *more = kstmt_block(p), *arrive = kstmt_block(p), *work = kstmt_block(p);
+    for (int n = 0; n < 2; n++) {
+        bring(t, &t->operands[n], at, more);
+        keep(t, &t->operands[n], now, arrive);
+    }
+    multiply(t, kexpr_binary(p, '-', gpu_number(t, 1), now), work);
+    kstmt_add(
+        body,
+        kstmt_let(p, half, kexpr_binary(p, '%', kexpr_binary(p, '/', at, gpu_number(t, GPU_PANEL)), gpu_number(t, 2))));
+    kstmt_add(body, kstmt_if(p, below(t, at, depth), more, NULL));
+    kstmt_add(body, kstmt_if(p, below(t, zero, at), work, NULL));
+    kstmt_add(body, kstmt_if(p, below(t, at, depth), arrive, NULL));
     kstmt_add(body, kstmt_barrier(p));
-    kstmt_add(body, multiply(t, left, right));
-    kstmt_add(body, kstmt_barrier(p));
-    kstmt_add(out, kstmt_let(p, t->sum, kexpr_number(p, KBASE_F32, 0)));
-    kstmt_add(out, kstmt_for(p, from, AXIS_SERIAL, kexpr_index(p, 0), gpu_extent(g, &t->depth), TILE, body));
+    kstmt_add(out,
+              kstmt_for(p, from, AXIS_SERIAL, zero, gpu_plus(t, depth, gpu_number(t, GPU_PANEL)), GPU_PANEL, body));
+}
+
+static void one_panel(const GpuTile *t, KStmt *out) {
+    KExpr *zero = gpu_number(t, 0);
+    for (int n = 0; n < 2; n++)
+        bring(t, &t->operands[n], zero, out);
+    for (int n = 0; n < 2; n++)
+        keep(t, &t->operands[n], zero, out);
+    kstmt_add(out, kstmt_barrier(t->g->p));
+    multiply(t, zero, out);
+}
+
+static bool has_one_panel(const GpuTile *t) {
+    return gpu_extent_at_most(t->g, &t->depth) <= GPU_PANEL;
+}
+
+static void allocate_operand(const GpuTile *t, Operand *o, KStmt *out) {
+    KProgram *p = t->g->p;
+    KKernel *kernel = t->g->kernel;
+    int64_t halves = has_one_panel(t) ? 1 : 2, row = gpu_panel_row(t->shape.precision, o->share, o->along_depth);
+    Dim share = dim_static(o->share), dims[] = {dim_static(halves), dim_static(GPU_PANEL), dim_static(row)};
+    const char *name = arena_format(p->arena, "next_%s", o->name);
+    o->panel = kbuffer_local(p, kernel, SPACE_SHARED, o->name, KBASE_F32, 3, dims);
+    o->panel->align = o->share >= GPU_RUN ? GPU_RUN * 4 : 0;
+    kstmt_add(out, kstmt_alloc(p, o->panel));
+    if (o->share > 1) {
+        o->nexts = kbuffer_local(p, kernel, SPACE_LOCAL, name, KBASE_F32, 1, &share);
+        kstmt_add(out, kstmt_alloc(p, o->nexts));
+    } else {
+        o->next = kvar_new(p, kernel, name, (KType){KBASE_F32, 1}, true);
+        kstmt_add(out, kstmt_let(p, o->next, kexpr_number(p, KBASE_F32, 0)));
+    }
+}
+
+static void allocate_sums(GpuTile *t, KStmt *out) {
+    KProgram *p = t->g->p;
+    const char *name = t->g->nest->reductions[0].result->name;
+    const GpuTileShape *shape = &t->shape;
+    if (shape->precision != PRECISION_FLOAT32) {
+        Dim dims[] = {dim_static(shape->row_fragments), dim_static(shape->column_fragments), dim_static(MMA_SUMS)};
+        t->sums = kbuffer_local(p, t->g->kernel, SPACE_LOCAL, name, KBASE_F32, 3, dims);
+    } else if (shape->rows * shape->columns > 1) {
+        Dim dims[] = {dim_static(shape->rows), dim_static(shape->columns)};
+        t->sums = kbuffer_local(p, t->g->kernel, SPACE_LOCAL, name, KBASE_F32, 2, dims);
+    }
+    if (t->sums) {
+        t->sums->zeroed = true;
+        kstmt_add(out, kstmt_alloc(p, t->sums));
+    } else {
+        t->sum = kvar_new(p, t->g->kernel, name, (KType){KBASE_F32, 1}, true);
+        kstmt_add(out, kstmt_let(p, t->sum, kexpr_number(p, KBASE_F32, 0)));
+    }
+}
+
+static void sum_up(GpuTile *t, KStmt *out) {
+    if (t->shape.precision != PRECISION_FLOAT32)
+        gpu_fragment_threads(t, out);
+    for (int n = 0; n < 2; n++)
+        allocate_operand(t, &t->operands[n], out);
+    allocate_sums(t, out);
+    if (has_one_panel(t))
+        one_panel(t, out);
+    else
+        panel_loop(t, out);
+}
+
+/* ---- results */
+
+/* How many rows (0) or columns (1) a thread has results in, and where they are in the tile. */
+static int64_t results_of(const GpuTile *t, int which) {
+    if (t->shape.precision == PRECISION_FLOAT32)
+        return t->operands[which].share;
+    return 2 * (which ? t->shape.column_fragments : t->shape.row_fragments);
+}
+
+static KExpr *result_place(const GpuTile *t, int which, KExpr *i) {
+    bool fragments = t->shape.precision != PRECISION_FLOAT32;
+    return fragments ? gpu_fragment_place(t, which, i) : place_of(t, &t->operands[which], i);
+}
+
+static KExpr *result_of(const GpuTile *t, KExpr *i, KExpr *j) {
+    KExpr *index[] = {i, j};
+    if (t->shape.precision != PRECISION_FLOAT32)
+        return gpu_fragment_sum(t, i, j);
+    return t->sums ? kexpr_load(t->g->p, t->sums, index, 2) : value(t, t->sum);
 }
 
 static bool finish(const GpuTile *t, KStmt *out) {
     const GpuNest *g = t->g;
     KProgram *p = g->p;
+    KExpr *i, *j;
     MapLoads loads = {.count = 0};
-    KStmt *inside = kstmt_block(p);
-    MapPlace place = gpu_place(g, &loads, inside);
     KVar *row = gpu_index_var(g, "row", 0), *column = gpu_index_var(g, "column", 0);
-    kstmt_add(out, kstmt_let(p, row, plus(t, t->row_from, t->y)));
-    kstmt_add(out, kstmt_let(p, column, plus(t, t->column_from, t->x)));
+    const Operand *left = &t->operands[0], *right = &t->operands[1];
+    KStmt *body = gpu_unrolled(t, "i", results_of(t, 0), &i, out);
+    kstmt_add(body, kstmt_let(p, row, gpu_plus(t, left->from, result_place(t, 0, i))));
+    body = inside(t, value(t, row), &t->rows, GPU_SIDE * t->shape.rows, body);
+    MapPlace place = gpu_place(g, &loads, body);
     gpu_bind_axes(g, &place, &t->planes, t->plane);
-    gpu_bind_axes(g, &place, &t->rows, kexpr_var(p, row));
-    gpu_bind_axes(g, &place, &t->columns, kexpr_var(p, column));
-    map_bind(&place, g->nest->reductions[0].result, kexpr_var(p, t->sum));
+    gpu_bind_axes(g, &place, &t->rows, value(t, row));
+    body = gpu_unrolled(t, "j", results_of(t, 1), &j, body);
+    kstmt_add(body, kstmt_let(p, column, gpu_plus(t, right->from, result_place(t, 1, j))));
+    place.out = inside(t, value(t, column), &t->columns, GPU_SIDE * t->shape.columns, body);
+    gpu_bind_axes(g, &place, &t->columns, value(t, column));
+    map_bind(&place, g->nest->reductions[0].result, result_of(t, i, j));
     map_epilogue(&place, g->nest->epilogue);
-    KExpr *exists = kexpr_fn(p, FN_and, below(t, kexpr_var(p, row), gpu_extent(g, &t->rows)),
-                             below(t, kexpr_var(p, column), gpu_extent(g, &t->columns)), NULL);
-    kstmt_add(out, kstmt_if(p, exists, inside, NULL));
     return !place.failed;
 }
 
 static KStmt *thread_loops(const GpuTile *t, KStmt *body) {
     KProgram *p = t->g->p;
-    KExpr *zero = kexpr_index(p, 0), *side = kexpr_index(p, TILE);
+    KExpr *zero = gpu_number(t, 0), *side = gpu_number(t, GPU_SIDE);
     return kstmt_for(p, t->y, AXIS_THREAD_Y, zero, side, 1, kstmt_for(p, t->x, AXIS_THREAD_X, zero, side, 1, body));
+}
+
+static void make_operands(GpuTile *t, KExpr *row_from, KExpr *column_from) {
+    const KVar *last = t->g->nest->axes[t->depth.axes[t->depth.count - 1]].var;
+    t->x = gpu_index_var(t->g, "x", GPU_SIDE);
+    t->y = gpu_index_var(t->g, "y", GPU_SIDE);
+    t->operands[0] = (Operand){"left", t->left, &t->rows, t->shape.rows, row_from, t->y, moves_along(t->left, last),
+                               NULL,   NULL,    NULL};
+    t->operands[1] =
+        (Operand){"right", t->right, &t->columns, t->shape.columns, column_from, t->x, moves_along(t->right, last),
+                  NULL,    NULL,     NULL};
 }
 
 /* Blocks: tiles of rows of all planes along x, tiles of columns along y. */
 static bool emit_tiles(GpuTile *t, KStmt *out) {
     GpuNest *g = t->g;
     KProgram *p = g->p;
-    KExpr *zero = kexpr_index(p, 0), *side = kexpr_index(p, TILE), *rows = gpu_extent(g, &t->rows);
-    KExpr *row_tiles = kexpr_binary(p, '/', kexpr_binary(p, '+', rows, kexpr_index(p, TILE - 1)), side);
+    int64_t tile_rows = GPU_SIDE * t->shape.rows, tile_columns = GPU_SIDE * t->shape.columns;
+    KExpr *zero = gpu_number(t, 0), *rows = gpu_extent(g, &t->rows);
+    KExpr *row_tiles = kexpr_binary(p, '/', gpu_plus(t, rows, gpu_number(t, tile_rows - 1)), gpu_number(t, tile_rows));
     bool planes = t->planes.count > 0;
     KVar *block = gpu_index_var(g, planes ? "block" : "row_from", 0), *column = gpu_index_var(g, "column_from", 0);
     KVar *plane = gpu_index_var(g, "plane", 0), *row = gpu_index_var(g, "row_from", 0);
     KStmt *body = kstmt_block(p);
-    t->x = gpu_index_var(g, "x", TILE);
-    t->y = gpu_index_var(g, "y", TILE);
-    t->column_from = kexpr_var(p, column);
-    t->row_from = kexpr_var(p, planes ? row : block);
-    t->plane = planes ? kexpr_var(p, plane) : zero;
+    make_operands(t, value(t, planes ? row : block), value(t, column));
+    t->plane = planes ? value(t, plane) : zero;
     if (planes) {
-        KExpr *at = kexpr_var(p, block);
+        KExpr *at = value(t, block);
         kstmt_add(body, kstmt_let(p, plane, kexpr_binary(p, '/', at, row_tiles)));
-        kstmt_add(body, kstmt_let(p, row, kexpr_binary(p, '*', kexpr_binary(p, '%', at, row_tiles), side)));
+        kstmt_add(body, kstmt_let(p, row, gpu_times(t, kexpr_binary(p, '%', at, row_tiles), tile_rows)));
     }
-    depth_loop(t, body);
+    sum_up(t, body);
     if (!finish(t, body))
         return false;
-    KStmt *inner = kstmt_for(p, column, AXIS_GRID_Y, zero, gpu_extent(g, &t->columns), TILE, thread_loops(t, body));
+    KStmt *inner =
+        kstmt_for(p, column, AXIS_GRID_Y, zero, gpu_extent(g, &t->columns), tile_columns, thread_loops(t, body));
     KExpr *end = planes ? kexpr_binary(p, '*', gpu_extent(g, &t->planes), row_tiles) : rows;
-    kstmt_add(out, kstmt_for(p, block, AXIS_GRID_X, zero, end, planes ? 1 : TILE, inner));
+    kstmt_add(out, kstmt_for(p, block, AXIS_GRID_X, zero, end, planes ? 1 : tile_rows, inner));
     return true;
 }
 
 bool gpu_map_tiles(GpuNest *g, KStmt *out) {
     GpuTile t = {.g = g};
-    return find_groups(&t) && is_worth_tiles(&t) && emit_tiles(&t, out);
+    if (!find_groups(&t))
+        return false;
+    GpuContraction c = {gpu_extent_at_most(g, &t.rows), gpu_extent_at_most(g, &t.columns),
+                        gpu_extent_at_most(g, &t.planes), gpu_extent_at_most(g, &t.depth),
+                        nest_epilogue_slots(g->nest)};
+    if (!is_worth_tiles(&t, &c))
+        return false;
+    t.shape = gpu_tile_shape(g->p, &c);
+    g->kernel->how = gpu_tile_explain(g->p, &t.shape, &c);
+    return emit_tiles(&t, out);
 }

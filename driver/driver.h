@@ -18,7 +18,8 @@ typedef struct {
     Command command;
     bool help, version;
     bool library, bundle, no_memory_plan, no_tune, verify;
-    const char *input, *output, *model, *cpu, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
+    const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
+    KPrecision precision;
     int64_t batch_size; /* 0: as the fit block says */
     int64_t max_batch;  /* memory is planned for so many samples; 0: pipeline.c chooses */
     Emit emit;
@@ -65,7 +66,7 @@ bool pipeline_read(Pipeline *); /* source.c: the text of options->input into p->
 /* One row per --target (targets.c). */
 typedef struct {
     const char *name, *extension;
-    const KIsa *isa; /* NULL: the one of --cpu */
+    bool on_gpu; /* --gpu says what it runs on, not --cpu */
     void (*layout)(KProgram *);
     bool (*map)(KProgram *);
     const HostTarget *host;

@@ -51,6 +51,36 @@ static void cost_part(Text *out, const KProgram *k, const CostMachine *m, const 
         }
 }
 
+/* Of a GPU there is no prediction of times. What kernels have to move: the buffers that they read and write. */
+typedef struct {
+    double read, written;
+} Moved;
+
+static Moved moved_by(const KProgram *k, const KKernel *kernel) {
+    const KUse *uses;
+    Moved moved = {0, 0};
+    int count = kkernel_uses(k, kernel, &uses);
+    for (int i = 0; i < count; i++) {
+        const KBuffer *b = uses[i].buffer;
+        double bytes = (double)kbase_bytes(b->base);
+        for (int d = 0; d < b->rank; d++)
+            bytes *= (double)dim_size(b->dims[d], cost_batch(k));
+        moved.read += uses[i].read ? bytes : 0;
+        moved.written += uses[i].written ? bytes : 0;
+    }
+    return moved;
+}
+
+static void moved_part(Text *out, Moved moved) {
+    text_format(out, "reads %.1f KB, writes %.1f KB", moved.read / 1024, moved.written / 1024);
+}
+
+static void mapped_part(Text *out, const KProgram *k, const KKernel *kernel) {
+    text_add(out, "     ");
+    moved_part(out, moved_by(k, kernel));
+    text_format(out, "%s%s\n", kernel->how ? "\n     mapped: " : "", kernel->how ? kernel->how : "");
+}
+
 static void lives_part(Text *out, const KProgram *k, const KSequence *sequence) {
     Lifetime *lives;
     int count = memory_lifetimes(k, sequence, &lives);
@@ -74,7 +104,9 @@ static void kernels_part(Text *out, const KProgram *k, const CostMachine *m, con
         const KKernel *kernel = sequence->kernels[i];
         text_format(out, "\n  %d  %s: %s%s\n", i, kernel->name, kind_of(kernel),
                     i > 0 && kernel->needs_barrier_before ? "" : ", no barrier before it");
-        if (costs) {
+        if (!m)
+            mapped_part(out, k, kernel);
+        else {
             text_add(out, "     ");
             cost_part(out, k, m, &costs[i]);
             text_format(out, "\n     bound by %s: sums %.2f, pointwise %.2f, loads %.2f, memory %.2f us\n",
@@ -91,15 +123,25 @@ static void kernels_part(Text *out, const KProgram *k, const CostMachine *m, con
     }
 }
 
+/* m: NULL on a GPU. */
 static void function_part(Text *out, const KProgram *k, const CostMachine *m, const KSequence *sequence) {
     Cost all = {0}, *costs = m ? cost_sequence(k, m, sequence) : NULL;
     double by[COST_BOUNDS] = {0};
+    Moved moved = {0, 0};
+    for (int n = 0; !costs && n < sequence->count; n++) {
+        Moved one = moved_by(k, sequence->kernels[n]);
+        moved.read += one.read;
+        moved.written += one.written;
+    }
     for (int n = 0; costs && n < sequence->count; n++) {
         cost_add(&all, &costs[n]);
         by[costs[n].bound] += costs[n].time;
     }
     text_format(out, "\n%s: %d kernel%s", sequence->func->name, sequence->count, sequence->count == 1 ? "" : "s");
-    if (costs) {
+    if (!m) {
+        text_add(out, ", for a batch: ");
+        moved_part(out, moved);
+    } else {
         text_add(out, ", predicted for a batch: ");
         cost_part(out, k, m, &all);
         text_add(out, "\n  time in kernels bound by");

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include "codegen/gpu_arch.h"
 #include "codegen/isa.h"
 #include "driver/driver.h"
 
@@ -23,6 +24,10 @@ static const OptionInfo infos[] = {
     {"bundle", 0, OPTION_FLAG, NULL, AT(bundle), "the runtime inside: one file that needs only libc and libm"},
     {"target", 0, OPTION_TEXT, "T", AT(target), "c (default) or cuda"},
     {"cpu", 0, OPTION_TEXT, "CPU", AT(cpu), "native (default), generic, x86-64-v3, x86-64-v4 or neon"},
+    {"gpu", 0, OPTION_TEXT, "ARCH", AT(gpu),
+     "with --target=cuda: native (default), sm_75, sm_80, sm_86, sm_89, sm_90, .."},
+    {"precision", 0, OPTION_TEXT, "POLICY", AT(precision_name),
+     "with --target=cuda: float32 (default), tf32 or mixed_bfloat16 operands of contractions, on tensor cores"},
     {"blas", 0, OPTION_TEXT, "LIBRARY", AT(blas),
      "openblas: large products of matrices are calls of OpenBLAS; default: none"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
@@ -278,6 +283,49 @@ static bool read_samples(Parser *p, const char *option, const char *text, int64_
     return false;
 }
 
+static bool check_gpu(Parser *p) {
+    Options *o = p->options;
+    const char *names[16];
+    bool on_gpu = target_find(o->target)->on_gpu;
+    for (int i = 0; i < gpu_arch_count; i++)
+        names[i] = gpu_archs[i].name;
+    if (o->gpu && !check_choice(p, "gpu", o->gpu, names, gpu_arch_count))
+        return false;
+    if (o->gpu && !on_gpu) {
+        diag_error(p->diag, (Span){0}, "--gpu=%s is for --target=cuda", o->gpu);
+        diag_help(p->diag, "what the C program runs on is --cpu");
+        return false;
+    }
+    o->gpu = o->gpu ? o->gpu : gpu_archs[0].name;
+    return true;
+}
+
+/* Keras' names of policies. */
+static const char *const precision_names[PRECISIONS] = {
+    [PRECISION_FLOAT32] = "float32", [PRECISION_TF32] = "tf32", [PRECISION_BFLOAT16] = "mixed_bfloat16"};
+
+static bool check_precision(Parser *p) {
+    Options *o = p->options;
+    const char *name = o->precision_name ? o->precision_name : precision_names[PRECISION_FLOAT32];
+    if (!check_choice(p, "precision", name, precision_names, PRECISIONS))
+        return false;
+    for (int i = 0; i < PRECISIONS; i++)
+        if (strcmp(precision_names[i], name) == 0)
+            o->precision = (KPrecision)i;
+    if (o->precision == PRECISION_FLOAT32)
+        return true;
+    if (!target_find(o->target)->on_gpu) {
+        diag_error(p->diag, (Span){0}, "--precision=%s is for --target=cuda", name);
+        diag_help(p->diag, "a C program computes in float32");
+        return false;
+    }
+    if (gpu_arch_find(o->gpu)->tensor_tf32)
+        return true;
+    diag_error(p->diag, (Span){0}, "--precision=%s needs tensor cores that --gpu=%s does not promise", name, o->gpu);
+    diag_help(p->diag, "GPUs from sm_80 on have them: --gpu=sm_80, or the name of yours");
+    return false;
+}
+
 static const char *const blas_names[] = {"none", "openblas"};
 
 static bool check_blas(Parser *p) {
@@ -299,7 +347,7 @@ static bool check_values(Parser *p) {
     o->target = o->target ? o->target : "c";
     o->cpu = o->cpu ? o->cpu : "native";
     if (!check_choice(p, "target", o->target, names, target_count) ||
-        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_blas(p))
+        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_precision(p) || !check_blas(p))
         return false;
     if (o->emit_name && !check_choice(p, "emit", o->emit_name, emit_names, EMIT_COUNT))
         return false;

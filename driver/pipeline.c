@@ -154,10 +154,9 @@ static bool make_kernels(Pipeline *p) {
     const Target *target = target_find(p->options->target);
     KIsa isa;
     double start = milliseconds();
-    if (target->isa)
-        isa = *target->isa;
-    else if (!isa_find(p->options->cpu, &isa)) {
-        diag_internal(p->diag, (Span){0}, "no instruction set %s", p->options->cpu);
+    const char *name = target->on_gpu ? p->options->gpu : p->options->cpu;
+    if (!(target->on_gpu ? isa_of_gpu : isa_find)(name, &isa)) {
+        diag_internal(p->diag, (Span){0}, "no instruction set %s", name);
         return false;
     }
     p->source->name = base_name(p->source->name);
@@ -166,6 +165,7 @@ static bool make_kernels(Pipeline *p) {
         p->status = STATUS_PROGRAM;
         return false;
     }
+    p->kernels->precision = p->options->precision;
     if (strcmp(p->options->blas, "openblas") == 0)
         gemm_program(p->kernels, GEMM_LEAST);
     if (!after_stage(p, KERNELS_LOWER, &start))

@@ -1,14 +1,13 @@
 /* The targets of the compiler. */
 #include <string.h>
 #include "codegen/host.h"
-#include "codegen/isa.h"
 #include "codegen/layout.h"
 #include "codegen/map.h"
 #include "driver/driver.h"
 
 const Target targets[] = {
-    {"c", ".c", NULL, layout_program, map_cpu, &host_c},
-    {"cuda", ".cu", &isa_cuda, layout_scalar, map_gpu, &host_cuda},
+    {"c", ".c", false, layout_program, map_cpu, &host_c},
+    {"cuda", ".cu", true, layout_scalar, map_gpu, &host_cuda},
 };
 const int target_count = sizeof targets / sizeof *targets;
 

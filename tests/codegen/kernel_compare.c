@@ -15,7 +15,7 @@
 
 /* ---- source ---- */
 
-Program *kernel_source(Arena *arena, Diag *diag, const char *file, const char *define) {
+Program *kernel_source_with(Arena *arena, Diag *diag, const char *file, const char *const *defines, int count) {
     size_t length = 0;
     char *text = text_read_file(arena_format(arena, "%s/%s", NNC_SOURCE_DIR, file), &length);
     SourceFile *source = ARENA_NEW(arena, SourceFile);
@@ -26,12 +26,16 @@ Program *kernel_source(Arena *arena, Diag *diag, const char *file, const char *d
     *source = (SourceFile){.name = file, .text = arena_copy(arena, text, length + 1), .length = length};
     free(text);
     Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
-    FrontendOptions options = {define ? &define : NULL, define != NULL, NULL};
+    FrontendOptions options = {defines, count, NULL};
     Program *program = ast && !diag_errors(diag) ? frontend_program(arena, diag, ast, &options) : NULL;
     if (program && !diag_errors(diag))
         return program;
     kernel_report(diag, file);
     return NULL;
+}
+
+Program *kernel_source(Arena *arena, Diag *diag, const char *file, const char *define) {
+    return kernel_source_with(arena, diag, file, &define, define != NULL);
 }
 
 /* ---- the two forms of a module ---- */
@@ -57,10 +61,19 @@ Module *kernel_oracle(Arena *arena, Diag *diag, const Module *module) {
     return kernel_passes(plain, diag, names, 2, "autodiff") ? plain : NULL;
 }
 
+/* RC or RC:PRECISION */
+static void kernel_gpu_options(KProgram *p, const char *text) {
+    const char *precision = strchr(text, ':');
+    p->gpu_tile = atoi(text);
+    for (int i = 0; precision && i < PRECISIONS; i++)
+        if (strcmp(kprecision_names[i], precision + 1) == 0)
+            p->precision = (KPrecision)i;
+}
+
 KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const char *target, bool planned,
                          const char *what) {
     Module *optimised = module_clone(arena, module);
-    bool cuda = strcmp(target, "cuda") == 0;
+    bool cuda = strncmp(target, "cuda", 4) == 0;
     KIsa isa = isa_cuda;
     Program *info = ARENA_NEW(arena, Program);
     if (!kernel_passes(optimised, diag, pass_pipeline, pass_pipeline_count, what))
@@ -76,6 +89,8 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
     info->module = optimised;
     info->name = optimised->name;
     KProgram *p = lower_program(arena, diag, info, isa);
+    if (p && cuda && target[4])
+        kernel_gpu_options(p, target + 5);
     if (p && blas)
         gemm_program(p, 2);
     if (p)

@@ -11,14 +11,16 @@ void kernel_report(Diag *, const char *what);
 /* The program in a file of the project, with another value for a constant (NAME=VALUE; NULL: none). NULL with the
  * reason printed if it has errors. */
 struct Program *kernel_source(Arena *, Diag *, const char *file, const char *define);
+struct Program *kernel_source_with(Arena *, Diag *, const char *file, const char *const *defines, int count);
 /* The kernels of a function; NULL: there is none of that name. */
 KSequence *kernel_sequence(const KProgram *, const char *name);
 /* The oracle module has its gradients expanded and nothing else; NULL with the reason printed if a pass fails. */
 Module *kernel_oracle(Arena *, Diag *, const Module *);
 /* Barriers are taken to cost little, so that also the small kernels of tests are shared by threads. */
 enum { KERNEL_BARRIER_WORK = 10 };
-/* Pipeline, lowering, layout, map_cpu or map_gpu, memory plan, verification. `target`: an ISA's name, "cuda", "panels"
- * (4 lanes, rows of 8 in panels), or "blas" (4 lanes, products of matrices of any size for a library). NULL with the
+/* Pipeline, lowering, layout, map_cpu or map_gpu, memory plan, verification. `target`: an ISA's name, "cuda",
+ * "cuda:RC" (contractions of any size in tiles of R x C elements a thread), the same with :PRECISION, "panels" (4
+ * lanes, rows of 8 in panels), or "blas" (4 lanes, products of matrices of any size for a library). NULL with the
  * reason printed under `what`. */
 KProgram *kernel_program(Arena *, Diag *, const Module *, const char *target, bool planned, const char *what);
 

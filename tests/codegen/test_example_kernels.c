@@ -7,14 +7,23 @@
 #include "test.h"
 #include <stdlib.h>
 
+enum { MOST_DEFINES = 3 };
 typedef struct {
     const char *file;
     int64_t batch;
+    const char *defines[MOST_DEFINES]; /* sequences are shorter */
 } Example;
 
 static const Example examples[] = {
-    {"digits.nn", 4},   {"digits-cnn.nn", 1},    {"keras-intro.nn", 9},
-    {"diabetes.nn", 9}, {"breast-cancer.nn", 9}, {"autoencoder.nn", 2},
+    {"digits.nn", 4, {NULL}},
+    {"digits-cnn.nn", 1, {NULL}},
+    {"keras-intro.nn", 9, {NULL}},
+    {"diabetes.nn", 9, {NULL}},
+    {"breast-cancer.nn", 9, {NULL}},
+    {"autoencoder.nn", 2, {NULL}},
+    {"series-gru.nn", 3, {"years=5"}},
+    {"shakespeare-gpt.nn", 2, {"context=6", "width=32", "blocks=2"}},
+    {"shakespeare-lstm.nn", 3, {"context=5", "width=24"}},
 };
 static const char *const targets[] = {"x86-64-v4", "x86-64-v3", "cuda"};
 
@@ -38,7 +47,11 @@ static void check_example(const Example *example) {
     enum { TARGETS = sizeof targets / sizeof *targets };
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
-    Program *program = kernel_source(arena, diag, arena_format(arena, "examples/%s", example->file), NULL);
+    int defines = 0;
+    while (defines < MOST_DEFINES && example->defines[defines])
+        defines++;
+    Program *program =
+        kernel_source_with(arena, diag, arena_format(arena, "examples/%s", example->file), example->defines, defines);
     if (program)
         program->module->batch_max = example->batch;
     CHECK(program != NULL);

@@ -1,8 +1,8 @@
 /* The GPU mapping, proved without a GPU: 200 random models on the kernel-IR interpreter, which runs grid, blocks,
  * threads, shared memory and barriers and refuses races and divergent barriers, agree with the tensor interpreter, for
- * whole and partial batches; blocks in any order change no bit. Hand-made contractions and reductions take the forms
- * that small models do not: tiles, blocks that reduce together, kernels that are split. Some programs are compiled by
- * nvcc. */
+ * whole and partial batches; blocks in any order change no bit. So do they with every contraction in tiles of any
+ * shape. Hand-made contractions and reductions take the forms that small models do not: tiles, blocks that reduce
+ * together, kernels that are split. Some programs are compiled by nvcc. */
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/interp_compare.h"
 #include "tests/passes/random_model.h"
@@ -12,7 +12,11 @@
 #include <unistd.h>
 #include <stdlib.h>
 
-enum { MODELS = 200 };
+enum { MODELS = 200, EVERY = 4, SMALL_SHAPES = 4 };
+
+/* Rows and columns of a thread; the small ones are quick enough for random models. */
+static const char *const shapes[] = {"cuda:11", "cuda:12", "cuda:41", "cuda:22", "cuda:18",
+                                     "cuda:82", "cuda:44", "cuda:48", "cuda:88"};
 
 /* ---- kernels against the oracle ---- */
 
@@ -62,9 +66,10 @@ static void count_forms(const KProgram *p, Forms *forms) {
         }
 }
 
-static void check_module(const Module *model, Arena *arena, Diag *diag, const char *what, uint64_t seed, Forms *forms) {
+static void check_module(const Module *model, Arena *arena, Diag *diag, const char *what, const char *target,
+                         uint64_t seed, Forms *forms) {
     Module *oracle = kernel_oracle(arena, diag, model);
-    KProgram *p = oracle ? kernel_program(arena, diag, model, "cuda", true, what) : NULL;
+    KProgram *p = oracle ? kernel_program(arena, diag, model, target, true, what) : NULL;
     CHECK(p != NULL);
     if (!p)
         return;
@@ -76,12 +81,12 @@ static void check_module(const Module *model, Arena *arena, Diag *diag, const ch
     }
 }
 
-static void check_random(uint64_t seed, Forms *forms) {
+static void check_random(uint64_t seed, const char *target, Forms *forms) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
-    char what[32];
-    snprintf(what, sizeof what, "seed %d", (int)seed);
-    check_module(random_model(arena, diag, seed), arena, diag, what, seed, forms);
+    char what[64];
+    snprintf(what, sizeof what, "seed %d, %s", (int)seed, target);
+    check_module(random_model(arena, diag, seed), arena, diag, what, target, seed, forms);
     arena_free(arena);
 }
 
@@ -120,10 +125,31 @@ static Value *form_weights(Form *f, const char *name, int rank, const int64_t *e
                                                  VARIABLE_TRAINABLE, (Init){INIT_UNIFORM, -1, 1, -1}, (Span){0}));
 }
 
+/* A tile decides which results are computed together, not in which order one of them is summed. */
+static void check_shapes(const Form *f) {
+    Text why = {0};
+    const Module *oracle = kernel_oracle(f->arena, f->diag, f->module);
+    KernelExpected e = kernel_expect(f->arena, oracle, oracle->funcs[0], 5, f->module->batch_max, 0);
+    KernelValues first = {.ran = false};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        KProgram *p = kernel_program(f->arena, f->diag, f->module, shapes[i], true, shapes[i]);
+        KernelValues values = kernel_run(f->arena, p, &e, (KInterpOptions){.reverse = i % 2}, &why);
+        bool right = values.ran && kernel_check(&e, &values, &why);
+        right = right && (i == 0 || kernel_same_bits(&e, &first, &values, &why));
+        CHECK(right);
+        if (!right)
+            printf("%s, %s: %s\n", f->module->name, shapes[i], why.data);
+        first = i == 0 ? values : first;
+    }
+    text_free(&why);
+}
+
 static Forms form_check(Form *f, Value *result) {
     Forms forms = {0};
     func_add_result(f->func, result, "output");
-    check_module(f->module, f->arena, f->diag, f->module->name, 5, &forms);
+    check_module(f->module, f->arena, f->diag, f->module->name, "cuda", 5, &forms);
+    if (forms.tiles)
+        check_shapes(f);
     arena_free(f->arena);
     return forms;
 }
@@ -268,10 +294,13 @@ static void test_nvcc(void) {
 
 int main(int argc, char **argv) {
     uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2 ? strtoull(argv[2], NULL, 10) : MODELS;
-    Forms forms = {0};
+    Forms forms = {0}, tiled = {0};
     for (uint64_t seed = from; seed < to; seed++)
-        check_random(seed, &forms);
+        check_random(seed, "cuda", &forms);
     CHECK(forms.rows > 0 && forms.barriers > 0);
+    for (uint64_t seed = from; seed < to; seed += EVERY)
+        check_random(seed, shapes[seed / EVERY % SMALL_SHAPES], &tiled);
+    CHECK(tiled.tiles > 0);
     test_product_in_tiles();
     test_batched_product_in_tiles();
     test_convolution_in_tiles();

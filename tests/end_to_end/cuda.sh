@@ -30,17 +30,23 @@ build_emulated() {
             -I"$root/tests/end_to_end/emulated_cuda" -I"$root/runtime" "$work/$1-emulated.cpp" "$NNRT" $NNC_LIBRARIES -lm -o "$work/$1-emulated"
 }
 
+compile_rounded() { # compile_rounded NAME POLICY
+    "$NNC" "$1.nn" --target=cuda --gpu=sm_80 --precision="$2" -o "$work/$1-$2.cu" &&
+        nvcc -std=c++20 -O1 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -Werror all-warnings \
+            -I"$root/runtime" -c "$work/$1-$2.cu" -o "$work/$1-$2.o"
+}
+
 build_nvcc() {
     nvcc -std=c++20 -O1 -arch=sm_75 -Werror all-warnings -I"$root/runtime" "$work/$1.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/$1-nvcc"
 }
 
-# Numbers of two texts agree: to 2 in 1,000, with a little room around zero.
-near() {
-    paste -d ' ' "$1" "$2" | awk '{
+# Numbers of two texts agree: to 2 in 1,000 or what is said, with a little room around zero.
+near() { # near FILE FILE [TOLERANCE]
+    paste -d ' ' "$1" "$2" | awk -v tolerance="${3:-0.002}" '{
         gsub(/[^-+0-9.e ]/, " ")
         for (i = 1; i <= NF / 2; i++) {
             a = $i; b = $(i + NF / 2); d = a - b; if (d < 0) d = -d; m = a < 0 ? -a : a
-            if (d > 0.002 * (m + 1)) { print "line " NR ": " a " and " b; bad = 1 }
+            if (d > tolerance * (m + 1)) { print "line " NR ": " a " and " b; bad = 1 }
             n++
         }
     } END { exit bad || n == 0 }'
@@ -121,11 +127,35 @@ check "training on a device goes on where it stopped" resumed diabetes
 check "a device that is too small for the samples gives the same bits" small_device diabetes
 check "a machine without a device says so" no_device 0 "there is no device"
 check "a driver that is too old says so" no_device -1 "driver is too old: it knows CUDA 12.0, this program needs 13.0"
+# Operands of contractions on tensor cores: training goes as in C, a little off; float32 would be the same file.
+rounded() { # rounded POLICY TOLERANCE
+    "$NNC" diabetes.nn --target=cuda --gpu=sm_80 --precision="$1" --verify -o "$work/diabetes-$1.cu" &&
+        grep -q nnrt_mma "$work/diabetes-$1.cu" && ! grep -q nnrt_mma "$work/diabetes.cu" && build_emulated "diabetes-$1" &&
+        "$work/diabetes-c" init --seed=5 --weights="$work/first.safetensors" &&
+        run "$work/diabetes-$1-emulated" 2 data/diabetes-test.csv &&
+        near "$work/diabetes-c.predict" "$work/diabetes-$1-emulated.predict" "$2" &&
+        ! cmp -s "$work/diabetes-c.predict" "$work/diabetes-$1-emulated.predict"
+}
+check "tf32 trains on the emulation nearly as C" rounded tf32 0.005
+check "mixed_bfloat16 trains on the emulation nearly as C" rounded mixed_bfloat16 0.05
+# nvcc has every architecture of --gpu, but for those that came after it.
+known_architectures() {
+    nvcc --list-gpu-code | grep -x sm_75 && "$NNC" diabetes.nn --target=cuda --gpu=x 2>&1 | sed -n 's/.*there are: native, //p' |
+        tr -d ' ' | tr ',' '\n' >"$work/architectures" && [ "$(wc -l <"$work/architectures")" -gt 5 ] || return 1
+    newest=$(nvcc --list-gpu-code | sed 's/sm_//' | sort -n | tail -n 1)
+    while IFS=_ read -r sm number; do
+        [ "$number" -gt "$newest" ] || nvcc --list-gpu-code | grep -qx "${sm}_$number" || { echo "no ${sm}_$number"; return 1; }
+    done <"$work/architectures"
+}
+
 if [ -n "$has_nvcc" ]; then
+    check "nvcc knows the architectures of --gpu" known_architectures
     for name in digits diabetes; do
         check "nvcc compiles and links $name" build_nvcc "$name"
         check "the CUDA program of $name describes itself" "$work/$name-nvcc" summary
     done
+    check "nvcc compiles digits-cnn in tf32 for sm_80 and sm_90" compile_rounded digits-cnn tf32
+    check "nvcc compiles shakespeare-gpt in mixed_bfloat16 for sm_80 and sm_90" compile_rounded shakespeare-gpt mixed_bfloat16
 else
     skip "there is no nvcc, the CUDA programs are not compiled by it"
 fi

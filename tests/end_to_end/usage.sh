@@ -41,6 +41,15 @@ check "a value is missing" ends 2 "needs a value" "$NNC" small.nn -o
 check "a flag takes no value" ends 2 "takes no value" "$NNC" --lib=yes small.nn
 check "an option twice" ends 2 "given twice" "$NNC" --cpu=generic --cpu=native small.nn
 check "unknown target" ends 2 "--target has no choice" "$NNC" --target=wasm small.nn
+check "unknown GPU" ends 2 "did you mean sm_8" "$NNC" --target=cuda --gpu=sm_88 small.nn
+check "unknown precision" ends 2 "did you mean mixed_bfloat16" "$NNC" --target=cuda --precision=mixed_bfloat small.nn
+check "a precision for a C program" ends 2 "--precision=tf32 is for --target=cuda" "$NNC" --precision=tf32 small.nn
+check "float32 is everywhere" ends 0 "" "$NNC" --precision=float32 small.nn -o -
+check "a precision that the GPU has not" ends 2 "--precision=tf32 needs tensor cores that --gpu=sm_75 does not promise" "$NNC" --target=cuda --gpu=sm_75 --precision=tf32 small.nn
+check "a precision without a GPU" ends 2 "GPUs from sm_80 on have them" "$NNC" --target=cuda --precision=mixed_bfloat16 small.nn
+check "a GPU for a C program" ends 2 "--gpu=sm_80 is for --target=cuda" "$NNC" --gpu=sm_80 small.nn
+check "the compile line names the GPU" ends 0 "nvcc .* -arch=sm_90 " "$NNC" --target=cuda --gpu=sm_90 small.nn -o -
+check "the GPU of this machine" ends 0 "nvcc .* -arch=native " "$NNC" --target=cuda small.nn -o -
 check "unknown cpu" ends 2 "--cpu has no choice" "$NNC" --cpu=z80 small.nn
 check "unknown --emit" ends 2 "did you mean summary" "$NNC" --emit=sumary small.nn
 check "unknown pass" ends 2 "there is no pass" "$NNC" --skip=nothing small.nn

@@ -1,0 +1,28 @@
+/* GPU architectures: what --gpu names, and what a mapping may count on there (codegen/gpu_arch.c). */
+#ifndef NNC_CODEGEN_GPU_ARCH_H
+#define NNC_CODEGEN_GPU_ARCH_H
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct GpuArch {
+    const char *name;      /* sm_80; native: any GPU, compiled for the one of the machine where nvcc runs */
+    const char *flag;      /* of nvcc: -arch=sm_80 */
+    const char *title;     /* for people: Ampere (A100) */
+    int version;           /* 80; of native that of the oldest row: code for it may use nothing newer */
+    int64_t shared_static; /* bytes of shared memory that a block may declare */
+    int64_t shared_block;  /* that it may have after cudaFuncAttributeMaxDynamicSharedMemorySize */
+    int64_t shared_sm;     /* that all blocks of one multiprocessor share; each takes 1 KiB more from sm_80 on */
+    int threads_block;     /* threads of a block at most */
+    int threads_sm;        /* of all blocks on one multiprocessor */
+    int blocks_sm;         /* blocks on one multiprocessor */
+    int registers_sm;      /* 32-bit registers of a multiprocessor, which are also those of a block */
+    int registers_thread;  /* of a thread at most */
+    bool tensor_tf32;      /* mma.sync with tf32 and bf16 operands; cp.async */
+    bool clusters;         /* thread-block clusters with distributed shared memory */
+} GpuArch;
+
+/* native first, then from the oldest on. */
+extern const GpuArch gpu_archs[];
+extern const int gpu_arch_count;
+const GpuArch *gpu_arch_find(const char *name); /* NULL: unknown */
+#endif
