@@ -54,7 +54,7 @@ static bool build_program(Pipeline *p) {
 static PassOptions passes_for_target(const Pipeline *p) {
     const Options *o = p->options;
     PassOptions passes = o->passes;
-    if (strcmp(o->blas, "openblas") == 0 || target_find(o->target)->isa)
+    if (strcmp(o->blas, "openblas") == 0 || target_find(o->target)->on_gpu)
         passes.skip = passes.skip ? arena_format(p->arena, "%s,sink", passes.skip) : "sink";
     return passes;
 }
