@@ -212,9 +212,9 @@ static void cut_phases(Phases *s, int64_t much) {
     s->phase = cut;
 }
 
-/* Another order than that of `schedule` must save barriers worth a hundredth of the time of eight threads. */
+/* Another order than that of `schedule` must save barriers worth half a hundredth of the time of eight threads. */
 static void choose_phases(Phases *s) {
-    enum { THREADS = 8, PART = 100 };
+    enum { THREADS = 8, PART = 200 };
     int64_t work = 0, much = barrier_work(s->p) * THREADS * PART;
     for (int i = 0; i < s->count; i++)
         work += s->sequence->kernels[i]->work;
