@@ -339,16 +339,19 @@ enum { BLOCK = 16 };
 
 static void loop_blocks(Tiles *t, int level, int axis, KStmt *out) {
     KProgram *p = t->p;
-    KVar *var = loop_var(t, axis);
+    KVar *var = t->packed ? t->block : loop_var(t, axis);
     KStmt *body = kstmt_block(p);
     KExpr *end = axis_to(t, axis);
-    var->multiple = BLOCK;
+    int64_t step = t->packed ? t->block_rows : BLOCK;
+    var->multiple = step;
     t->block_from = kexpr_var(p, var);
-    t->block_to = kexpr_binary(p, '+', t->block_from, kexpr_index(p, BLOCK));
-    if (t->nest->axes[axis].extent.batch || t->nest->axes[axis].extent.n % BLOCK)
+    t->block_to = kexpr_binary(p, '+', t->block_from, kexpr_index(p, step));
+    if (t->packed)
+        map_tile_copy_block(t, body);
+    if (t->nest->axes[axis].extent.batch || t->nest->axes[axis].extent.n % step)
         t->block_to = kexpr_binary(p, 'm', t->block_to, end);
     emit_loops(t, level + 1, body);
-    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), end, BLOCK, body));
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), end, step, body));
 }
 
 static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
@@ -437,7 +440,13 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
     bool batch = t->nest->axes[axis].extent.batch;
     int64_t extent = extent_at_most(t, axis), rest = batch ? 0 : extent % t->rows;
     KExpr *from = axis_from(t, axis), *to = axis_to(t, axis);
+    if (t->packed) {
+        extent = t->block_rows;
+        from = t->block_from;
+        to = t->block_to;
+    }
     t->tile_rows = t->rows;
+    t->row_from = from;
     if (!batch && extent == t->rows) {
         t->base[axis] = from;
         emit_loops(t, level + 1, out);
@@ -448,7 +457,7 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
     KVar *var = loop_var(t, axis);
     var->multiple = is_in_block(t, axis) && t->m->block_rows % t->rows ? 0 : t->rows;
     KStmt *body = kstmt_block(p), *tail = kstmt_block(p);
-    KExpr *whole = kexpr_index(p, extent - rest);
+    KExpr *whole = t->packed ? to : kexpr_index(p, extent - rest);
     if (level + 1 == t->order_count && kind_of(t, level) == AXIS_SERIAL && map_tile_rides(t)) {
         map_tile_waiting(t, out);
         t->riding = true;
@@ -458,7 +467,7 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
     if (t->riding) {
         t->riding = false;
         kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, from, whole, t->rows, body));
-        t->base[axis] = kexpr_index(p, extent - rest - t->rows);
+        t->base[axis] = kexpr_binary(p, '-', whole, kexpr_index(p, t->rows));
         map_tile_last(t, out);
         body = NULL;
     }
@@ -507,6 +516,7 @@ static bool try_tiles(const MapNest *m, const Nest *nest, bool parallel, int vec
         t.base[i] = m->fixed[i];
     choose_tile(&t);
     choose_order(&t);
+    map_tile_pack(&t);
     t.tile_rows = t.tile_vectors = 1;
     if (t.row2 >= 0)
         t.base[t.row2] = kexpr_index(t.p, 0);

@@ -29,7 +29,12 @@ typedef struct {
     KBuffer *waiting[MAX_VECTORS]; /* sums of the tile before, by row */
     int block_axis;                /* LOOP_AXIS runs over a block of it; -1: none */
     KExpr *block_from, *block_to;
-    int part_axis; /* reduce axis of which only a part is summed at a time; -1: none */
+    int64_t block_rows;
+    KVar *block;     /* where the block begins */
+    KBuffer *packed; /* a copy of a block of the caller's columns, or NULL; of what this load reads */
+    const KExpr *packed_load;
+    KExpr *row_from; /* of the loop over tiles along t->row */
+    int part_axis;   /* reduce axis of which only a part is summed at a time; -1: none */
     KExpr *part_from, *part_to;
     bool prefetches; /* what the epilogue touches is fetched during the sum */
     bool beside;     /* the vectors of the tile are the rows of its unrolled loops (map_tile_beside.c) */
@@ -39,6 +44,9 @@ typedef struct {
 /* Writes the tile at t->base: accumulators, the loops that reduce, the epilogue. Sets t->failed if it cannot be done.
  */
 void map_tile_body(Tiles *, KStmt *out);
+/* Changes the order of the loops and the nest, if columns of the caller's rows are to be copied (map_tile_pack.c). */
+void map_tile_pack(Tiles *);
+void map_tile_copy_block(const Tiles *, KStmt *out);
 /* A long epilogue (an optimizer with its roots and divisions) is put between the products of the next tile, row by row,
  * so that neither waits for the other. Is it worth that here, for tiles along t->row? */
 bool map_tile_rides(const Tiles *);

@@ -70,7 +70,7 @@ void tile_sum_with_rider(Tiles *t, Accumulators *a, KStmt *out) {
     t->base[t->row] = kexpr_binary(p, '-', base, rows);
     finish_row(t, row, late);
     t->base[t->row] = base;
-    kstmt_add(piece, kstmt_if(p, kexpr_fn(p, FN_gt, base, kexpr_index(p, 0), NULL), late, NULL));
+    kstmt_add(piece, kstmt_if(p, kexpr_fn(p, FN_gt, base, t->row_from, NULL), late, NULL));
     kstmt_add(out, kstmt_for(p, row, AXIS_SERIAL, kexpr_index(p, 0), rows, 1, piece));
     keep_sums(t, a, out);
 }

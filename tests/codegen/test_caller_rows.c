@@ -1,14 +1,15 @@
 /* Products of a training step read the caller's samples where they lie: no copy of the batch, also of rows that lie a
- * multiple of a page apart. Whole and partial batches give the right numbers. */
+ * multiple of a page apart; only a block of their columns at a time, which are many panels' operand, lies on the stack.
+ * Whole and partial batches give the right numbers. */
 #include "tests/codegen/kernel_compare.h"
 #include "ir/build.h"
 #include "test.h"
 #include <string.h>
 
-static Module *model_of(Arena *arena, Diag *diag, int64_t features) {
-    Module *module = module_new(arena, diag, "pages", 8);
+static Module *model_of(Arena *arena, Diag *diag, int64_t features, int64_t units, int64_t samples) {
+    Module *module = module_new(arena, diag, "pages", samples);
     Func *func = module_func(module, "train_step");
-    Dim rows[2] = {dim_batch(1), dim_static(features)}, sides[2] = {dim_static(features), dim_static(32)};
+    Dim rows[2] = {dim_batch(1), dim_static(features)}, sides[2] = {dim_static(features), dim_static(units)};
     Value *x = func_add_arg(func, ARG_INPUT, type_get(module, DTYPE_F32, 2, rows), "x");
     Variable *kernel = module_variable(module, "kernel", type_get(module, DTYPE_F32, 2, sides), VARIABLE_TRAINABLE,
                                        (Init){INIT_UNIFORM, -1, 1, -1}, (Span){0});
@@ -29,13 +30,25 @@ static bool has_copy(const KProgram *p) {
     return false;
 }
 
-static void check(int64_t features) {
+static void count_packed(void *count, const KStmt *s) {
+    *(int *)count += s->kind == KS_ALLOC && strcmp(s->alloc->name, "packed") == 0;
+}
+
+static int packed_blocks(const KProgram *p) {
+    const KSequence *sequence = kernel_sequence(p, "train_step");
+    int count = 0;
+    for (int i = 0; sequence && i < sequence->count; i++)
+        kstmt_visit(sequence->kernels[i]->body, &(KVisitor){.statement = count_packed, .context = &count});
+    return count;
+}
+
+static void check(int64_t features, int64_t units, int64_t samples, int blocks) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
-    Module *model = model_of(arena, diag, features), *oracle = kernel_oracle(arena, diag, model);
+    Module *model = model_of(arena, diag, features, units, samples), *oracle = kernel_oracle(arena, diag, model);
     KProgram *p = oracle ? kernel_program(arena, diag, model, "x86-64-v4", true, "pages") : NULL;
     CHECK(p != NULL);
-    for (int64_t batch = 3; batch <= 8 && p; batch += 5) {
+    for (int64_t batch = 3; batch <= samples && p; batch += samples - 3) {
         Text why = {0};
         KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 1, batch, 2);
         KernelValues values = kernel_run(arena, p, &e, (KInterpOptions){.threads = 2}, &why);
@@ -45,12 +58,14 @@ static void check(int64_t features) {
             printf("%d features, batch %d: %s\n", (int)features, (int)batch, why.data ? why.data : "");
         text_free(&why);
     }
-    CHECK(p && !has_copy(p));
+    CHECK(p && !has_copy(p) && packed_blocks(p) == blocks);
     arena_free(arena);
 }
 
 int main(void) {
-    check(1024);
-    check(1000);
+    check(1024, 32, 8, 0);
+    check(1000, 32, 8, 0);
+    check(1024, 128, 32, 1);
+    check(1000, 128, 32, 0);
     return test_report();
 }
