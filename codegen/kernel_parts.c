@@ -303,8 +303,10 @@ KernelParts kernel_parts(KProgram *p, const KKernel *kernel) {
     follow(&f, kernel->body);
     parts.units = loop ? kloop_count(p, loop) : NULL;
     parts.parts = ARENA_ARRAY(p->arena, KernelPart, parts.count + 1);
-    for (int i = 0; i < parts.count; i++)
-        parts.parts[i] = part_of(&f, &uses[i]);
+    parts.count = 0;
+    for (int i = 0; i < f.use_count; i++)
+        if (uses[i].read || uses[i].written)
+            parts.parts[parts.count++] = part_of(&f, &uses[i]);
     return parts;
 }
 

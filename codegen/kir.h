@@ -346,7 +346,7 @@ void kexpr_visit(const KExpr *, const KVisitor *);
 /* What follows is found once for each kernel: its body must be whole.
  * Variables, by id, whose value reaches a store, a bound or a condition. The others are not printed. */
 const bool *kkernel_live(const KProgram *, const KKernel *);
-/* The buffers of the program that a mapped kernel reads and writes, in order of their ids. */
+/* The buffers of the program that a mapped kernel reads and writes, in order of their ids; neither: it only prefetches. */
 typedef struct { KBuffer *buffer; bool read, written; } KUse;
 int kkernel_uses(const KProgram *, const KKernel *, const KUse **uses);
 bool kkernel_uses_gemm(const KProgram *, const KKernel *); /* KS_GEMM */

@@ -122,13 +122,18 @@ struct KFacts {
 typedef struct {
     const KProgram *program;
     KFacts *facts;
+    const KExpr *advice; /* the place of the prefetch that was seen last */
 } FactFinder;
 
-static void note_use(const FactFinder *finder, KBuffer *b, bool written) {
+static void add_use(const FactFinder *finder, KUse use) {
     KFacts *f = finder->facts;
-    KUse use = {b, !written, written};
+    const KBuffer *b = use.buffer;
     if (b->space != SPACE_LOCAL && b->space != SPACE_SHARED)
         ARENA_PUSH(finder->program->arena, f->uses, f->use_count, f->use_capacity, use);
+}
+
+static void note_use(const FactFinder *finder, KBuffer *b, bool written) {
+    add_use(finder, (KUse){b, !written, written});
 }
 
 static void note_expression(void *context, const KExpr *e) {
@@ -136,7 +141,7 @@ static void note_expression(void *context, const KExpr *e) {
     finder->facts->batches += e->kind == KE_BATCH;
     if (e->kind != KE_LOAD)
         return;
-    note_use(finder, e->load.buffer, false);
+    add_use(finder, (KUse){e->load.buffer, e != finder->advice, false});
     finder->facts->rows |= e->load.buffer->indirect;
 }
 
@@ -154,7 +159,9 @@ static int batches_of_caller(const KStmt *s) {
 }
 
 static void note_statement(void *context, const KStmt *s) {
-    const FactFinder *finder = context;
+    FactFinder *finder = context;
+    if (s->kind == KS_PREFETCH)
+        finder->advice = s->prefetch;
     finder->facts->batches -= batches_of_caller(s);
     if (s->kind == KS_STORE)
         note_use(finder, s->store.buffer, true);
@@ -196,7 +203,7 @@ static const KFacts *facts_of(const KProgram *p, const KKernel *k) {
         return *k->facts;
     KFacts *f = *k->facts = ARENA_NEW(p->arena, KFacts);
     *f = (KFacts){.body = k->body, .live = find_live(p, k)};
-    kstmt_visit(k->body, &(KVisitor){note_statement, note_expression, &(FactFinder){p, f}, f->live});
+    kstmt_visit(k->body, &(KVisitor){note_statement, note_expression, &(FactFinder){p, f, NULL}, f->live});
     merge_uses(f);
     return f;
 }

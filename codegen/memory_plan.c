@@ -42,7 +42,7 @@ int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **li
         int n = kkernel_uses(p, sequence->kernels[k], &uses);
         for (int i = 0; i < n; i++) {
             KBuffer *b = kbuffer_owner(uses[i].buffer);
-            if (b->space != SPACE_ARENA)
+            if (b->space != SPACE_ARENA || !(uses[i].read || uses[i].written))
                 continue;
             if (at[b->id] < 0) {
                 at[b->id] = count;
