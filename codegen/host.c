@@ -336,6 +336,10 @@ const HostTarget host_c = {
     .steps = host_steps_c,
 };
 
+const char *host_flags(const HostTarget *target) {
+    return strchr(target->compile, ' ') + 1;
+}
+
 const char *host_link(const KProgram *p) {
     return gemm_is_used(p) ? dialect_c.gemm->link : NULL;
 }

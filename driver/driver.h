@@ -74,6 +74,7 @@ typedef struct {
 extern const Target targets[];
 extern const int target_count;
 const Target *target_find(const char *name); /* NULL: none */
+bool target_isa(const Options *, KIsa *);    /* what --target, --cpu and --gpu say; false: unknown */
 
 /* ---- what is written */
 Status emit_run(const Options *, Arena *, Diag *); /* emit.c: `nnc FILE` */

@@ -65,7 +65,7 @@ static const struct {
     Command command;
     const char *usage, *help;
 } commands[] = {
-    {"run", COMMAND_RUN, "nnc run [options] FILE.nn VERB [..]",
+    {"run", COMMAND_RUN, "nnc run FILE.nn [options] VERB [..]",
      "compile, cached, and run: VERB is fit, evaluate, predict, .."},
     {"tune", COMMAND_TUNE, "nnc tune [options] FILE.nn",
      "measure tiles for its contractions on this machine; FILE.tune keeps the fastest"},
@@ -106,6 +106,8 @@ static void unknown_option(Parser *p, const char *word, const char *name) {
     diag_error(p->diag, (Span){0}, "there is no option %s", word);
     if (nearest)
         diag_help(p->diag, "did you mean --%s?", nearest);
+    else if (p->options->command == COMMAND_RUN && p->options->input)
+        diag_help(p->diag, "options of the program stand behind its verb: nnc run %s fit %s", p->options->input, word);
     else
         diag_help(p->diag, "nnc --help lists the options");
 }
@@ -168,13 +170,21 @@ static bool parse_letter(Parser *p) {
     return store(p, info, value);
 }
 
-/* Everything after the file belongs to the program (run), everything after `help` are names. */
+/* `nnc run digits.nn --help` asks the program. */
+static bool asks_program(const Options *o, const char *word) {
+    return o->command == COMMAND_RUN && o->input &&
+           (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "--version") == 0);
+}
+
+/* From the verb on everything belongs to the program (run), everything after `help` are names. */
 static bool parse_words(Parser *p) {
     Options *o = p->options;
     bool only_words = false;
     while (p->at < p->argc) {
         const char *word = p->argv[p->at];
-        if (!only_words && strcmp(word, "--") == 0) {
+        if (!only_words && asks_program(o, word)) {
+            only_words = true;
+        } else if (!only_words && strcmp(word, "--") == 0) {
             only_words = true;
             p->at++;
         } else if (!only_words && word[0] == '-' && word[1] == '-') {
@@ -193,11 +203,6 @@ static bool parse_words(Parser *p) {
         } else {
             o->input = word;
             p->at++;
-            if (o->command == COMMAND_RUN) {
-                o->rest = p->argv + p->at;
-                o->rest_count = p->argc - p->at;
-                return true;
-            }
         }
     }
     return true;

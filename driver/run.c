@@ -1,8 +1,9 @@
 /* `nnc run FILE VERB ..`: compiles FILE to a program in a cache folder, unless it is there already, and becomes it.
  *
- * The name of a program in the cache is a hash of everything that it is made of: the emitted C, the compiler and its
- * flags, the runtime library. Needs: a C compiler ($CC, else cc), and the runtime's headers and library, which lie
- * where nnc was built or installed. */
+ * The name of a program in the cache is a hash of everything that it is made of: the emitted file, the compiler and its
+ * flags, the runtime library. Needs: a compiler (build.c), and the runtime's headers and library, which lie where nnc
+ * was built or installed. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,11 +65,25 @@ static void hash_file(uint64_t *hash, const char *path) {
     free(data);
 }
 
-/* ---- the C compiler */
+/* The device loop stands in headers of the runtime; `native` is another architecture on another machine. */
+static void hash_gpu(uint64_t *hash, const Run *run) {
+    static const char *const headers[] = {"nnrt_cuda.h", "nnrt_cuda_host.h", "nnrt_cuda_steps.h", "nnrt_random.h"};
+    static const char folder[] = "/proc/driver/nvidia/gpus";
+    for (int i = 0; i < 4 && run->build.include; i++)
+        hash_file(hash, arena_format(run->arena, "%s/%s", run->build.include, headers[i]));
+    DIR *gpus = opendir(folder);
+    for (struct dirent *gpu; gpus && (gpu = readdir(gpus));)
+        if (gpu->d_name[0] != '.')
+            hash_file(hash, arena_format(run->arena, "%s/%s/information", folder, gpu->d_name));
+    if (gpus)
+        closedir(gpus);
+}
+
+/* ---- the compiler */
 
 /* Compiles beside the final name, then renames: two runs at the same time do not disturb each other. */
 static bool compile(Run *run, const Text *source) {
-    const char *c = arena_format(run->arena, "%s.c", run->stem);
+    const char *c = arena_format(run->arena, "%s%s", run->stem, run->build.target->extension);
     const char *fresh = arena_format(run->arena, "%s.new-%ld", run->stem, (long)getpid());
     if (write_output(run->diag, c, source) != STATUS_OK)
         return run_fail(run, STATUS_FILE);
@@ -108,10 +123,6 @@ static bool check_verb(Run *run) {
     if (o->rest_count == 0) {
         diag_error(run->diag, (Span){0}, "what shall be run? nnc run %s fit", o->input);
         diag_help(run->diag, "there are: init, fit, evaluate, predict, generate, summary");
-        return run_fail(run, STATUS_USAGE);
-    }
-    if (strcmp(o->target, "c") != 0) {
-        diag_error(run->diag, (Span){0}, "run makes C programs: --target=%s is for nnc alone", o->target);
         return run_fail(run, STATUS_USAGE);
     }
     if (o->rest[0][0] == '-')
@@ -190,9 +201,10 @@ static bool prepare(Run *run) {
         uint64_t hash = 0xcbf29ce484222325u;
         hash_bytes(&hash, source.data, source.length);
         hash_bytes(&hash, run->build.compiler, strlen(run->build.compiler));
-        const char *flags = build_flags(&run->build);
-        hash_bytes(&hash, flags, strlen(flags));
+        hash_bytes(&hash, run->build.flags, strlen(run->build.flags));
         hash_file(&hash, run->build.library);
+        if (run->build.target->on_gpu)
+            hash_gpu(&hash, run);
         run->stem = arena_format(run->arena, "%s/%s-%016llx", run->cache, name, (unsigned long long)hash);
         ok = access(run->stem, X_OK) == 0 || compile(run, &source);
     }
