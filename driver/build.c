@@ -99,19 +99,27 @@ static int run_command(const char *const *words, const char *log) {
     return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static int compile_with(const CBuild *build, const char *source, const char *program, bool openmp, const char *log) {
-    const char *words[64];
+enum { MOST_WORDS = 64 };
+
+/* Compiler, flags, source and result. */
+static int compile_words(const CBuild *build, const char *source, const char *result, const char **words) {
     int n = split_words(build, build->compiler, words, 32);
     n += split_words(build, build->flags, words + n, 16);
-    if (openmp)
-        words[n++] = "-fopenmp";
     if (build->include) {
         words[n++] = "-I";
         words[n++] = build->include;
     }
     words[n++] = source;
     words[n++] = "-o";
-    words[n++] = program;
+    words[n++] = result;
+    return n;
+}
+
+static int compile_with(const CBuild *build, const char *source, const char *program, bool openmp, const char *log) {
+    const char *words[MOST_WORDS];
+    int n = compile_words(build, source, program, words);
+    if (openmp)
+        words[n++] = "-fopenmp";
     words[n++] = build->library ? build->library : "-lnnrt";
     if (*build->zlib)
         words[n++] = build->zlib;
@@ -166,6 +174,26 @@ Status build_program(const CBuild *build, const char *source, const char *progra
         unlink(program);
     }
     unlink(log);
+    return status == 0 ? STATUS_OK : status == 127 ? STATUS_FILE : STATUS_INTERNAL;
+}
+
+Status build_resources(const CBuild *build, const char *source, const char *object, Text *said) {
+    const char *words[MOST_WORDS], *log = arena_format(build->arena, "%s.log", object);
+    int n = compile_words(build, source, object, words);
+    words[n++] = "-cubin";
+    words[n++] = "-Xptxas";
+    words[n++] = "-v";
+    words[n] = NULL;
+    int status = run_command(words, log);
+    if (status != 0)
+        compile_failed(build, source, status, log);
+    size_t length = 0;
+    char *text = status == 0 ? text_read_file(log, &length) : NULL;
+    if (text)
+        text_add_length(said, text, length);
+    free(text);
+    unlink(log);
+    unlink(object);
     return status == 0 ? STATUS_OK : status == 127 ? STATUS_FILE : STATUS_INTERNAL;
 }
 

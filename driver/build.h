@@ -17,6 +17,8 @@ typedef struct {
 CBuild build_start(const Options *, Arena *, Diag *);
 /* With `openmp`: with it if the compiler of C has it. Errors go to diag; nothing is left at `program` then. */
 Status build_program(const CBuild *, const char *source, const char *program, bool openmp);
+/* What nvcc says of the registers and memory of each kernel; `object` is where it may write in the meantime. */
+Status build_resources(const CBuild *, const char *source, const char *object, Text *said);
 /* The exit status of the program, and what it prints; -1: it could not be run, or a signal ended it. */
 int build_run(const char *program, const char *argument, Text *out);
 #endif

@@ -12,7 +12,17 @@
 typedef enum { STATUS_OK, STATUS_PROGRAM, STATUS_USAGE, STATUS_FILE, STATUS_INTERNAL } Status;
 
 typedef enum { COMMAND_COMPILE, COMMAND_RUN, COMMAND_TUNE, COMMAND_NEW, COMMAND_HELP } Command;
-typedef enum { EMIT_CODE, EMIT_AST, EMIT_IR, EMIT_KERNELS, EMIT_SUMMARY, EMIT_DOT, EMIT_EXPLAIN, EMIT_HEADER } Emit;
+typedef enum {
+    EMIT_CODE,
+    EMIT_AST,
+    EMIT_IR,
+    EMIT_KERNELS,
+    EMIT_SUMMARY,
+    EMIT_DOT,
+    EMIT_EXPLAIN,
+    EMIT_RESOURCES,
+    EMIT_HEADER
+} Emit;
 
 typedef struct {
     Command command;
@@ -79,8 +89,9 @@ bool target_isa(const Options *, KIsa *);    /* what --target, --cpu and --gpu s
 /* ---- what is written */
 Status emit_run(const Options *, Arena *, Diag *); /* emit.c: `nnc FILE` */
 bool emit_code(Text *source, Text *header, const Pipeline *, const char *output, bool with_header);
-void emit_explain(Text *, const Pipeline *); /* explain.c */
-void emit_dot(Text *, const Pipeline *);     /* dot.c */
+void emit_explain(Text *, const Pipeline *);     /* explain.c */
+void emit_dot(Text *, const Pipeline *);         /* dot.c */
+Status emit_resources(Text *, const Pipeline *); /* resources.c */
 Status emit_summary(Text *, const Pipeline *, int columns, bool utf8, bool color);
 bool bundle_runtime(Text *, bool library); /* bundle.c: the runtime as one text */
 Status write_output(Diag *, const char *path, const Text *);

@@ -35,7 +35,8 @@ static const OptionInfo infos[] = {
     {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text),
      "plan memory for batches of N instead of fit's batch_size"},
     {"max-batch", 0, OPTION_TEXT, "N", AT(max_batch_text), "the largest --batch-size that the trainer will take"},
-    {"emit", 0, OPTION_TEXT, "WHAT", AT(emit_name), "print ast, ir, kernels, summary, dot, explain or header instead"},
+    {"emit", 0, OPTION_TEXT, "WHAT", AT(emit_name),
+     "print ast, ir, kernels, summary, dot, explain, resources or header instead"},
     {"no-memory-plan", 0, OPTION_FLAG, NULL, AT(no_memory_plan), "no two intermediate values share memory"},
     {"no-tune", 0, OPTION_FLAG, NULL, AT(no_tune), "do not read FILE.tune, which nnc tune has written"},
     {"print-after", 0, OPTION_TEXT, "PASSES", AT(passes.print_after),
@@ -52,7 +53,8 @@ enum { INFO_COUNT = sizeof infos / sizeof *infos };
 
 const char *const emit_names[] = {
     [EMIT_CODE] = NULL,         [EMIT_AST] = "ast", [EMIT_IR] = "ir",           [EMIT_KERNELS] = "kernels",
-    [EMIT_SUMMARY] = "summary", [EMIT_DOT] = "dot", [EMIT_EXPLAIN] = "explain", [EMIT_HEADER] = "header"};
+    [EMIT_SUMMARY] = "summary", [EMIT_DOT] = "dot", [EMIT_EXPLAIN] = "explain", [EMIT_RESOURCES] = "resources",
+    [EMIT_HEADER] = "header"};
 enum { EMIT_COUNT = sizeof emit_names / sizeof *emit_names };
 
 const char *const kernel_stages[KERNELS_STAGES] = {[KERNELS_LOWER] = "lower",
@@ -359,6 +361,11 @@ static bool check_values(Parser *p) {
     for (int i = 0; i < EMIT_COUNT && o->emit_name; i++)
         if (emit_names[i] && strcmp(emit_names[i], o->emit_name) == 0)
             o->emit = (Emit)i;
+    if (o->emit == EMIT_RESOURCES && !target_find(o->target)->on_gpu) {
+        diag_error(p->diag, (Span){0}, "--emit=resources is for --target=cuda: registers and memory of GPU kernels");
+        diag_help(p->diag, "--emit=explain says what the kernels of a C program take");
+        return false;
+    }
     if (!read_samples(p, "batch-size", o->batch_size_text, &o->batch_size) ||
         !read_samples(p, "max-batch", o->max_batch_text, &o->max_batch))
         return false;

@@ -33,6 +33,22 @@ compile_rounded() { # compile_rounded NAME POLICY
             -I"$root/runtime" -c "$work/$1-$2.cu" -o "$work/$1-$2.o"
 }
 
+# Registers and memory of each kernel: one line for each function of the file.
+resources() {
+    "$NNC" digits-cnn.nn --target=cuda --gpu=sm_80 -o "$work/resources.cu" && "$NNC" digits-cnn.nn --target=cuda --gpu=sm_80 --emit=resources >"$work/resources" &&
+        grep -q "^digits_cnn for sm_80, Ampere (A100)" "$work/resources" && sed -n 's/^__global__ static void \([a-z_0-9]*\)(.*/\1/p' "$work/resources.cu" | sort >"$work/functions" &&
+        sed -n '5,$s/^  \([a-z_0-9]*\) .*/\1/p' "$work/resources" | sort | cmp - "$work/functions" &&
+        awk '/^  train_dense_forward / { ok = $2 > 8 && $2 < 256 && $3 == 0 && $5 > 0 && $6 > 31 && $7 > 0 && $8 <= 100 && $10 ~ "^dense" } END { exit !ok }' "$work/resources"
+}
+check "registers and memory of the kernels" resources
+# What does not fit the registers is reported: with 24 of them some kernel spills.
+spills() {
+    printf '#!/bin/sh\nexec nvcc -maxrregcount=24 "$@"\n' >"$work/few" && chmod +x "$work/few" &&
+        NVCC="$work/few" "$NNC" digits.nn --target=cuda --gpu=sm_80 --emit=resources >"$work/resources" &&
+        awk '/^  [a-z]/ && $3 > 0 && $3 + 0 == $3 { spilling++ } / of them spill/ { said = $3 } END { exit !(spilling > 0 && said == spilling) }' "$work/resources"
+}
+check "registers that are spilled" spills
+check "no place to write in" sh -c '! TMPDIR=/nowhere "$NNC" digits.nn --target=cuda --emit=resources'
 check "nvcc knows the architectures of --gpu" known_architectures
 # Two at a time.
 build_half() { # build_half 0|1
