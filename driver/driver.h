@@ -28,6 +28,7 @@ typedef struct {
     Command command;
     bool help, version;
     bool library, bundle, no_memory_plan, no_tune, verify;
+    bool check; /* run: train on GPU and processor, and compare */
     const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
     KPrecision precision;
     int64_t batch_size; /* 0: as the fit block says */
@@ -96,7 +97,9 @@ Status emit_summary(Text *, const Pipeline *, int columns, bool utf8, bool color
 bool bundle_runtime(Text *, bool library); /* bundle.c: the runtime as one text */
 Status write_output(Diag *, const char *path, const Text *);
 
-Status run_program(const Options *, Arena *, Diag *); /* run.c: `nnc run` */
-Status new_program(const Options *, Diag *);          /* new.c: `nnc new` */
-Status help_print(const Options *, Diag *);           /* `nnc help` */
+Status run_program(const Options *, Arena *, Diag *);                       /* run.c: `nnc run` */
+Status run_prepare(const Options *, Arena *, Diag *, const char **program); /* its program, compiled or found */
+Status check_program(const Options *, Arena *, Diag *);                     /* check.c: `nnc run --check` */
+Status new_program(const Options *, Diag *);                                /* new.c: `nnc new` */
+Status help_print(const Options *, Diag *);                                 /* `nnc help` */
 #endif

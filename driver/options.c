@@ -28,6 +28,8 @@ static const OptionInfo infos[] = {
      "with --target=cuda: native (default), sm_75, sm_80, sm_86, sm_89, sm_90, .."},
     {"precision", 0, OPTION_TEXT, "POLICY", AT(precision_name),
      "with --target=cuda: float32 (default), tf32 or mixed_bfloat16 operands of contractions, on tensor cores"},
+    {"check", 0, OPTION_FLAG, NULL, AT(check),
+     "with run --target=cuda: train a few steps on the processor and on the GPU, and compare the weights"},
     {"blas", 0, OPTION_TEXT, "LIBRARY", AT(blas),
      "openblas: large products of matrices are calls of OpenBLAS; default: none"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
@@ -333,6 +335,15 @@ static bool check_precision(Parser *p) {
     return false;
 }
 
+static bool check_check(Parser *p) {
+    const Options *o = p->options;
+    if (!o->check || (o->command == COMMAND_RUN && target_find(o->target)->on_gpu))
+        return true;
+    diag_error(p->diag, (Span){0}, "--check compares a GPU with the processor");
+    diag_help(p->diag, "nnc run %s --target=cuda --check", o->input ? o->input : "FILE.nn");
+    return false;
+}
+
 static const char *const blas_names[] = {"none", "openblas"};
 
 static bool check_blas(Parser *p) {
@@ -354,7 +365,8 @@ static bool check_values(Parser *p) {
     o->target = o->target ? o->target : "c";
     o->cpu = o->cpu ? o->cpu : "native";
     if (!check_choice(p, "target", o->target, names, target_count) ||
-        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_precision(p) || !check_blas(p))
+        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_precision(p) ||
+        !check_blas(p) || !check_check(p))
         return false;
     if (o->emit_name && !check_choice(p, "emit", o->emit_name, emit_names, EMIT_COUNT))
         return false;

@@ -150,6 +150,13 @@ static void place_data(const Run *run, DataSource *data) {
             *paths[i] = arena_format(run->arena, "%.*s/%s", (int)(slash - input), input, *paths[i]);
 }
 
+/* For --check: nothing that writes files or that is not training. */
+static void only_train(Program *program) {
+    program->fit.callback_count = 0;
+    program->fit.validation_split = 0;
+    program->validation.kind = DATA_NONE;
+}
+
 /* The program takes the place of this process: what is to be said is said before. */
 static void print_warnings(const Run *run) {
     Text text = {0};
@@ -186,6 +193,8 @@ static bool make_source(Run *run, Text *source, const char **name) {
         place_data(run, &p.program->train);
         place_data(run, &p.program->test);
         place_data(run, &p.program->validation);
+        if (options.check)
+            only_train(p.program);
         ok = emit_code(source, &header, &p, *name, false) || run_fail(run, STATUS_PROGRAM);
     }
     text_free(&header);
@@ -212,8 +221,17 @@ static bool prepare(Run *run) {
     return ok;
 }
 
+Status run_prepare(const Options *options, Arena *arena, Diag *diag, const char **program) {
+    Run run = {.options = options, .diag = diag, .arena = arena, .build = build_start(options, arena, diag)};
+    bool ok = prepare(&run);
+    *program = run.stem;
+    return ok ? STATUS_OK : run.status;
+}
+
 Status run_program(const Options *options, Arena *arena, Diag *diag) {
     Run run = {.options = options, .diag = diag, .arena = arena, .build = build_start(options, arena, diag)};
+    if (options->check)
+        return check_program(options, arena, diag);
     if (!prepare(&run))
         return run.status;
     char **words = ARENA_ARRAY(run.arena, char *, options->rest_count + 2);

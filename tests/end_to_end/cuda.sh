@@ -138,6 +138,27 @@ check "nnc run makes a program of CUDA and runs it" runs
 check "nnc run compiles CUDA once for each architecture" compiles_once
 check "nnc run without nvcc says so" says 3 "cannot start nvcc" env NVCC=no-such-nvcc "$NNC" run diabetes.nn --target=cuda --gpu=sm_86 fit
 check "nnc run without a device says so" says 1 "there is no device" env EMULATED_DEVICES=0 NVCC="$work/nvcc" "$NNC" run diabetes.nn --target=cuda fit
+# --check: agreement; the largest difference of a wrong program is beyond what rounding explains.
+agrees() {
+    run_cuda diabetes.nn --target=cuda --check >"$work/check.txt" && grep -q "^dense/kernel .*e-" "$work/check.txt" && grep -q "GPU agree" "$work/check.txt" &&
+        ! grep -q beyond "$work/check.txt" && run_cuda breast-cancer.nn --target=cuda --check fit --steps=3 --batch-size=8 >"$work/check.txt" &&
+        awk '/^adam_w\/iteration/ { ok = $2 == 0 && $3 == 0 } END { exit !ok }' "$work/check.txt"
+}
+cat >"$work/wrong-nvcc" <<END
+#!/bin/sh
+for word; do
+    shift
+    case \$word in *.cu) sed 's/0\.999f/0.99f/' "\$word" >"$work/wrong.cu" && word=$work/wrong.cu ;; esac
+    set -- "\$@" "\$word"
+done
+exec "$emulated_nvcc" "\$@"
+END
+chmod +x "$work/wrong-nvcc"
+check "the processor and the GPU agree" agrees
+check "a GPU program that computes another thing is found out" says 1 "differ on the GPU by more than rounding explains" env NVCC="$work/wrong-nvcc" "$NNC" run diabetes.nn --target=cuda --check
+check "--check without a device" says 1 "training on the GPU failed" env EMULATED_DEVICES=0 NVCC="$work/nvcc" "$NNC" run diabetes.nn --target=cuda --check
+check "--check of a C program" says 2 "compares a GPU with the processor" "$NNC" run diabetes.nn --check
+check "--check with another verb" says 2 "fit is its only verb, not predict" "$NNC" run diabetes.nn --target=cuda --check predict
 check "an option of the program before its verb" says 2 "stand behind its verb: nnc run diabetes.nn fit --epochs=3" "$NNC" run diabetes.nn --epochs=3 fit
 check "nnc run FILE --help asks the program" says 0 "usage: nnc run diabetes.nn COMMAND" run_cuda diabetes.nn --target=cuda --help
 check "a machine without a device says so" no_device 0 "there is no device"
