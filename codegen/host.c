@@ -126,6 +126,10 @@ void host_pointer(Text *out, const Type *type, bool constant, const char *name) 
 
 static const char *const step_names[HOST_STEPS] = {"preprocess", "forward", "train_step", "evaluate_step"};
 
+bool host_is_on_stream(const Host *h) {
+    return h->options->library && h->target->library_api;
+}
+
 bool host_has_training(const Host *h) {
     return h->steps[HOST_TRAIN].sequence && h->steps[HOST_EVALUATE].sequence && h->info->target;
 }
@@ -336,6 +340,10 @@ const HostTarget host_c = {
     .steps = host_steps_c,
 };
 
+const char *host_flags(const HostTarget *target) {
+    return strchr(target->compile, ' ') + 1;
+}
+
 const char *host_link(const KProgram *p) {
     return gemm_is_used(p) ? dialect_c.gemm->link : NULL;
 }
@@ -400,7 +408,7 @@ bool host_emit(Text *source, Text *header, KProgram *p, const HostOptions *optio
     kernels(h, source);
     h->target->steps(h, source);
     host_table(h, source);
-    host_api(h, source);
+    (host_is_on_stream(h) ? h->target->library_api : host_api)(h, source);
     main_function(h, source);
     guard_end(h, source);
     return !h->failed;

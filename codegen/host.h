@@ -18,6 +18,9 @@ typedef struct {
     bool profile;             /* main() times the kernels of a step and prints them (host_profile.c) */
 } HostOptions;
 
+/* The compiler's flags for speed, and for the language. */
+const char *host_flags(const HostTarget *);
+
 /* Appends the C source and its header. The program is mapped and has a memory plan. false with an error in the
  * program's diag. */
 bool host_emit(Text *source, Text *header, KProgram *, const HostOptions *);

@@ -39,15 +39,19 @@ static void print_identity(const Host *h, Text *out) {
     text_free(&line);
 }
 
-static void print_means(const Host *h, Text *out) {
-    host_text(h, out,
-              "static void $n_means(const double *totals, $n_metrics *metrics) {\n"
-              "    if (!metrics)\n        return;\n");
+void host_api_means(const Host *h, Text *out) {
     for (int i = 0; i < h->info->metric_count; i++) {
         bool root = h->info->metrics[i].root_mean;
         host_line(out, 1, "metrics->%s = totals[%d] != 0 ? %stotals[%d] / totals[%d]%s : 0;", host_metric(h, i),
                   2 * i + 1, root ? "sqrt(" : "", 2 * i, 2 * i + 1, root ? ")" : "");
     }
+}
+
+static void print_means(const Host *h, Text *out) {
+    host_text(h, out,
+              "static void $n_means(const double *totals, $n_metrics *metrics) {\n"
+              "    if (!metrics)\n        return;\n");
+    host_api_means(h, out);
     text_add(out, "}\n\n");
 }
 
@@ -190,7 +194,7 @@ static void print_fit(const Host *h, Text *out) {
                 iteration_member(h), h->name, h->name, h->info->has_sample_weight ? "w, " : "", h->name);
 }
 
-static void print_adapt(const Host *h, Text *out) {
+void host_api_adapt(const Host *h, Text *out) {
     long long size = (long long)host_sample_size(h->info->raw_input);
     host_prototype_adapt(h, out);
     host_text(h, out,
@@ -204,7 +208,7 @@ static void print_adapt(const Host *h, Text *out) {
 void host_api(Host *h, Text *out) {
     print_basics(h, out);
     if (host_has_fitted(h))
-        print_adapt(h, out);
+        host_api_adapt(h, out);
     if (!host_has_training(h))
         return;
     print_identity(h, out);

@@ -64,8 +64,8 @@ static void print_step(Host *h, Text *out, HostStepKind kind) {
 }
 
 /* `rows` and `results` as the step has them; NULL: it has none. */
-static void print_step_call(Host *h, Text *out, HostStepKind kind, const char *batch, const char *rows,
-                            const char *results, int depth) {
+void host_cuda_step_call(Host *h, Text *out, HostStepKind kind, const char *batch, const char *rows,
+                         const char *results, int depth) {
     const HostStep *step = &h->steps[kind];
     const Func *func = step->sequence->func;
     Text call = {0};
@@ -89,7 +89,7 @@ static void print_step_call(Host *h, Text *out, HostStepKind kind, const char *b
 /* ---- memory */
 
 /* "const float (*x)[64] = (const float (*)[64])VALUE;" */
-static void declare(Host *h, Text *out, int depth, const KBuffer *b, bool written, const char *value) {
+void host_cuda_declare(Host *h, Text *out, int depth, const KBuffer *b, bool written, const char *value) {
     Text declaration = {0};
     c_print_parameter(&declaration, h->program, h->dialect, b, written);
     host_line(out, depth, "%s = (decltype(%s))%s;", declaration.data, b->name, value);
@@ -146,8 +146,8 @@ static void print_arguments(Host *h, Text *out, const HostStep *step) {
     int count = 0;
     for (int i = 0; i < step->sequence->func->body.arg_count; i++)
         if (step->arguments[i] && step->sequence->func->arg_kinds[i] != ARG_SEED)
-            declare(h, out, 2, step->arguments[i], false,
-                    arena_format(h->program->arena, "nnrt_group_argument(&group, %d)", count++));
+            host_cuda_declare(h, out, 2, step->arguments[i], false,
+                              arena_format(h->program->arena, "nnrt_group_argument(&group, %d)", count++));
 }
 
 /* Where each result of a step is found: equal ones are computed once. */
@@ -173,8 +173,8 @@ static void print_measuring(Host *h, Text *out, HostStepKind kind) {
                            name, samples > 0 ? "samples" : "NULL", samples, count));
     print_arguments(h, out, step);
     host_line(out, 2, "for (int64_t i = 0; i < group.launches; i++)");
-    print_step_call(h, out, kind, "nnrt_group_batch(&group, i)", "group.rows + i * group.size",
-                    arena_format(h->program->arena, "group.results + i * %d", count), 3);
+    host_cuda_step_call(h, out, kind, "nnrt_group_batch(&group, i)", "group.rows + i * group.size",
+                        arena_format(h->program->arena, "group.results + i * %d", count), 3);
     text_add(out, "        nnrt_group_end(&group);\n    }\n");
     if (kind == HOST_TRAIN)
         text_format(out, "    nnrt_device_fetch(device, host_model, model, %s);\n", model_bytes(h));
@@ -186,9 +186,9 @@ static void print_measuring(Host *h, Text *out, HostStepKind kind) {
 
 static void print_rows_begin(Host *h, Text *out, const HostStep *step, const char *source, int64_t size) {
     if (step->arguments[0])
-        declare(h, out, 1, step->arguments[0], false,
-                arena_format(h->program->arena, "nnrt_device_alloc(device, \"rows\", %lld)",
-                             (long long)(size * 4 * h->program->module->batch_max)));
+        host_cuda_declare(h, out, 1, step->arguments[0], false,
+                          arena_format(h->program->arena, "nnrt_device_alloc(device, \"rows\", %lld)",
+                                       (long long)(size * 4 * h->program->module->batch_max)));
     host_text(h, out,
               "    for (int64_t at = 0; at < samples && device->error == cudaSuccess; at += $N_BATCH) {\n"
               "        int64_t batch = nnrt_min_index(samples - at, $N_BATCH);\n");
@@ -206,9 +206,9 @@ static void print_rows_end(Text *out, const char *result, const char *target, in
 }
 
 static void declare_result(Host *h, Text *out, const KBuffer *b, int64_t size) {
-    declare(h, out, 1, b, true,
-            arena_format(h->program->arena, "nnrt_device_alloc(device, \"%s\", %lld)", b->name,
-                         (long long)(size * 4 * h->program->module->batch_max)));
+    host_cuda_declare(h, out, 1, b, true,
+                      arena_format(h->program->arena, "nnrt_device_alloc(device, \"%s\", %lld)", b->name,
+                                   (long long)(size * 4 * h->program->module->batch_max)));
 }
 
 static void print_preprocess(Host *h, Text *out) {
@@ -220,7 +220,7 @@ static void print_preprocess(Host *h, Text *out) {
     print_begin(h, out, "NULL");
     declare_result(h, out, step->results[0], size);
     print_rows_begin(h, out, step, "raw_rows", host_sample_size(h->info->raw_input));
-    print_step_call(h, out, HOST_PREPROCESS, "batch", NULL, NULL, 2);
+    host_cuda_step_call(h, out, HOST_PREPROCESS, "batch", NULL, NULL, 2);
     print_rows_end(out, step->results[0]->name, "prepared", size);
 }
 
@@ -236,12 +236,12 @@ static void print_predict(Host *h, Text *out) {
     if (first == prepare) {
         declare_result(h, out, prepare->results[0], host_sample_size(h->info->input));
         if (step->arguments[0])
-            declare(h, out, 1, step->arguments[0], false, prepare->results[0]->name);
+            host_cuda_declare(h, out, 1, step->arguments[0], false, prepare->results[0]->name);
     }
     print_rows_begin(h, out, first, "raw_rows", host_sample_size(h->info->raw_input));
     if (first == prepare)
-        print_step_call(h, out, HOST_PREPROCESS, "batch", NULL, NULL, 2);
-    print_step_call(h, out, HOST_FORWARD, "batch", NULL, NULL, 2);
+        host_cuda_step_call(h, out, HOST_PREPROCESS, "batch", NULL, NULL, 2);
+    host_cuda_step_call(h, out, HOST_FORWARD, "batch", NULL, NULL, 2);
     print_rows_end(out, step->results[0]->name, "predicted", size);
 }
 
@@ -250,6 +250,8 @@ void host_steps_cuda(Host *h, Text *out) {
     for (int i = 0; i < HOST_STEPS; i++)
         if (h->steps[i].sequence && (i < HOST_TRAIN || host_has_training(h)))
             print_step(h, out, i);
+    if (host_is_on_stream(h))
+        return;
     if (host_has_training(h)) {
         print_measuring(h, out, HOST_TRAIN);
         print_measuring(h, out, HOST_EVALUATE);
@@ -269,4 +271,7 @@ const HostTarget host_cuda = {
     .system_includes = "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n\n",
     .steps = host_steps_cuda,
     .device = "    .open_device = nnrt_device_open,\n    .close_device = nnrt_device_close,\n",
+    .library_members = host_cuda_library_members,
+    .library_header = host_cuda_library_header,
+    .library_api = host_cuda_library_api,
 };

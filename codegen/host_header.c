@@ -6,7 +6,7 @@
  * instructions that want them so. */
 enum { ALIGNED_ELEMENTS = 4 };
 
-static const char *shape_text(const Host *h, const Type *type) {
+const char *host_shape_text(const Host *h, const Type *type) {
     Text text = {0};
     text_add(&text, "(");
     for (int i = 0; i < type->rank; i++)
@@ -24,7 +24,7 @@ static void member(const Host *h, Text *out, const KBuffer *b) {
     c_print_member(out, h->program, h->dialect, b);
     text_format(out, "; /* %s", b->variable->name);
     if (b->rank > 0)
-        text_format(out, " %s", shape_text(h, b->variable->type));
+        text_format(out, " %s", host_shape_text(h, b->variable->type));
     if (b->block > 0)
         text_format(out, ", axis %d in panels of %d", b->block_axis, b->block);
     else if (b->rank == 2 && b->order[0] == 1)
@@ -32,16 +32,7 @@ static void member(const Host *h, Text *out, const KBuffer *b) {
     text_add(out, " */\n");
 }
 
-static void model_struct(const Host *h, Text *out) {
-    KProgram *p = h->program;
-    host_text(h, out,
-              "/* The whole state: weights, optimizer, scratch memory. Its owner is the caller; it holds no pointers "
-              "and may\n"
-              " * be copied. Needs alignment 64 (a variable has it; from the heap: aligned_alloc). */\n"
-              "typedef struct $n {\n");
-    for (int i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i]->space == SPACE_VARIABLE && !p->buffers[i]->alias)
-            member(h, out, p->buffers[i]);
+static void members_of_host(const Host *h, Text *out) {
     host_text(
         h, out,
         "    uint64_t seed;   /* of random numbers in training, set by $n_init */\n"
@@ -57,12 +48,25 @@ static void model_struct(const Host *h, Text *out) {
                 host_text(h, out, "    float chosen_w[$N_BATCH];\n");
         }
     }
+}
+
+static void model_struct(const Host *h, Text *out) {
+    KProgram *p = h->program;
+    host_text(h, out,
+              "/* The whole state: weights, optimizer, scratch memory. Its owner is the caller; it holds no pointers "
+              "and may\n"
+              " * be copied. Needs alignment 64 (a variable has it; from the heap: aligned_alloc). */\n"
+              "typedef struct $n {\n");
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i]->space == SPACE_VARIABLE && !p->buffers[i]->alias)
+            member(h, out, p->buffers[i]);
+    (host_is_on_stream(h) ? h->target->library_members : members_of_host)(h, out);
     if (p->arena_bytes > 0)
         host_text(h, out, "    $N_ALIGNED unsigned char arena[$N_ARENA_BYTES]; /* scratch: intermediate values */\n");
     host_text(h, out, "} $n;\n\n");
 }
 
-static void metrics_struct(const Host *h, Text *out) {
+void host_metrics_struct(const Host *h, Text *out) {
     host_text(h, out, "/* Means over the samples of one call. */\ntypedef struct $n_metrics {\n");
     for (int i = 0; i < h->info->metric_count; i++)
         text_format(out, "    double %s;%s\n", host_metric(h, i),
@@ -108,11 +112,11 @@ static void training_functions(const Host *h, Text *out) {
     if (info->class_count > 0)
         text_format(&y, "class of each sample, 0 to %lld", (long long)info->class_count - 1);
     else
-        text_format(&y, "targets, %s", shape_text(h, info->target));
+        text_format(&y, "targets, %s", host_shape_text(h, info->target));
     text_format(out,
                 "/* Training: one step for every %s_BATCH samples, the last step with those that are left.\n"
                 " *   x: %s%s   y: %s%s\n",
-                h->upper, shape_text(h, info->raw_input), host_has_preprocess(h) ? ", raw rows" : "", y.data,
+                h->upper, host_shape_text(h, info->raw_input), host_has_preprocess(h) ? ", raw rows" : "", y.data,
                 info->has_sample_weight ? "   w: weight of each sample" : "");
     text_add(
         out,
@@ -144,8 +148,8 @@ static void functions(const Host *h, Text *out) {
         "writes\n"
         " * a new file, then renames it. */\n"
         "int $n_load($n *model, const char *path);\nint $n_save(const $n *model, const char *path);\n\n");
-    text_format(out, "/* Prediction for n samples. x: %s%s   output: %s */\n", shape_text(h, h->info->raw_input),
-                host_has_preprocess(h) ? ", raw rows" : "", shape_text(h, h->info->output));
+    text_format(out, "/* Prediction for n samples. x: %s%s   output: %s */\n", host_shape_text(h, h->info->raw_input),
+                host_has_preprocess(h) ? ", raw rows" : "", host_shape_text(h, h->info->output));
     host_prototype_predict(h, out);
     text_add(out, ";\n\n");
     if (host_has_fitted(h)) {
@@ -161,8 +165,9 @@ void host_header(Host *h, Text *out) {
     host_text(h, out, "/* The model $n");
     text_format(out, " of %s, by %s. Its functions are in the C file of the same name. */\n", h->options->source_file,
                 h->options->compiler);
+    host_text(h, out, "#ifndef $N_H\n#define $N_H\n#include <stdint.h>\n");
+    host_text(h, out, host_is_on_stream(h) ? "#include <cuda_runtime_api.h>\n\n" : "\n");
     host_text(h, out,
-              "#ifndef $N_H\n#define $N_H\n#include <stdint.h>\n\n"
               "#ifdef __cplusplus\n#define $N_ALIGNED alignas(64)\nextern \"C\" {\n"
               "#else\n#define $N_ALIGNED _Alignas(64)\n#endif\n\n");
     host_text(h, out,
@@ -176,7 +181,7 @@ void host_header(Host *h, Text *out) {
     text_format(out, "#define %s_ARENA_BYTES %lld\n\n", h->upper, (long long)h->program->arena_bytes);
     model_struct(h, out);
     if (host_has_training(h))
-        metrics_struct(h, out);
-    functions(h, out);
+        host_metrics_struct(h, out);
+    (host_is_on_stream(h) ? h->target->library_header : functions)(h, out);
     host_text(h, out, "#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }

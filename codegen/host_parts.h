@@ -1,6 +1,7 @@
 /* Shared by the parts of the host-code emitter: host.c (the file as a whole), host_header.c (struct and declarations),
  * host_steps.c (steps as sequences of kernels, threads), host_api.c (the functions of the header), host_table.c (the
- * description for the runtime), host_threads.c (how many threads pay), host_piece.c (samples of a prediction). */
+ * description for the runtime), host_threads.c (how many threads pay), host_piece.c (samples of a prediction),
+ * host_cuda.c and host_cuda_library.c (the same for a GPU). */
 #ifndef NNC_CODEGEN_HOST_PARTS_H
 #define NNC_CODEGEN_HOST_PARTS_H
 #include "codegen/c_printer.h"
@@ -36,6 +37,10 @@ struct HostTarget {
     bool bundles;                  /* the runtime can stand in the file */
     void (*steps)(Host *, Text *); /* the functions of the runtime's table */
     const char *device;            /* rows of that table for the device; NULL: none */
+    /* --lib: members of the struct, declarations and functions that work on the caller's device; NULL: those of C */
+    void (*library_members)(const Host *, Text *);
+    void (*library_header)(const Host *, Text *);
+    void (*library_api)(Host *, Text *);
 };
 
 /* false with an error in diag. */
@@ -81,6 +86,19 @@ void host_steps_c(Host *, Text *);
 HostStepKind host_profiled(const Host *);
 void host_profile_begin(Host *, Text *);
 void host_profile_main(Host *, Text *);
+/* On the caller's stream. */
+bool host_is_on_stream(const Host *);
+void host_cuda_step_call(Host *, Text *, HostStepKind, const char *batch, const char *rows, const char *results,
+                         int depth);
+void host_cuda_declare(Host *, Text *, int depth, const KBuffer *, bool written, const char *value);
+void host_cuda_library_members(const Host *, Text *);
+void host_cuda_library_header(const Host *, Text *);
+void host_cuda_library_api(Host *, Text *);
+/* Parts of the functions of the header: means of sums, adapt. */
+void host_api_means(const Host *, Text *);
+void host_api_adapt(const Host *, Text *);
+void host_metrics_struct(const Host *, Text *);
+const char *host_shape_text(const Host *, const Type *);
 void host_steps_cuda(Host *, Text *);
 void host_api(Host *, Text *);
 void host_table(Host *, Text *);

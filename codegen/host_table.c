@@ -384,6 +384,8 @@ static void shape_fields(const Host *h, Text *out) {
 }
 
 static void functions(const Host *h, Text *out) {
+    if (host_is_on_stream(h))
+        return;
     if (host_has_training(h))
         host_text(h, out, "    .train_steps = $n_train_steps,\n    .evaluate_steps = $n_evaluate_steps,\n");
     host_text(h, out, "    .predict = $n_predict_rows,\n");

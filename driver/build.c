@@ -1,5 +1,5 @@
-/* The user's C compiler ($CC, else cc), and where the runtime's headers and library lie: where nnc was built or
- * installed. */
+/* The user's compilers: of C ($CC, else cc) and of CUDA ($NVCC, else nvcc); and where the runtime's headers and library
+ * lie: where nnc was built or installed. */
 #include "driver/build.h"
 #include <errno.h>
 #include <limits.h>
@@ -49,17 +49,32 @@ static void find_runtime(CBuild *build) {
 
 /* ---- the compiler */
 
-const char *build_flags(const CBuild *build) {
-    /* a generic CPU needs no flag; for another one kernels and compiler must agree */
-    const char *cpu = build->cpu;
-    if (strcmp(cpu, "native") == 0)
-        return "-O3 -march=native";
-    if (strncmp(cpu, "x86-64", 6) == 0)
-        return arena_format(build->arena, "-O3 -march=%s", cpu);
-    return "-O3";
+/* The toolkit's compiler: on the search path, or where CUDA is installed. */
+static const char *find_nvcc(Arena *arena) {
+    const char *path = getenv("PATH"), *homes[] = {getenv("CUDA_HOME"), getenv("CUDA_PATH"), "/usr/local/cuda"};
+    for (const char *at = path; at && *at;) {
+        int length = (int)strcspn(at, ":");
+        const char *found = arena_format(arena, "%.*s/nvcc", length, at);
+        if (length > 0 && is_file(found))
+            return found;
+        at += length + (at[length] == ':');
+    }
+    for (int i = 0; i < 3; i++) {
+        const char *found = homes[i] ? arena_format(arena, "%s/bin/nvcc", homes[i]) : NULL;
+        if (found && is_file(found))
+            return found;
+    }
+    return "nvcc";
 }
 
-/* Words of $CC and flags as an argument vector; paths stay whole. */
+static const char *find_compiler(const Target *target, Arena *arena) {
+    const char *given = getenv(target->on_gpu ? "NVCC" : "CC");
+    if (given && *given)
+        return given;
+    return target->on_gpu ? find_nvcc(arena) : "cc";
+}
+
+/* Words of the compiler and its flags as an argument vector; paths stay whole. */
 static int split_words(const CBuild *build, const char *text, const char **words, int limit) {
     char *copy = arena_strdup(build->arena, text);
     int count = 0;
@@ -84,19 +99,27 @@ static int run_command(const char *const *words, const char *log) {
     return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static int compile_with(const CBuild *build, const char *source, const char *program, bool openmp, const char *log) {
-    const char *words[64];
+enum { MOST_WORDS = 64 };
+
+/* Compiler, flags, source and result. */
+static int compile_words(const CBuild *build, const char *source, const char *result, const char **words) {
     int n = split_words(build, build->compiler, words, 32);
-    n += split_words(build, build_flags(build), words + n, 8);
-    if (openmp)
-        words[n++] = "-fopenmp";
+    n += split_words(build, build->flags, words + n, 16);
     if (build->include) {
         words[n++] = "-I";
         words[n++] = build->include;
     }
     words[n++] = source;
     words[n++] = "-o";
-    words[n++] = program;
+    words[n++] = result;
+    return n;
+}
+
+static int compile_with(const CBuild *build, const char *source, const char *program, bool openmp, const char *log) {
+    const char *words[MOST_WORDS];
+    int n = compile_words(build, source, program, words);
+    if (openmp)
+        words[n++] = "-fopenmp";
     words[n++] = build->library ? build->library : "-lnnrt";
     if (*build->zlib)
         words[n++] = build->zlib;
@@ -110,7 +133,12 @@ static int compile_with(const CBuild *build, const char *source, const char *pro
 static void compile_failed(const CBuild *build, const char *source, int status, const char *log) {
     size_t length = 0;
     char *messages = text_read_file(log, &length);
-    if (status == 127 || status < 0) {
+    if (build->target->on_gpu && (status == 127 || status < 0)) {
+        diag_error(build->diag, (Span){0}, "cannot start nvcc, which makes a program of CUDA (%s)", build->compiler);
+        diag_help(build->diag,
+                  "install the CUDA toolkit, name its compiler (NVCC=/usr/local/cuda/bin/nvcc nnc run ..), "
+                  "or leave --target=cuda out to run on the processor");
+    } else if (status == 127 || status < 0) {
         diag_error(build->diag, (Span){0}, "cannot start the C compiler %s", build->compiler);
         diag_help(build->diag, "install gcc or clang, or name one: CC=clang nnc run ..");
     } else if (build->blas && messages && strstr(messages, "openblas")) {
@@ -125,15 +153,19 @@ static void compile_failed(const CBuild *build, const char *source, int status, 
 }
 
 CBuild build_start(const Options *options, Arena *arena, Diag *diag) {
-    const char *compiler = getenv("CC");
-    CBuild build = {.arena = arena, .diag = diag, .cpu = options->cpu, .zlib = NNC_ZLIB};
-    build.compiler = compiler && *compiler ? compiler : "cc";
+    const Target *target = target_find(options->target);
+    CBuild build = {.arena = arena, .diag = diag, .target = target, .zlib = NNC_ZLIB};
+    KIsa isa;
+    bool advice = target_isa(options, &isa) && *isa.c_flags; /* kernels and compiler must agree */
+    build.compiler = find_compiler(target, arena);
+    build.flags = arena_format(arena, "%s%s%s", host_flags(target->host), advice ? " " : "", advice ? isa.c_flags : "");
     find_runtime(&build);
     return build;
 }
 
 Status build_program(const CBuild *build, const char *source, const char *program, bool openmp) {
     const char *log = arena_format(build->arena, "%s.log", program);
+    openmp = openmp && !build->target->on_gpu;
     int status = compile_with(build, source, program, openmp, log);
     if (openmp && status != 0 && status != 127)
         status = compile_with(build, source, program, false, log);
@@ -142,6 +174,26 @@ Status build_program(const CBuild *build, const char *source, const char *progra
         unlink(program);
     }
     unlink(log);
+    return status == 0 ? STATUS_OK : status == 127 ? STATUS_FILE : STATUS_INTERNAL;
+}
+
+Status build_resources(const CBuild *build, const char *source, const char *object, Text *said) {
+    const char *words[MOST_WORDS], *log = arena_format(build->arena, "%s.log", object);
+    int n = compile_words(build, source, object, words);
+    words[n++] = "-cubin";
+    words[n++] = "-Xptxas";
+    words[n++] = "-v";
+    words[n] = NULL;
+    int status = run_command(words, log);
+    if (status != 0)
+        compile_failed(build, source, status, log);
+    size_t length = 0;
+    char *text = status == 0 ? text_read_file(log, &length) : NULL;
+    if (text)
+        text_add_length(said, text, length);
+    free(text);
+    unlink(log);
+    unlink(object);
     return status == 0 ? STATUS_OK : status == 127 ? STATUS_FILE : STATUS_INTERNAL;
 }
 

@@ -12,12 +12,23 @@
 typedef enum { STATUS_OK, STATUS_PROGRAM, STATUS_USAGE, STATUS_FILE, STATUS_INTERNAL } Status;
 
 typedef enum { COMMAND_COMPILE, COMMAND_RUN, COMMAND_TUNE, COMMAND_NEW, COMMAND_HELP } Command;
-typedef enum { EMIT_CODE, EMIT_AST, EMIT_IR, EMIT_KERNELS, EMIT_SUMMARY, EMIT_DOT, EMIT_EXPLAIN, EMIT_HEADER } Emit;
+typedef enum {
+    EMIT_CODE,
+    EMIT_AST,
+    EMIT_IR,
+    EMIT_KERNELS,
+    EMIT_SUMMARY,
+    EMIT_DOT,
+    EMIT_EXPLAIN,
+    EMIT_RESOURCES,
+    EMIT_HEADER
+} Emit;
 
 typedef struct {
     Command command;
     bool help, version;
     bool library, bundle, no_memory_plan, no_tune, verify;
+    bool check; /* run: train on GPU and processor, and compare */
     const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
     KPrecision precision;
     int64_t batch_size; /* 0: as the fit block says */
@@ -74,17 +85,21 @@ typedef struct {
 extern const Target targets[];
 extern const int target_count;
 const Target *target_find(const char *name); /* NULL: none */
+bool target_isa(const Options *, KIsa *);    /* what --target, --cpu and --gpu say; false: unknown */
 
 /* ---- what is written */
 Status emit_run(const Options *, Arena *, Diag *); /* emit.c: `nnc FILE` */
 bool emit_code(Text *source, Text *header, const Pipeline *, const char *output, bool with_header);
-void emit_explain(Text *, const Pipeline *); /* explain.c */
-void emit_dot(Text *, const Pipeline *);     /* dot.c */
+void emit_explain(Text *, const Pipeline *);     /* explain.c */
+void emit_dot(Text *, const Pipeline *);         /* dot.c */
+Status emit_resources(Text *, const Pipeline *); /* resources.c */
 Status emit_summary(Text *, const Pipeline *, int columns, bool utf8, bool color);
 bool bundle_runtime(Text *, bool library); /* bundle.c: the runtime as one text */
 Status write_output(Diag *, const char *path, const Text *);
 
-Status run_program(const Options *, Arena *, Diag *); /* run.c: `nnc run` */
-Status new_program(const Options *, Diag *);          /* new.c: `nnc new` */
-Status help_print(const Options *, Diag *);           /* `nnc help` */
+Status run_program(const Options *, Arena *, Diag *);                       /* run.c: `nnc run` */
+Status run_prepare(const Options *, Arena *, Diag *, const char **program); /* its program, compiled or found */
+Status check_program(const Options *, Arena *, Diag *);                     /* check.c: `nnc run --check` */
+Status new_program(const Options *, Diag *);                                /* new.c: `nnc new` */
+Status help_print(const Options *, Diag *);                                 /* `nnc help` */
 #endif

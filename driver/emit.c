@@ -134,6 +134,8 @@ static Status make_text(Text *out, const Pipeline *p) {
     case EMIT_EXPLAIN:
         emit_explain(out, p);
         break;
+    case EMIT_RESOURCES:
+        return emit_resources(out, p);
     case EMIT_HEADER:
         header_options = host_options(p, default_output(p, ".c"));
         return host_emit_header(out, p->kernels, &header_options) ? STATUS_OK : STATUS_PROGRAM;

@@ -28,6 +28,8 @@ static const OptionInfo infos[] = {
      "with --target=cuda: native (default), sm_75, sm_80, sm_86, sm_89, sm_90, .."},
     {"precision", 0, OPTION_TEXT, "POLICY", AT(precision_name),
      "with --target=cuda: float32 (default), tf32 or mixed_bfloat16 operands of contractions, on tensor cores"},
+    {"check", 0, OPTION_FLAG, NULL, AT(check),
+     "with run --target=cuda: train a few steps on the processor and on the GPU, and compare the weights"},
     {"blas", 0, OPTION_TEXT, "LIBRARY", AT(blas),
      "openblas: large products of matrices are calls of OpenBLAS; default: none"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
@@ -35,7 +37,8 @@ static const OptionInfo infos[] = {
     {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text),
      "plan memory for batches of N instead of fit's batch_size"},
     {"max-batch", 0, OPTION_TEXT, "N", AT(max_batch_text), "the largest --batch-size that the trainer will take"},
-    {"emit", 0, OPTION_TEXT, "WHAT", AT(emit_name), "print ast, ir, kernels, summary, dot, explain or header instead"},
+    {"emit", 0, OPTION_TEXT, "WHAT", AT(emit_name),
+     "print ast, ir, kernels, summary, dot, explain, resources or header instead"},
     {"no-memory-plan", 0, OPTION_FLAG, NULL, AT(no_memory_plan), "no two intermediate values share memory"},
     {"no-tune", 0, OPTION_FLAG, NULL, AT(no_tune), "do not read FILE.tune, which nnc tune has written"},
     {"print-after", 0, OPTION_TEXT, "PASSES", AT(passes.print_after),
@@ -52,7 +55,8 @@ enum { INFO_COUNT = sizeof infos / sizeof *infos };
 
 const char *const emit_names[] = {
     [EMIT_CODE] = NULL,         [EMIT_AST] = "ast", [EMIT_IR] = "ir",           [EMIT_KERNELS] = "kernels",
-    [EMIT_SUMMARY] = "summary", [EMIT_DOT] = "dot", [EMIT_EXPLAIN] = "explain", [EMIT_HEADER] = "header"};
+    [EMIT_SUMMARY] = "summary", [EMIT_DOT] = "dot", [EMIT_EXPLAIN] = "explain", [EMIT_RESOURCES] = "resources",
+    [EMIT_HEADER] = "header"};
 enum { EMIT_COUNT = sizeof emit_names / sizeof *emit_names };
 
 const char *const kernel_stages[KERNELS_STAGES] = {[KERNELS_LOWER] = "lower",
@@ -65,7 +69,7 @@ static const struct {
     Command command;
     const char *usage, *help;
 } commands[] = {
-    {"run", COMMAND_RUN, "nnc run [options] FILE.nn VERB [..]",
+    {"run", COMMAND_RUN, "nnc run FILE.nn [options] VERB [..]",
      "compile, cached, and run: VERB is fit, evaluate, predict, .."},
     {"tune", COMMAND_TUNE, "nnc tune [options] FILE.nn",
      "measure tiles for its contractions on this machine; FILE.tune keeps the fastest"},
@@ -106,6 +110,8 @@ static void unknown_option(Parser *p, const char *word, const char *name) {
     diag_error(p->diag, (Span){0}, "there is no option %s", word);
     if (nearest)
         diag_help(p->diag, "did you mean --%s?", nearest);
+    else if (p->options->command == COMMAND_RUN && p->options->input)
+        diag_help(p->diag, "options of the program stand behind its verb: nnc run %s fit %s", p->options->input, word);
     else
         diag_help(p->diag, "nnc --help lists the options");
 }
@@ -168,13 +174,21 @@ static bool parse_letter(Parser *p) {
     return store(p, info, value);
 }
 
-/* Everything after the file belongs to the program (run), everything after `help` are names. */
+/* `nnc run digits.nn --help` asks the program. */
+static bool asks_program(const Options *o, const char *word) {
+    return o->command == COMMAND_RUN && o->input &&
+           (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "--version") == 0);
+}
+
+/* From the verb on everything belongs to the program (run), everything after `help` are names. */
 static bool parse_words(Parser *p) {
     Options *o = p->options;
     bool only_words = false;
     while (p->at < p->argc) {
         const char *word = p->argv[p->at];
-        if (!only_words && strcmp(word, "--") == 0) {
+        if (!only_words && asks_program(o, word)) {
+            only_words = true;
+        } else if (!only_words && strcmp(word, "--") == 0) {
             only_words = true;
             p->at++;
         } else if (!only_words && word[0] == '-' && word[1] == '-') {
@@ -193,11 +207,6 @@ static bool parse_words(Parser *p) {
         } else {
             o->input = word;
             p->at++;
-            if (o->command == COMMAND_RUN) {
-                o->rest = p->argv + p->at;
-                o->rest_count = p->argc - p->at;
-                return true;
-            }
         }
     }
     return true;
@@ -326,6 +335,15 @@ static bool check_precision(Parser *p) {
     return false;
 }
 
+static bool check_check(Parser *p) {
+    const Options *o = p->options;
+    if (!o->check || (o->command == COMMAND_RUN && target_find(o->target)->on_gpu))
+        return true;
+    diag_error(p->diag, (Span){0}, "--check compares a GPU with the processor");
+    diag_help(p->diag, "nnc run %s --target=cuda --check", o->input ? o->input : "FILE.nn");
+    return false;
+}
+
 static const char *const blas_names[] = {"none", "openblas"};
 
 static bool check_blas(Parser *p) {
@@ -347,13 +365,19 @@ static bool check_values(Parser *p) {
     o->target = o->target ? o->target : "c";
     o->cpu = o->cpu ? o->cpu : "native";
     if (!check_choice(p, "target", o->target, names, target_count) ||
-        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_precision(p) || !check_blas(p))
+        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_precision(p) ||
+        !check_blas(p) || !check_check(p))
         return false;
     if (o->emit_name && !check_choice(p, "emit", o->emit_name, emit_names, EMIT_COUNT))
         return false;
     for (int i = 0; i < EMIT_COUNT && o->emit_name; i++)
         if (emit_names[i] && strcmp(emit_names[i], o->emit_name) == 0)
             o->emit = (Emit)i;
+    if (o->emit == EMIT_RESOURCES && !target_find(o->target)->on_gpu) {
+        diag_error(p->diag, (Span){0}, "--emit=resources is for --target=cuda: registers and memory of GPU kernels");
+        diag_help(p->diag, "--emit=explain says what the kernels of a C program take");
+        return false;
+    }
     if (!read_samples(p, "batch-size", o->batch_size_text, &o->batch_size) ||
         !read_samples(p, "max-batch", o->max_batch_text, &o->max_batch))
         return false;

@@ -154,9 +154,8 @@ static bool make_kernels(Pipeline *p) {
     const Target *target = target_find(p->options->target);
     KIsa isa;
     double start = milliseconds();
-    const char *name = target->on_gpu ? p->options->gpu : p->options->cpu;
-    if (!(target->on_gpu ? isa_of_gpu : isa_find)(name, &isa)) {
-        diag_internal(p->diag, (Span){0}, "no instruction set %s", name);
+    if (!target_isa(p->options, &isa)) {
+        diag_internal(p->diag, (Span){0}, "no instruction set %s", target->on_gpu ? p->options->gpu : p->options->cpu);
         return false;
     }
     p->source->name = base_name(p->source->name);

@@ -1,8 +1,9 @@
 /* `nnc run FILE VERB ..`: compiles FILE to a program in a cache folder, unless it is there already, and becomes it.
  *
- * The name of a program in the cache is a hash of everything that it is made of: the emitted C, the compiler and its
- * flags, the runtime library. Needs: a C compiler ($CC, else cc), and the runtime's headers and library, which lie
- * where nnc was built or installed. */
+ * The name of a program in the cache is a hash of everything that it is made of: the emitted file, the compiler and its
+ * flags, the runtime library. Needs: a compiler (build.c), and the runtime's headers and library, which lie where nnc
+ * was built or installed. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,11 +65,25 @@ static void hash_file(uint64_t *hash, const char *path) {
     free(data);
 }
 
-/* ---- the C compiler */
+/* The device loop stands in headers of the runtime; `native` is another architecture on another machine. */
+static void hash_gpu(uint64_t *hash, const Run *run) {
+    static const char *const headers[] = {"nnrt_cuda.h", "nnrt_cuda_host.h", "nnrt_cuda_steps.h", "nnrt_random.h"};
+    static const char folder[] = "/proc/driver/nvidia/gpus";
+    for (int i = 0; i < 4 && run->build.include; i++)
+        hash_file(hash, arena_format(run->arena, "%s/%s", run->build.include, headers[i]));
+    DIR *gpus = opendir(folder);
+    for (struct dirent *gpu; gpus && (gpu = readdir(gpus));)
+        if (gpu->d_name[0] != '.')
+            hash_file(hash, arena_format(run->arena, "%s/%s/information", folder, gpu->d_name));
+    if (gpus)
+        closedir(gpus);
+}
+
+/* ---- the compiler */
 
 /* Compiles beside the final name, then renames: two runs at the same time do not disturb each other. */
 static bool compile(Run *run, const Text *source) {
-    const char *c = arena_format(run->arena, "%s.c", run->stem);
+    const char *c = arena_format(run->arena, "%s%s", run->stem, run->build.target->extension);
     const char *fresh = arena_format(run->arena, "%s.new-%ld", run->stem, (long)getpid());
     if (write_output(run->diag, c, source) != STATUS_OK)
         return run_fail(run, STATUS_FILE);
@@ -110,10 +125,6 @@ static bool check_verb(Run *run) {
         diag_help(run->diag, "there are: init, fit, evaluate, predict, generate, summary");
         return run_fail(run, STATUS_USAGE);
     }
-    if (strcmp(o->target, "c") != 0) {
-        diag_error(run->diag, (Span){0}, "run makes C programs: --target=%s is for nnc alone", o->target);
-        return run_fail(run, STATUS_USAGE);
-    }
     if (o->rest[0][0] == '-')
         return true;
     for (int i = 0; i < VERB_COUNT; i++)
@@ -137,6 +148,13 @@ static void place_data(const Run *run, DataSource *data) {
     for (int i = 0; slash && i < 2; i++)
         if (*paths[i] && (*paths[i])[0] != '/' && strcmp(*paths[i], "-") != 0)
             *paths[i] = arena_format(run->arena, "%.*s/%s", (int)(slash - input), input, *paths[i]);
+}
+
+/* For --check: nothing that writes files or that is not training. */
+static void only_train(Program *program) {
+    program->fit.callback_count = 0;
+    program->fit.validation_split = 0;
+    program->validation.kind = DATA_NONE;
 }
 
 /* The program takes the place of this process: what is to be said is said before. */
@@ -175,6 +193,8 @@ static bool make_source(Run *run, Text *source, const char **name) {
         place_data(run, &p.program->train);
         place_data(run, &p.program->test);
         place_data(run, &p.program->validation);
+        if (options.check)
+            only_train(p.program);
         ok = emit_code(source, &header, &p, *name, false) || run_fail(run, STATUS_PROGRAM);
     }
     text_free(&header);
@@ -190,9 +210,10 @@ static bool prepare(Run *run) {
         uint64_t hash = 0xcbf29ce484222325u;
         hash_bytes(&hash, source.data, source.length);
         hash_bytes(&hash, run->build.compiler, strlen(run->build.compiler));
-        const char *flags = build_flags(&run->build);
-        hash_bytes(&hash, flags, strlen(flags));
+        hash_bytes(&hash, run->build.flags, strlen(run->build.flags));
         hash_file(&hash, run->build.library);
+        if (run->build.target->on_gpu)
+            hash_gpu(&hash, run);
         run->stem = arena_format(run->arena, "%s/%s-%016llx", run->cache, name, (unsigned long long)hash);
         ok = access(run->stem, X_OK) == 0 || compile(run, &source);
     }
@@ -200,8 +221,17 @@ static bool prepare(Run *run) {
     return ok;
 }
 
+Status run_prepare(const Options *options, Arena *arena, Diag *diag, const char **program) {
+    Run run = {.options = options, .diag = diag, .arena = arena, .build = build_start(options, arena, diag)};
+    bool ok = prepare(&run);
+    *program = run.stem;
+    return ok ? STATUS_OK : run.status;
+}
+
 Status run_program(const Options *options, Arena *arena, Diag *diag) {
     Run run = {.options = options, .diag = diag, .arena = arena, .build = build_start(options, arena, diag)};
+    if (options->check)
+        return check_program(options, arena, diag);
     if (!prepare(&run))
         return run.status;
     char **words = ARENA_ARRAY(run.arena, char *, options->rest_count + 2);

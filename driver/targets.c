@@ -1,6 +1,7 @@
 /* The targets of the compiler. */
 #include <string.h>
 #include "codegen/host.h"
+#include "codegen/isa.h"
 #include "codegen/layout.h"
 #include "codegen/map.h"
 #include "driver/driver.h"
@@ -10,6 +11,10 @@ const Target targets[] = {
     {"cuda", ".cu", true, layout_scalar, map_gpu, &host_cuda},
 };
 const int target_count = sizeof targets / sizeof *targets;
+
+bool target_isa(const Options *o, KIsa *isa) {
+    return target_find(o->target)->on_gpu ? isa_of_gpu(o->gpu, isa) : isa_find(o->cpu, isa);
+}
 
 const Target *target_find(const char *name) {
     for (int i = 0; i < target_count; i++)

@@ -216,6 +216,8 @@ static int setup_rows(FitRun *fit) {
     if (fit->run.step > fit->steps)
         return nnrt_error(NNRT_ERROR_FORMAT, "%s: the saved run is at step %lld of %lld", fit->trainer->options.weights,
                           (long long)fit->run.step, (long long)fit->steps);
+    int most = fit->trainer->options.steps;
+    fit->steps = most > 0 && most < fit->steps ? most : fit->steps;
     return fit->rows && fit->identity ? NNRT_OK : nnrt_error(NNRT_ERROR_MEMORY, "no memory to train");
 }
 

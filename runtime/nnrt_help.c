@@ -35,6 +35,7 @@ const nnrt_option nnrt_option_table[] = {
      "train until N epochs are done"},
     {"batch-size", NNRT_OPTION_INTEGER, AT(batch_size), FIT | EVALUATE, NNRT_GIVEN_BATCH_SIZE, 1, INT_MAX, "N",
      "samples of one step; at most what the program was compiled for"},
+    {"steps", NNRT_OPTION_INTEGER, AT(steps), FIT, 0, 1, INT_MAX, "N", "end each epoch after N steps"},
     {"shuffle", NNRT_OPTION_BOOLEAN, AT(shuffle), FIT, NNRT_GIVEN_SHUFFLE, 0, 0, "true|false",
      "take the samples in a new order in each epoch"},
     {"seed", NNRT_OPTION_SEED, AT(seed), INIT | FIT | GENERATE, NNRT_GIVEN_SEED, 0, 0, "N",

@@ -37,6 +37,7 @@ typedef struct {
     bool help, version;
     unsigned given;
     int epochs, batch_size, initial_epoch, validation_freq;
+    int steps; /* of an epoch at most; 0: all */
     bool shuffle, resume;
     uint64_t seed;
     double validation_split;

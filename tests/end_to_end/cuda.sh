@@ -1,43 +1,20 @@
 #!/bin/sh
-# --target=cuda: nvcc compiles and links what nnc writes; and the same text, on an emulation of CUDA on the CPU (and on the
-# GPU, where there is one), trains, evaluates and predicts like the C program.
+# --target=cuda: what nnc writes trains, evaluates and predicts like the C program, on an emulation of CUDA on the CPU (and on
+# the GPU, where there is one), by itself and through nnc run. What nvcc says of it: nvcc.sh.
 . "$NNC_ROOT/tests/end_to_end/common.sh"
 go_to_examples
 
 has_nvcc=$(command -v nvcc)
 has_gpu=$(command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep GPU)
 
-# Launches become calls.
-emulated() {
-    awk 'BEGIN { RS = ";" } NR > 1 { printf ";" } {
-        at = match($0, /[A-Za-z_0-9]+<<<dim3/)
-        if (at) {
-            name = substr($0, at, RLENGTH - 7)
-            rest = substr($0, at + RLENGTH - 4)
-            end = index(rest, ">>>")
-            places = substr(rest, 1, end - 1)
-            sub(/, 0,[ \n]*device->stream$/, ", device->stream", places)
-            $0 = substr($0, 1, at - 1) "emulated_launch(" places ", [=] { " name substr(rest, end + 3) "; })"
-        }
-        printf "%s", $0
-    }' "$1"
-}
-
+emulated_nvcc=$root/tests/end_to_end/emulated_cuda/nvcc
+export NNC_CFLAGS
 build_emulated() {
-    emulated "$work/$1.cu" >"$work/$1-emulated.cpp" &&
-        ! grep -q '<<<' "$work/$1-emulated.cpp" &&
-        c++ -std=c++20 -O1 $NNC_CFLAGS -include "$root/tests/end_to_end/emulated_cuda/cuda_runtime.h" \
-            -I"$root/tests/end_to_end/emulated_cuda" -I"$root/runtime" "$work/$1-emulated.cpp" "$NNRT" $NNC_LIBRARIES -lm -o "$work/$1-emulated"
-}
-
-compile_rounded() { # compile_rounded NAME POLICY
-    "$NNC" "$1.nn" --target=cuda --gpu=sm_80 --precision="$2" -o "$work/$1-$2.cu" &&
-        nvcc -std=c++20 -O1 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -Werror all-warnings \
-            -I"$root/runtime" -c "$work/$1-$2.cu" -o "$work/$1-$2.o"
+    "$emulated_nvcc" -I "$root/runtime" "$work/$1.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/$1-emulated"
 }
 
 build_nvcc() {
-    nvcc -std=c++20 -O1 -arch=sm_75 -Werror all-warnings -I"$root/runtime" "$work/$1.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/$1-nvcc"
+    nvcc -std=c++20 -O1 -arch=native -Werror all-warnings -I"$root/runtime" "$work/$1.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/$1-nvcc"
 }
 
 # Numbers of two texts agree: to 2 in 1,000 or what is said, with a little room around zero.
@@ -125,8 +102,6 @@ for name in diabetes breast-cancer; do
 done
 check "training on a device goes on where it stopped" resumed diabetes
 check "a device that is too small for the samples gives the same bits" small_device diabetes
-check "a machine without a device says so" no_device 0 "there is no device"
-check "a driver that is too old says so" no_device -1 "driver is too old: it knows CUDA 12.0, this program needs 13.0"
 # Operands of contractions on tensor cores: training goes as in C, a little off; float32 would be the same file.
 rounded() { # rounded POLICY TOLERANCE
     "$NNC" diabetes.nn --target=cuda --gpu=sm_80 --precision="$1" --verify -o "$work/diabetes-$1.cu" &&
@@ -138,28 +113,58 @@ rounded() { # rounded POLICY TOLERANCE
 }
 check "tf32 trains on the emulation nearly as C" rounded tf32 0.005
 check "mixed_bfloat16 trains on the emulation nearly as C" rounded mixed_bfloat16 0.05
-# nvcc has every architecture of --gpu, but for those that came after it.
-known_architectures() {
-    nvcc --list-gpu-code | grep -x sm_75 && "$NNC" diabetes.nn --target=cuda --gpu=x 2>&1 | sed -n 's/.*there are: native, //p' |
-        tr -d ' ' | tr ',' '\n' >"$work/architectures" && [ "$(wc -l <"$work/architectures")" -gt 5 ] || return 1
-    newest=$(nvcc --list-gpu-code | sed 's/sm_//' | sort -n | tail -n 1)
-    while IFS=_ read -r sm number; do
-        [ "$number" -gt "$newest" ] || nvcc --list-gpu-code | grep -qx "${sm}_$number" || { echo "no ${sm}_$number"; return 1; }
-    done <"$work/architectures"
+# nnc run with this compiler for nvcc; counts in compiled.txt how often it was asked.
+printf '#!/bin/sh\necho "$@" >>"%s/compiled.txt"\nexec "%s" "$@"\n' "$work" "$emulated_nvcc" >"$work/nvcc"
+chmod +x "$work/nvcc"
+run_cuda() { NVCC="$work/nvcc" "$NNC" run "$@"; }
+runs() {
+    run_cuda diabetes.nn --target=cuda fit --initial-weights="$work/first.safetensors" --weights="$work/run.safetensors" --seed=3 \
+        --epochs=2 --verbose=0 && run_cuda diabetes.nn --target=cuda evaluate --weights="$work/run.safetensors" --verbose=0 >"$work/run.evaluate" &&
+        near "$work/diabetes-c.evaluate" "$work/run.evaluate" && grep -q -- "-O3 -std=c++20 -arch=native .*diabetes-.*\.cu" "$work/compiled.txt"
+}
+compiles_once() {
+    before=$(wc -l <"$work/compiled.txt") && run_cuda --target=cuda --gpu=native diabetes.nn evaluate --weights="$work/run.safetensors" &&
+        [ "$(wc -l <"$work/compiled.txt")" -eq "$before" ] && run_cuda --target=cuda diabetes.nn --gpu=sm_80 summary &&
+        [ "$(wc -l <"$work/compiled.txt")" -eq $((before + 1)) ] && grep -q -- "-arch=sm_80" "$work/compiled.txt"
+}
+says() { # says STATUS WORDS COMMAND..: the command ends with this and says that
+    wanted=$1 words=$2
+    shift 2
+    "$@" >"$work/says.out" 2>&1
+    [ $? -eq "$wanted" ] && grep -Eq -- "$words" "$work/says.out" || { cat "$work/says.out"; return 1; }
 }
 
-if [ -n "$has_nvcc" ]; then
-    check "nvcc knows the architectures of --gpu" known_architectures
-    for name in digits diabetes; do
-        check "nvcc compiles and links $name" build_nvcc "$name"
-        check "the CUDA program of $name describes itself" "$work/$name-nvcc" summary
-    done
-    check "nvcc compiles digits-cnn in tf32 for sm_80 and sm_90" compile_rounded digits-cnn tf32
-    check "nvcc compiles shakespeare-gpt in mixed_bfloat16 for sm_80 and sm_90" compile_rounded shakespeare-gpt mixed_bfloat16
-else
-    skip "there is no nvcc, the CUDA programs are not compiled by it"
-fi
+check "nnc run makes a program of CUDA and runs it" runs
+check "nnc run compiles CUDA once for each architecture" compiles_once
+check "nnc run without nvcc says so" says 3 "cannot start nvcc" env NVCC=no-such-nvcc "$NNC" run diabetes.nn --target=cuda --gpu=sm_86 fit
+check "nnc run without a device says so" says 1 "there is no device" env EMULATED_DEVICES=0 NVCC="$work/nvcc" "$NNC" run diabetes.nn --target=cuda fit
+# --check: agreement; the largest difference of a wrong program is beyond what rounding explains.
+agrees() {
+    run_cuda diabetes.nn --target=cuda --check >"$work/check.txt" && grep -q "^dense/kernel .*e-" "$work/check.txt" && grep -q "GPU agree" "$work/check.txt" &&
+        ! grep -q beyond "$work/check.txt" && run_cuda breast-cancer.nn --target=cuda --check fit --steps=3 --batch-size=8 >"$work/check.txt" &&
+        awk '/^adam_w\/iteration/ { ok = $2 == 0 && $3 == 0 } END { exit !ok }' "$work/check.txt"
+}
+cat >"$work/wrong-nvcc" <<END
+#!/bin/sh
+for word; do
+    shift
+    case \$word in *.cu) sed 's/0\.999f/0.99f/' "\$word" >"$work/wrong.cu" && word=$work/wrong.cu ;; esac
+    set -- "\$@" "\$word"
+done
+exec "$emulated_nvcc" "\$@"
+END
+chmod +x "$work/wrong-nvcc"
+check "the processor and the GPU agree" agrees
+check "a GPU program that computes another thing is found out" says 1 "differ on the GPU by more than rounding explains" env NVCC="$work/wrong-nvcc" "$NNC" run diabetes.nn --target=cuda --check
+check "--check without a device" says 1 "training on the GPU failed" env EMULATED_DEVICES=0 NVCC="$work/nvcc" "$NNC" run diabetes.nn --target=cuda --check
+check "--check of a C program" says 2 "compares a GPU with the processor" "$NNC" run diabetes.nn --check
+check "--check with another verb" says 2 "fit is its only verb, not predict" "$NNC" run diabetes.nn --target=cuda --check predict
+check "an option of the program before its verb" says 2 "stand behind its verb: nnc run diabetes.nn fit --epochs=3" "$NNC" run diabetes.nn --epochs=3 fit
+check "nnc run FILE --help asks the program" says 0 "usage: nnc run diabetes.nn COMMAND" run_cuda diabetes.nn --target=cuda --help
+check "a machine without a device says so" no_device 0 "there is no device"
+check "a driver that is too old says so" no_device -1 "driver is too old: it knows CUDA 12.0, this program needs 13.0"
 if [ -n "$has_nvcc" ] && [ -n "$has_gpu" ]; then
+    check "nvcc compiles diabetes for the GPU" build_nvcc diabetes
     check "diabetes trains on the GPU as in C" compare diabetes nvcc 2 data/diabetes-test.csv
 else
     skip "there is no GPU, the CUDA programs do not run on one"

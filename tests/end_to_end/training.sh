@@ -129,6 +129,10 @@ for name in plain rich; do
     check "another seed gives $name other weights" other_seed $name
 done
 
+few_steps() { ./plain fit --steps=3 --epochs=2 --weights=few.safetensors --verbose=2 >few.txt; cat few.txt; [ "$(grep -c '^3/3 ' few.txt)" -eq 2 ]; }
+check "epochs end after --steps" few_steps
+check "all steps, where there are fewer" sh -c './plain fit --steps=1000 --epochs=1 --weights=all.safetensors --verbose=0 && ./plain fit --epochs=1 --weights=all2.safetensors --verbose=0 && cmp all.safetensors all2.safetensors'
+
 # ---- nnc run: the same, compiled once
 runs() { CC="gcc $NNC_CFLAGS" "$NNC" run plain.nn fit --verbose=0 --weights=run.safetensors; }
 check "nnc run" runs

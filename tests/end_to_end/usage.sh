@@ -48,6 +48,8 @@ check "float32 is everywhere" ends 0 "" "$NNC" --precision=float32 small.nn -o -
 check "a precision that the GPU has not" ends 2 "--precision=tf32 needs tensor cores that --gpu=sm_75 does not promise" "$NNC" --target=cuda --gpu=sm_75 --precision=tf32 small.nn
 check "a precision without a GPU" ends 2 "GPUs from sm_80 on have them" "$NNC" --target=cuda --precision=mixed_bfloat16 small.nn
 check "a GPU for a C program" ends 2 "--gpu=sm_80 is for --target=cuda" "$NNC" --gpu=sm_80 small.nn
+check "registers of a C program" ends 2 "--emit=resources is for --target=cuda" "$NNC" --emit=resources small.nn
+check "registers without nvcc" ends 3 "cannot start nvcc" env NVCC=no-such-nvcc "$NNC" --target=cuda --emit=resources small.nn
 check "the compile line names the GPU" ends 0 "nvcc .* -arch=sm_90 " "$NNC" --target=cuda --gpu=sm_90 small.nn -o -
 check "the GPU of this machine" ends 0 "nvcc .* -arch=native " "$NNC" --target=cuda small.nn -o -
 check "unknown cpu" ends 2 "--cpu has no choice" "$NNC" --cpu=z80 small.nn

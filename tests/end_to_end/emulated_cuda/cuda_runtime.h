@@ -76,6 +76,9 @@ static inline cudaError_t cudaMalloc(void **memory, size_t bytes) {
     memset(*memory, 0xFF, bytes); /* nobody counts on zeros */
     return cudaSuccess;
 }
+template <typename T> static inline cudaError_t cudaMalloc(T **memory, size_t bytes) {
+    return cudaMalloc((void **)memory, bytes);
+}
 static inline cudaError_t cudaFree(void *memory) {
     char *block = (char *)memory - 256;
     size_t room = 0;
@@ -97,6 +100,10 @@ static inline cudaError_t cudaFreeHost(void *memory) {
 }
 static inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, int, cudaStream_t) {
     memcpy(to, from, bytes);
+    return cudaSuccess;
+}
+static inline cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t) {
+    memset(to, value, bytes);
     return cudaSuccess;
 }
 /* A stream does at once what it is told, or keeps it for a graph. */
