@@ -1,7 +1,7 @@
 /* A generated trainer that takes a few training steps only and then does no more; C and CUDA alike. Needs: a generated
  * file in the place of SOURCE and its model as MODEL (seed), which gpu_build.py puts in; in the environment
- * FIRST_STEPS, how many. Its commands and options are the trainer's; callbacks are left out, for they would stop at an
- * epoch or put other weights back. */
+ * FIRST_STEPS, how many. Its commands and options are the trainer's; there is no validation, and no callback, which would
+ * stop at an epoch or put other weights back. */
 #define main generated_main
 #include SOURCE
 #undef main
@@ -22,11 +22,17 @@ static int train_first_steps(void *model, const nnrt_steps *steps) {
     return first.samples > 0 ? PROGRAM.train_steps(model, &first) : 0;
 }
 
+static int evaluate_nothing(void *model, const nnrt_steps *steps) {
+    (void)model, (void)steps;
+    return 0;
+}
+
 int main(int argc, char **argv) {
     const char *wanted = getenv("FIRST_STEPS");
     nnrt_program program = PROGRAM;
     steps_left = wanted ? atoll(wanted) : 0;
     program.train_steps = train_first_steps;
+    program.evaluate_steps = evaluate_nothing;
     program.fit.callback_count = 0;
     int status = nnrt_main(&program, argc, argv);
     if (status == 0 && argc > 1 && argv[1][0] == 'f' && steps_left > 0) {

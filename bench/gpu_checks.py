@@ -98,7 +98,7 @@ class Example:
         """Weights after so many steps from those of `start`; the program runs beside the examples' data."""
         output = self.folder / f"{result}.safetensors"
         command = [program, "fit", f"--initial-weights={self.folder / start}.safetensors", f"--weights={output}", "--seed=3",
-                   f"--epochs={steps}", "--verbose=0"]
+                   f"--epochs={steps}", "--verbose=0", *(["--batch-size=2"] if self.where == "emulated" else [])]
         environment = {**os.environ, "FIRST_STEPS": str(steps)}
         done = subprocess.run([str(c) for c in command], cwd=ROOT / "examples", env=environment, capture_output=True, text=True,
                               timeout=limit)

@@ -4,6 +4,7 @@
 #define main generated_main
 #include SOURCE
 #undef main
+#include <algorithm>
 #include <vector>
 
 #define JOIN_(a, b) a##b
