@@ -149,8 +149,6 @@ def compare(case, options, entry):
     """The losses, where the file says that they are compared with other constants than the time is taken with."""
     other = case.compared()
     make_data(other)
-    if not other.note:
-        build_row(other, options.gpu, options.where)
     losses = {}
     with open(other.folder / "log.txt", "w") as log:
         for peer, live in start(other, options, log):
@@ -165,6 +163,8 @@ def build_case(case, options):
     """What nnc has not, is a note of the case; so is what cannot be made."""
     try:
         case.built = build_row(case, options.gpu, options.where)
+        if case.model.compared:
+            build_row(case.compared(), options.gpu, options.where)
         if options.dry_run and gpu_build.NVCC:  # the real sizes too
             build_row(case_of(case.name, [], options.work), options.gpu, options.gpu)
     except gpu_build.NotBuilt as error:
@@ -188,6 +188,9 @@ def built_examples(options):
 def part_build(options, data):
     """One line for all that is built, and one for each that is not."""
     cases, examples = cases_of(options, []), built_examples(options)
+    if not options.dry_run:
+        small = [case_of(name, [], options.work, small=True) for name in options.sanitized]
+        cases += [case for case, _ in gpu_build.all_at_once(lambda case: build_case(case, options), small)]
     others = [(case.title, case.note, case.failed) for case in cases if case.note]
     others += [(example.name, str(error), True) for example, error in examples if error]
     data["checks"]["build"] = gpu_checks.line(f"{len(cases) + len(examples) - len(others)} programs built", True)
@@ -217,7 +220,8 @@ def part_sanitizer(options, data):
             checks = gpu_checks.sanitize(case.title, [case.folder / f"{options.where}_program", case.folder, 1, 0], case.folder,
                                          options.limit)
         except BuildError as error:
-            checks = [gpu_checks.line(f"{case.title}, compute-sanitizer", False, str(error))]
+            ok = None if isinstance(error, gpu_build.NotBuilt) else False
+            checks = [gpu_checks.line(f"{case.title}, compute-sanitizer", ok, str(error))]
         for check in checks:
             data["checks"][check["name"]] = check
             save(options, data)
@@ -273,7 +277,7 @@ def missing(options):
                                            ("jax", "jax.devices('cuda')", {"JAX_PLATFORMS": "cuda"})):
         if not works(f"import {module}"):
             lines.append(f"No {module}: its columns stay empty.")
-        elif not options.dry_run and not works(f"import {module}; {module}.{on_device.removeprefix(module + '.')}", environment):
+        elif not options.dry_run and not works(f"import {module}; {on_device}", environment):
             lines.append(f"{module} without CUDA: its columns stay empty.")
         else:
             continue
@@ -333,8 +337,8 @@ def main():
     if options.dry_run:
         options.device = dataclasses.replace(options.device, name="", missing=options.device.missing or "this is a rehearsal")
     if not options.device.name and not options.dry_run and set(options.parts) - {"build", "report"}:
-        say(f"no device: {options.device.missing}. Nothing was built or measured. --dry-run tries everything that needs no device, "
-            f"--part=build compiles for --gpu={ARCHITECTURE}.")
+        say(f"no device: {options.device.missing}. Nothing was built or measured. --dry-run tries everything that needs no "
+            f"device, --part=build compiles for --gpu={ARCHITECTURE}.")
         return 2
     for folder in (options.work, options.out):
         folder.mkdir(parents=True, exist_ok=True)

@@ -123,9 +123,9 @@ class Example:
 def check_example(example, limit, steps):
     """Two lines: as C, and twice the same."""
     parts, good, equal = [], True, True
-    example.start()
     for count in steps:
         try:
+            example.start()
             (share, name, apart), same = example.compare(count, limit)
         except gpu_build.BuildError as error:
             parts, good = [*parts, f"{count}: {error}"], False

@@ -63,8 +63,8 @@ def write(folder, data):
     cases, checks = list(data["cases"].values()), list(data["checks"].values())
     lines = [f"{data['device'] or 'Without a device'}, {data['rounds']} rounds, {data['compiler']}.", ""]
     if data["rehearsal"]:
-        lines += ["A rehearsal: nnc on the emulation of a GPU, the peers on the processor, a few small steps. Times mean nothing.",
-                  ""]
+        lines += ["A rehearsal: nnc on the emulation of a GPU, the peers on the processor, a few small steps. Times mean "
+                  "nothing.", ""]
     lines += [f"- {text}" for text in data["missing"]] + [""] * bool(data["missing"])
     lines += [*summary(cases), ""] if cases else []
     lines += ["## Checks", "", *(f"- {gpu_checks.text_of(check)}" for check in checks), ""] if checks else []
