@@ -298,7 +298,8 @@ def chosen(parser, text, there, what):
 
 
 def options_of(arguments):
-    parser = argparse.ArgumentParser(prog="bench/gpu.sh", description="nnc on a GPU: build, check, measure beside PyTorch and JAX.")
+    parser = argparse.ArgumentParser(prog="bench/gpu.sh", 
+                                     description="nnc on a GPU: build, check, measure beside PyTorch and JAX.")
     parser.add_argument("--part", default="all", help="all, or a list of " + ",".join(PARTS))
     parser.add_argument("--rows", default="", help=f"a list of {','.join(ROWS)}; all, but for the sanitizer the small ones")
     parser.add_argument("--examples", default="all", help="which examples are checked")
