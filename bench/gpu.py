@@ -193,6 +193,7 @@ def part_build(options, data):
         cases += [case for case, _ in gpu_build.all_at_once(lambda case: build_case(case, options), small)]
     others = [(case.title, case.note, case.failed) for case in cases if case.note]
     others += [(example.name, str(error), True) for example, error in examples if error]
+    data["checks"] = {name: check for name, check in data["checks"].items() if not name.startswith("build")}
     data["checks"]["build"] = gpu_checks.line(f"{len(cases) + len(examples) - len(others)} programs built", True)
     for title, note, failed in others:
         data["checks"][f"build {title}"] = gpu_checks.line(f"{title} is built", False if failed else None, note)
