@@ -4,10 +4,7 @@ Needs: what run.sh has made. Usage: see run.sh. Leaves in build/bench: a folder 
 report.
 """
 import argparse
-import dataclasses
-import importlib.util
 import json
-import math
 import os
 import pathlib
 import subprocess
@@ -16,35 +13,19 @@ import time
 
 import make_data
 import report
+from cases import CC, FLAGS, HERE, LIBRARIES, NNC, ROOT, Case, Peer, output_of, timed
 from rows import Row
 
-HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parent
 WORK = ROOT / "build" / "bench"
-CC = os.environ.get("CC", "gcc")
-NNC = pathlib.Path(os.environ.get("NNC", ROOT / "build" / "driver" / "nnc"))
-LIBRARIES = os.environ.get("NNC_LIBS", f"{NNC.parent.parent / 'runtime' / 'libnnrt.a'} -lz").split()
-FLAGS = "-std=c11 -O3 -march=native -Wall -Wextra".split()
-
 TRAINING = ["seed", "mnist", "mlp512", "wide", "conv", "gru", "charrnn", "gpt"]
 ROWS = [*TRAINING, "odd", "whole", "infer"]
 BLAS = "_openblas"  # added to the name of nnc's program that calls it
 
 
-@dataclasses.dataclass
-class Peer:
-    """A program of bench/peers; tuned: more than a first program has. needs: a module that must be there."""
-    name: str
-    script: str
-    tuned: bool
-    needs: str
-    environment: dict = dataclasses.field(default_factory=dict)
-
-
 STEPS = [Peer("torch_eager", "torch_steps.py", False, "torch"),
          Peer("keras_jax", "keras_fit.py", False, "keras", {"KERAS_BACKEND": "jax"}),
          Peer("keras_tf", "keras_fit.py", False, "tensorflow", {"KERAS_BACKEND": "tensorflow"}),
-         Peer("torch_compile", "torch_steps.py", True, "torch", {"BENCH_COMPILE": "1"}),
+         Peer("torch_compile", "torch_steps.py", True, "torch", {"BENCH_FORM": "compile"}),
          Peer("jax_scan_unroll1", "jax_scan.py", True, "jax", {"BENCH_UNROLL": "1"}),
          Peer("jax_scan_unroll4", "jax_scan.py", True, "jax", {"BENCH_UNROLL": "4"})]
 INFER = [Peer("onnxruntime", "onnx_infer.py", True, "onnxruntime")]
@@ -52,73 +33,35 @@ WHOLE = [Peer("keras_jax", "keras_whole.py", False, "keras", {"KERAS_BACKEND": "
          Peer("keras_tf", "keras_whole.py", False, "tensorflow", {"KERAS_BACKEND": "tensorflow"})]
 
 
-@dataclasses.dataclass
-class Case:
-    """A row with values for its constants. kind: train, infer, whole."""
-    row: str
-    constants: dict
-    peers: list
-    kind: str = "train"
-    title: str = ""
-
-    def __post_init__(self):
-        self.model = Row(self.row, **self.constants)
-        self.title = self.title or f"{self.row}, batch {self.model.batch}"
-        self.folder = WORK / "-".join([self.kind, self.row, *(f"{k}{v}" for k, v in self.constants.items())])
-        self.peers = [p for p in self.peers if importlib.util.find_spec(p.needs)]
-
-    def arguments(self):
-        return [f"{k}={v}" for k, v in self.constants.items()]
-
-
 def cases_of(row):
     if row == "whole":
-        return [Case("whole", {}, WHOLE, "whole", "whole program")]
+        return [Case("whole", {}, WHOLE, WORK, "whole", "whole program")]
     if row == "infer":
-        return [Case(other, {"batch": n}, INFER, "infer", f"{other} forward, batch {n}")
+        return [Case(other, {"batch": n}, INFER, WORK, "infer", f"{other} forward, batch {n}")
                 for other in ("seed", "conv") for n in (1, 32)]
     if row == "odd":
         sizes = [("odd_dense", {"batch": 7}), ("odd_dense", {"batch": 33}), ("odd_conv", {})]
-        less = [Case(other, {"batch": Row(other).batch - 1}, []) for other in TRAINING]
-        return [Case(name, constants, STEPS) for name, constants in sizes] + less
-    return [Case(row, {}, STEPS)]
-
-
-def timed(command, folder):
-    start = time.monotonic()
-    subprocess.run([str(c) for c in command], check=True, cwd=folder)
-    return time.monotonic() - start
+        less = [Case(other, {"batch": Row(other).batch - 1}, [], WORK) for other in TRAINING]
+        return [Case(name, constants, STEPS, WORK) for name, constants in sizes] + less
+    return [Case(row, {}, STEPS, WORK)]
 
 
 def build(case, blas=False):
     """The generated program, and what it took to make it. With `blas` the one that calls OpenBLAS."""
     row, source, program = case.row, case.folder / f"{case.row}.c", case.folder / f"nnc{BLAS * blas}_program"
     includes = [f"-I{case.folder}", f"-I{ROOT / 'runtime'}"]
-    options = ["--cpu=native", *(f"--define={a}" for a in case.arguments()), *([] if case.kind == "whole" else ["--lib"]),
+    options = ["--cpu=native", *case.defines(), *([] if case.kind == "whole" else ["--lib"]),
                *(["--blas=openblas"] if blas else [])]
     nnc_seconds = timed([NNC, HERE / "rows" / f"{row}.nn", *options, "-o", source], case.folder)
     harness = []
     if case.kind != "whole":
-        macros = [f'-DHEADER="{row}.h"', f"-DMODEL={row}", f"-DBATCH={row.upper()}_BATCH",
-                  f"-DOUTPUTS={math.prod(case.model.output)}"]
-        timed([CC, *FLAGS, *includes, *macros, "-c", HERE / "nnc_steps.c"], case.folder)
+        timed([CC, *FLAGS, *includes, *case.macros(), "-c", HERE / "nnc_steps.c"], case.folder)
         harness = ["nnc_steps.o"]
     command = [CC, *FLAGS, "-fopenmp", *includes, source, *harness, *LIBRARIES, *(["-lopenblas"] if blas else []), "-lm", "-o",
                program]
     cc_seconds = timed(command, case.folder)
     return {"nnc_seconds": nnc_seconds, "cc_seconds": cc_seconds, "lines": len(source.read_text().splitlines()),
             "binary": program.stat().st_size}
-
-
-def output_of(command, case, log, environment):
-    """What a program writes; None, with a message, if it failed."""
-    command = [str(c) for c in command]
-    done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=log, text=True,
-                          cwd=case.folder)
-    if done.returncode == 0:
-        return done.stdout
-    print(f"bench: {case.title}: {' '.join(command)} failed, see {log.name}", file=sys.stderr)
-    return None
 
 
 def run(case, commands, log, environment):
@@ -183,7 +126,7 @@ def measure(case, options, cores):
 
 def compare(case, options, entry):
     """The losses, where the file says that they are compared with other constants than the time is taken with."""
-    other = Case(case.row, {**case.constants, **case.model.compared}, case.peers)
+    other = case.compared()
     make_data.make(other.model, other.folder)
     for name in ours(other, options):
         build(other, blas=name.endswith(BLAS))

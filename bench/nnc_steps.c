@@ -1,7 +1,8 @@
-/* Times a generated library the way bench/peers/common.py times the peers: training, or with `predict` the forward
- * pass. Needs: macros HEADER ("seed.h"), MODEL (seed), BATCH (SEED_BATCH), OUTPUTS (floats of one sample's output), and
- * the library. Usage: nnc_steps FOLDER THREADS SECONDS [predict], the folder with x.npy, y.npy, weights.safetensors.
- * Leaves: one line of JSON on standard output. */
+/* Times generated code the way bench/peers/common.py times the peers: training, or with `predict` the forward pass.
+ * Needs: macros HEADER ("seed.h"), MODEL (seed), BATCH (SEED_BATCH), OUTPUTS (floats of one sample's output), and the
+ * library; with DEVICE, nnc_device.cu. Usage: nnc_steps FOLDER THREADS SECONDS [predict], the folder with x.npy, y.npy,
+ * weights.safetensors. SECONDS `-`: a number of seconds on each line of standard input, in turn. Leaves: one line of
+ * JSON on standard output, in turns one for each. */
 #define _POSIX_C_SOURCE 200809L
 #include HEADER
 #include <stdbool.h>
@@ -16,6 +17,11 @@
 
 enum { EPOCHS = 4, MOST_EPOCHS = 40, FEWEST_REPEATS = 3, MOST_REPEATS = 100000, HEAD = 10 };
 #define REPEAT_SECONDS 0.25
+
+#ifdef DEVICE
+int device_fit(MODEL *model, const void *x, const void *y, int64_t samples, int epochs, double *loss);
+void device_close(void);
+#endif
 
 typedef struct {
     const void *x, *y;
@@ -68,11 +74,18 @@ static void restore(const char *folder, int threads) {
     model.threads = threads;
 }
 
-static double train(const Data *data, int epochs) {
+/* Whole epochs; *loss: the mean of the last one, if it is asked for. */
+static void train(const Data *data, int epochs, double *loss) {
+#ifdef DEVICE
+    int code = device_fit(&model, data->x, data->y, data->samples, epochs, loss);
+#else
     NAME(_metrics) metrics;
-    if (NAME(_fit)(&model, data->x, data->y, data->samples, epochs, NULL, &metrics))
+    int code = NAME(_fit)(&model, data->x, data->y, data->samples, epochs, NULL, &metrics);
+    if (loss && code == 0)
+        *loss = metrics.loss;
+#endif
+    if (code)
         fail("fit");
-    return metrics.loss;
 }
 
 static int compare(const void *a, const void *b) {
@@ -98,6 +111,7 @@ static void report(double first, double *times, int count, double loss) {
     if (count)
         printf(", \"best\": %.3f, \"median\": %.3f", times[0], times[count / 2]);
     printf("}\n");
+    fflush(stdout);
 }
 
 static double *room_for_times(void) {
@@ -111,32 +125,46 @@ static bool enough(int count, double seconds, double end) {
     return seconds <= 0 || count == MOST_REPEATS || (count >= FEWEST_REPEATS && now() >= end);
 }
 
-static void measure_training(const char *folder, int threads, double seconds) {
+/* The seconds of the next turn; false: there is none. */
+static bool next_turn(const char *seconds, int turn, double *wanted) {
+    char line[64];
+    bool asked = strcmp(seconds, "-") == 0, more = asked ? fgets(line, sizeof line, stdin) != NULL : turn == 0;
+    *wanted = atof(asked && more ? line : seconds);
+    return more;
+}
+
+static void measure_training(const char *folder, int threads, const char *seconds) {
     Data data;
     int64_t targets;
     data.x = read_npy(folder, "x.npy", &data.samples);
     data.y = read_npy(folder, "y.npy", &targets);
     restore(folder, threads);
-    train(&data, 1);
-    double first = now();
+    train(&data, 1, NULL);
+    double first = now(), loss = 0, turn_seconds;
     restore(folder, threads);
-    double start = now(), loss = train(&data, EPOCHS), wanted = REPEAT_SECONDS * EPOCHS / (now() - start);
-    int epochs = wanted < 1 ? 1 : wanted > MOST_EPOCHS ? MOST_EPOCHS : (int)wanted, count = 0;
-    double *times = room_for_times(), end = now() + seconds;
-    while (!enough(count, seconds, end)) {
-        restore(folder, threads);
-        start = now();
-        train(&data, epochs);
-        times[count++] = (now() - start) * 1e6 / (double)((data.samples + BATCH - 1) / BATCH * epochs);
+    double start = now();
+    train(&data, EPOCHS, &loss);
+    double wanted = REPEAT_SECONDS * EPOCHS / (now() - start), *times = room_for_times();
+    int epochs = wanted < 1 ? 1 : wanted > MOST_EPOCHS ? MOST_EPOCHS : (int)wanted;
+    for (int turn = 0; next_turn(seconds, turn, &turn_seconds); turn++) {
+        int count = 0;
+        double end = now() + turn_seconds;
+        while (!enough(count, turn_seconds, end)) {
+            restore(folder, threads);
+            start = now();
+            train(&data, epochs, NULL);
+            times[count++] = (now() - start) * 1e6 / (double)((data.samples + BATCH - 1) / BATCH * epochs);
+        }
+        report(first, times, count, loss);
     }
-    report(first, times, count, loss);
     free(times), free((void *)data.x), free((void *)data.y);
 }
 
 /* Microseconds of a forward pass of BATCH samples; CALLS of them are timed together. */
-static void measure_prediction(const char *folder, int threads, double seconds) {
+static void measure_prediction(const char *folder, int threads, const char *wanted) {
     enum { CALLS = 100 };
     int64_t samples;
+    double seconds = atof(wanted);
     void *x = read_npy(folder, "x.npy", &samples);
     static _Alignas(64) float output[BATCH * OUTPUTS];
     restore(folder, threads);
@@ -159,6 +187,9 @@ static void measure_prediction(const char *folder, int threads, double seconds) 
 int main(int argc, char **argv) {
     if (argc < 4)
         return 2;
-    (argc > 4 ? measure_prediction : measure_training)(argv[1], atoi(argv[2]), atof(argv[3]));
+    (argc > 4 ? measure_prediction : measure_training)(argv[1], atoi(argv[2]), argv[3]);
+#ifdef DEVICE
+    device_close();
+#endif
     return 0;
 }

@@ -4,11 +4,12 @@ Needs: nothing. Leaves a Row: constants, layers with their shapes and weights (n
 target, and the work of a step. A line of a model is a Python expression whose names stand for themselves.
 """
 import math
+import os
 import pathlib
 import re
 
 FOLDER = pathlib.Path(__file__).parent / "rows"
-BATCHES, EPOCHS = 25, 4  # of the data set, and of a comparison of losses: 100 steps
+BATCHES, EPOCHS = int(os.environ.get("BENCH_BATCHES", 25)), 4  # of the data set, and of a comparison of losses: 100 steps
 
 
 class Name(str):

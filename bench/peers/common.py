@@ -1,13 +1,15 @@
 """What the peers share: the row, its data, and the clock. bench/nnc_steps.c does the same in C.
 
-Usage of every peer: PEER.py ROW FOLDER [CONSTANT=VALUE ...]; BENCH_SECONDS is how long to measure (0: only the loss),
-BENCH_CORES how many threads. Leaves one line of JSON on standard output.
+Usage of every peer: PEER.py ROW FOLDER [CONSTANT=VALUE ...]; BENCH_SECONDS is how long to measure (0: only the loss; `-`: a
+number of seconds on each line of standard input, in turn, or `launches`), BENCH_CORES how many threads, BENCH_DEVICE cpu
+or cuda, BENCH_PRECISION one of Keras' policies or tf32. Leaves one line of JSON on standard output, in turns one for each.
 """
 import json
 import os
 import pathlib
 import sys
 import time
+import traceback
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -15,7 +17,9 @@ from safetensors.numpy import load_file
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from rows import BATCHES, EPOCHS, Row, parse_constants  # noqa: E402
 
-SECONDS = float(os.environ.get("BENCH_SECONDS", 3))
+SECONDS = os.environ.get("BENCH_SECONDS", "3")
+DEVICE = os.environ.get("BENCH_DEVICE", "cpu")
+PRECISION = os.environ.get("BENCH_PRECISION", "float32")
 CORES = int(os.environ.get("BENCH_CORES", 1))
 REPEAT_SECONDS, MOST_EPOCHS, FEWEST_REPEATS = 0.25, 40, 3
 
@@ -49,10 +53,21 @@ def peak_memory():
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
+def say(program, **values):
+    print(json.dumps({"program": program, **values}), flush=True)
+
+
 def report(program, first, times, loss=None):
     times = sorted(times)
-    print(json.dumps({"program": program, "first": first, "best": times[0] if times else None,
-                      "median": times[len(times) // 2] if times else None, "loss": loss, "memory": peak_memory()}), flush=True)
+    say(program, first=first, best=times[0] if times else None, median=times[len(times) // 2] if times else None, loss=loss,
+        memory=peak_memory())
+
+
+def turns():
+    """What is asked for: seconds, or a word."""
+    lines = sys.stdin if SECONDS == "-" else [SECONDS]
+    for line in map(str.strip, lines):
+        yield line if line.isalpha() else float(line)
 
 
 def timed(action):
@@ -61,17 +76,43 @@ def timed(action):
     return time.perf_counter() - start, result
 
 
-def measure(program, restore, train, train_timed=None):
+def count_launches(restore, action, launches):
+    """Per step; None where nothing is launched, or the profiler does not work: a yardstick must not end a measurement."""
+    if DEVICE == "cpu" or not launches:
+        return None
+    restored = restore()
+    try:
+        return launches(lambda: action(restored, 1)) / BATCHES or None
+    except Exception:
+        traceback.print_exc()
+        return None
+
+
+def measure(program, restore, train, train_timed=None, train_first=None, launches=None):
     """restore() -> state as at the start; train(state, epochs) -> mean loss of the last epoch, once the work is really done.
     The first epoch is for the time to the first step; the next repeat, of EPOCHS, gives the loss and how many epochs a repeat
-    takes that is long enough for the clock. Only then time is taken, of train_timed if it is given."""
-    train(restore(), 1)
+    takes that is long enough for the clock. Only then time is taken, of train_timed if it is given. launches(action) counts
+    what an action gives the device to do."""
+    train_timed, train_first = train_timed or train, train_first or train
+    train_first(restore(), 1)
     first = time.monotonic()
     state = restore()
     seconds, loss = timed(lambda: train(state, EPOCHS))
-    epochs = min(max(1, int(REPEAT_SECONDS * EPOCHS / seconds)), MOST_EPOCHS)
-    times, end = [], time.monotonic() + SECONDS
-    while SECONDS and (len(times) < FEWEST_REPEATS or time.monotonic() < end):
+    if train_first is not train:
         state = restore()
-        times.append(timed(lambda: (train_timed or train)(state, epochs))[0] / (epochs * BATCHES) * 1e6)
-    report(program, first, times, float(loss))
+        seconds, _ = timed(lambda: train_first(state, EPOCHS))
+    epochs = min(max(1, int(REPEAT_SECONDS * EPOCHS / seconds)), MOST_EPOCHS)
+    for asked in turns():
+        if asked == "launches":
+            say(program, launches=count_launches(restore, train_timed, launches))
+        else:
+            report(program, first, take_times(restore, train_timed, epochs, asked), float(loss))
+
+
+def take_times(restore, train, epochs, seconds):
+    """Microseconds a step, of every repeat."""
+    times, end = [], time.monotonic() + seconds
+    while seconds and (len(times) < FEWEST_REPEATS or time.monotonic() < end):
+        state = restore()
+        times.append(timed(lambda: train(state, epochs))[0] / (epochs * BATCHES) * 1e6)
+    return times

@@ -1,18 +1,26 @@
 """JAX: an epoch is one compiled program, lax.scan over the batches; buffers donated.
 
 Needs: jax. Usage: jax_scan.py as in common.py; BENCH_UNROLL (default 1) unrolls the innermost scan, over time steps in
-recurrent layers, else over batches. Data lie on the device, parameters and Adam's moments are updated in place.
+recurrent layers, else over batches. Data lie on the device, parameters and Adam's moments are updated in place. JAX takes
+the device from JAX_PLATFORMS.
 """
 import functools
+import gzip
+import json
 import os
+import pathlib
+import tempfile
 
 import jax
 import jax.numpy as jnp
 
-from common import BATCHES, load, measure
+from common import BATCHES, DEVICE, PRECISION, load, measure
 
 UNROLL = int(os.environ.get("BENCH_UNROLL", 1))
 KEY = jax.random.key(1)
+COMPUTE = jnp.bfloat16 if PRECISION == "mixed_bfloat16" else jnp.float32
+if DEVICE != "cpu":  # a GPU rounds operands to TF32 unless it is told not to
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if PRECISION == "tf32" else "highest")
 
 
 def activate(name, x):
@@ -95,12 +103,12 @@ def apply(layers, weights, x, step):
         if layer.body:
             x = residual(x, weights, layer, step)
         else:
-            x = LAYERS[layer.kind](x, [weights[name] for name in layer.weights], layer, step)
+            x = LAYERS[layer.kind](x, [weights[name].astype(COMPUTE) for name in layer.weights], layer, step)
     return x
 
 
 def loss_of(weights, row, x, y, step):
-    output = apply(row.layers, weights, x, step)
+    output = apply(row.layers, weights, x if row.vocabulary else x.astype(COMPUTE), step).astype(jnp.float32)
     if row.loss == "mean_squared_error":
         return jnp.mean((output - y) ** 2)
     logs = jax.nn.log_softmax(output)
@@ -117,6 +125,26 @@ def step(row, state, batch, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
     v = jax.tree.map(lambda v, g: v + (g * g - v) * (1 - beta_2), v, gradient)
     weights = jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + epsilon), weights, m, v)
     return (weights, m, v, t), loss
+
+
+def launches(action):
+    """Kernels and copies that the device is given, as JAX's profiler sees them."""
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            action()
+        traces = list(pathlib.Path(folder).rglob("*.trace.json.gz"))
+        return sum(count_streams(json.loads(gzip.open(trace).read())["traceEvents"]) for trace in traces)
+
+
+def count_streams(events):
+    """Events of a trace on the streams of a GPU; the other lines of a GPU show the same in other words."""
+    names = {"process_name": {}, "thread_name": {}}
+    for e in events:
+        if e.get("name") in names:
+            names[e["name"]][e["pid"], e.get("tid") if e["name"] == "thread_name" else None] = e["args"]["name"]
+    streams = {key for key, name in names["thread_name"].items()
+               if name.startswith("Stream") and "GPU" in names["process_name"].get((key[0], None), "")}
+    return sum(e.get("ph") == "X" and (e["pid"], e.get("tid")) in streams for e in events)
 
 
 def main():
@@ -139,7 +167,7 @@ def main():
             state, loss = epoch(state, batches)
         return jax.block_until_ready(loss)
 
-    measure(f"jax_scan_unroll{UNROLL}", restore, train)
+    measure(f"jax_scan_unroll{UNROLL}", restore, train, launches=launches)
 
 
 main()

@@ -59,7 +59,8 @@ def main():
     session.run_with_iobinding(binding)
     first, times = time.monotonic(), []
     flat = bound.numpy().astype("float64").ravel()
-    while SECONDS and (len(times) < FEWEST_REPEATS or time.monotonic() < first + SECONDS):
+    seconds = float(SECONDS)
+    while seconds and (len(times) < FEWEST_REPEATS or time.monotonic() < first + seconds):
         times.append(timed(lambda: [session.run_with_iobinding(binding) for _ in range(CALLS)])[0] / CALLS * 1e6)
     report("onnxruntime", first, times, float(flat @ np.arange(1, len(flat) + 1)))
 

@@ -1,7 +1,8 @@
-"""PyTorch with the fused Adam: eager, or with torch.compile around model and loss.
+"""PyTorch with the fused Adam: eager, with torch.compile around model and loss, or a step as a CUDA graph.
 
-Needs: torch. Usage: torch_steps.py as in common.py; BENCH_COMPILE=1 for torch.compile. Losses stay tensors, so nothing
-waits for a number. Adam's epsilon follows Keras' form, which adds it before the bias correction.
+Needs: torch. Usage: torch_steps.py as in common.py; BENCH_FORM is eager, compile or graph (on the processor: the step of the
+graph, called). Losses stay tensors, so nothing waits for a number. Adam's epsilon follows Keras' form, which adds it
+before the bias correction.
 """
 import os
 
@@ -10,10 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common import CORES, channels_first, load, measure
+from common import CORES, DEVICE, PRECISION, channels_first, load, measure
 
-COMPILE = bool(os.environ.get("BENCH_COMPILE"))
+FORM = os.environ.get("BENCH_FORM", "eager")
+COMPILE, CUDA = FORM == "compile", DEVICE == "cuda"
 torch.set_num_threads(CORES)
+torch.set_float32_matmul_precision("high" if PRECISION == "tf32" else "highest")
+torch.backends.cudnn.allow_tf32 = PRECISION == "tf32"  # it is on by default
 
 
 class Residual(nn.Module):
@@ -105,48 +109,135 @@ def parameters(row, weights):
         yield from w
 
 
-def main():
-    row, x, y, weights = load()
-    x, weights = channels_first(row, x, weights)
-    x, y = torch.from_numpy(x), torch.from_numpy(y)
+def tensor(value):
+    return torch.from_numpy(np.ascontiguousarray(value)).to(DEVICE)
+
+
+def zero():
+    return torch.zeros((), device=DEVICE)
+
+
+def samples(row, x, y):
+    """x and y on the device, batch by batch."""
+    x, y = tensor(x), tensor(y)
     if row.loss == "categorical_crossentropy":
         y = y.argmax(-1)
     y = y if row.loss == "mean_squared_error" else y.long()
-    model = sequence(row.layers)
     if COMPILE and len(row.input) == 3:
-        model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
-    batches = list(zip(x.split(row.batch), y.split(row.batch)))
-    learned = [p for p in model.parameters() if p.requires_grad]
-    start = [torch.from_numpy(np.ascontiguousarray(w)) for w in parameters(row, weights)]
+        x = x.contiguous(memory_format=torch.channels_last)
+    return list(zip(x.split(row.batch), y.split(row.batch)))
 
+
+def loss_function(row, model):
     def loss_of(x, y):
-        output = model(x)
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=PRECISION == "mixed_bfloat16"):
+            output = model(x)
+        output = output.float()
         return F.mse_loss(output, y) if row.loss == "mean_squared_error" else F.cross_entropy(output.flatten(0, -2), y.flatten())
 
-    if COMPILE:
-        loss_of = torch.compile(loss_of)
+    return torch.compile(loss_of, mode="max-autotune" if CUDA else None) if COMPILE else loss_of
 
-    def restore():
+
+class Graph:
+    """A step as a CUDA graph that reads its batch from a fixed place and adds its loss to `total`."""
+    pool = None
+
+    def __init__(self, step, x, y):
+        self.x, self.y, self.total, self.graph = x.clone(), y.clone(), zero(), None
+        if CUDA:
+            Graph.pool = Graph.pool or torch.cuda.graph_pool_handle()
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph, pool=Graph.pool):
+                self.total += step(self.x, self.y)
+        self.replay = self.graph.replay if CUDA else lambda: self.total.add_(step(self.x, self.y))
+
+    def run(self, x, y):
+        self.x.copy_(x)
+        self.y.copy_(y)
+        self.replay()
+
+
+def warm_up(step, batch):
+    """What a recording must not do: the first calls of libraries, on a stream of their own."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step(*batch)
+    torch.cuda.current_stream().wait_stream(stream)
+
+
+def launches(action):
+    """Kernels and copies that the device is given, as PyTorch's profiler sees them."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        action()
+        torch.cuda.synchronize()
+    return sum(e.device_type == torch.autograd.DeviceType.CUDA and not getattr(e, "is_user_annotation", False)
+               for e in profile.events())
+
+
+class Trainer:
+    def __init__(self, row, x, y, weights):
+        x, weights = channels_first(row, x, weights)
+        model = sequence(row.layers).to(DEVICE)
+        if COMPILE and len(row.input) == 3:
+            model = model.to(memory_format=torch.channels_last)
+        self.batches, self.loss_of, self.recorded = samples(row, x, y), loss_function(row, model), None
+        self.learned = [p for p in model.parameters() if p.requires_grad]
+        self.start = [tensor(w) for w in parameters(row, weights)]
+        self.optimizer = torch.optim.Adam(self.learned, lr=row.learning_rate, fused=True, capturable=CUDA and FORM == "graph")
+        if CUDA and FORM == "graph":
+            warm_up(self.step, self.batches[0])
+
+    def restore(self):
+        """Initial weights, fresh optimizer; all at the same addresses, which a graph keeps."""
         with torch.no_grad():
-            for p, value in zip(learned, start, strict=True):
+            for p, value in zip(self.learned, self.start, strict=True):
                 p.copy_(value)
-        return torch.optim.Adam(learned, lr=row.learning_rate, fused=True)
+            for state in self.optimizer.state.values():
+                for value in state.values():
+                    value.zero_()
 
-    def train(optimizer, epochs):
-        step = 0
+    def step(self, x, y):
+        if COMPILE and CUDA:
+            torch.compiler.cudagraph_mark_step_begin()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss_of(x, y)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def keras_epsilon(self, number):
+        self.optimizer.param_groups[0]["eps"] = 1e-7 / (1 - 0.999**number) ** 0.5
+
+    def train(self, _, epochs):
+        for epoch in range(epochs):
+            total = zero()
+            for i, (x, y) in enumerate(self.batches, 1):
+                self.keras_epsilon(epoch * len(self.batches) + i)
+                if FORM == "graph":  # epsilon is a constant of a graph, so that each step has one of its own
+                    recorded = Graph(self.step, x, y)
+                    recorded.run(x, y)
+                    total += recorded.total
+                else:
+                    total += self.step(x, y)
+        return (total / len(self.batches)).item()
+
+    def train_recorded(self, _, epochs):
+        """For the clock: one graph for all steps, as one writes it."""
+        self.optimizer.param_groups[0]["eps"] = 1e-7
+        self.recorded = self.recorded or Graph(self.step, *self.batches[0])
         for _ in range(epochs):
-            total = torch.zeros(())
-            for batch_x, batch_y in batches:
-                step += 1
-                optimizer.param_groups[0]["eps"] = 1e-7 / (1 - 0.999**step) ** 0.5
-                optimizer.zero_grad(set_to_none=True)
-                loss = loss_of(batch_x, batch_y)
-                loss.backward()
-                optimizer.step()
-                total += loss.detach()
-        return (total / len(batches)).item()
+            self.recorded.total.zero_()
+            for x, y in self.batches:
+                self.recorded.run(x, y)
+        return (self.recorded.total / len(self.batches)).item()
 
-    measure("torch_compile" if COMPILE else "torch_eager", restore, train)
+
+def main():
+    trainer = Trainer(*load())
+    fast = trainer.train_recorded if FORM == "graph" else None
+    measure(f"torch_{FORM}", trainer.restore, trainer.train, fast, fast, launches)
 
 
 main()

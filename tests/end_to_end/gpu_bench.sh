@@ -1,0 +1,78 @@
+#!/bin/sh
+# bench/gpu.sh, as far as it goes without a device and without a Python package: its words, its messages, nnc's programs of
+# its rows, a check of an example on the emulation, a fault that this check must find, and the report of made-up results.
+. "$NNC_ROOT/tests/end_to_end/common.sh"
+gpu=$root/bench/gpu.sh
+CUDA_VISIBLE_DEVICES=
+NNC_LIBS="$NNRT $NNC_LIBRARIES"
+export CUDA_VISIBLE_DEVICES NNC_LIBS NNC
+cd "$work" || exit 1
+
+says() { # says STATUS WORDS COMMAND...
+    wanted=$1 words=$2
+    shift 2
+    "$@" >says.txt 2>&1
+    got=$?
+    cat says.txt
+    [ $got -eq "$wanted" ] && grep -q -e "$words" says.txt
+}
+
+check "bench/gpu.sh is shell" sh -n "$gpu"
+check "without Python it says so" says 2 "no python-of-nobody here" env PYTHON=python-of-nobody "$gpu"
+for row in "$root"/bench/rows/*.nn; do
+    check "nnc writes CUDA for $row" "$NNC" "$row" --target=cuda -o row.cu
+done
+PYTHON=$(command -v python3)
+if [ -z "$PYTHON" ] || ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 9))'; then
+    skip "there is no Python 3.9, bench/gpu.sh does not run"
+    report
+fi
+unset NNC_BENCH_VENV
+export PYTHON
+
+built_nothing() { says 2 "no device: .*Nothing was built" "$gpu" --work=nothing && [ ! -e nothing ]; }
+check "it explains itself" says 0 "dry-run" "$gpu" --help
+check "an unknown row" says 2 "no row called sed (there are: seed, " "$gpu" --rows=sed
+check "an unknown part" says 2 "no part called row" "$gpu" --part=row
+check "without a device it ends before it builds" built_nothing
+check "without nnc it says what is missing" says 2 "there is no .*/nobody" env NNC="$work/nobody" "$gpu" --dry-run --part=checks --work=nowhere
+
+# Results of a device, made up: what nnc took, what a peer took, and their losses.
+results() {
+    result='"first": 2, "memory": 1, "device_memory": 5e8'
+    cat <<END
+{"device": "a device", "rehearsal": false, "rounds": 1, "compiler": "nvcc", "missing": [], "checks": {
+ "c": {"name": "an example, like C", "ok": $2, "said": ""}}, "cases": {"seed": {"row": "seed", "title": "seed, batch 32",
+ "kind": "train", "batch": 32, "gpu": "sm_90", "precision": "float32", "flops": 1.9e6, "complete": true, "note": "",
+ "launches": 7, "nnc_seconds": 0.1, "nvcc_seconds": 2, "lines": 1000, "results": [
+ {"program": "nnc", $result, "best": 9, "median": 10, "loss": 1.5},
+ {"program": "torch_eager", "tuned": false, $result, "best": 290, "median": 310, "loss": 1.50001, "launches": 61},
+ {"program": "torch_graph", "tuned": true, $result, "best": 34, "median": 35, "loss": $1, "launches": 20}]}}}
+END
+}
+results 1.5 true >good.json
+results 1.6 true >losses.json
+results 1.5 false >wrong.json
+check "a report of good results" says 0 "31.0 x, 310 | 3.5 x, 35.0" "$gpu" --part=report --add=good.json --out=good
+check "it leaves a table and a chart" grep -q "3.5 torch_graph" good/chart-gpu.svg
+check "losses that differ are told" says 1 "the loss of torch_graph differs" "$gpu" --part=report --add=losses.json --out=losses
+check "a check that failed is told" says 1 "an example, like C: FAILED" "$gpu" --part=report --add=wrong.json --out=wrong
+
+if [ -n "$NNC_CFLAGS" ]; then
+    skip "programs of bench/gpu.sh are not built with $NNC_CFLAGS"
+    report
+fi
+rehearse() { "$gpu" --dry-run --part=checks --examples=diabetes --steps=1,5 --work="$work/$1"; }
+check "a rehearsal of a check" says 0 "diabetes, like C after steps: ok (1: .*; 5: .* of the bound" rehearse right
+check "runs with the same bits" grep -q "twice the same bits: ok" says.txt
+
+# An nnc whose CUDA has gradients that are a little too large.
+cat >faulty <<END
+#!/bin/sh
+"$NNC" "\$@" && for output; do :; done
+case \$output in *.cu) sed 's/batch \* 2\.0f/batch * 2.01f/' "\$output" >faulty.cu && ! cmp -s faulty.cu "\$output" && mv faulty.cu "\$output" ;; esac
+END
+chmod +x faulty
+faulty() { NNC=$work/faulty "$gpu" --dry-run --part=checks --examples=diabetes --steps=5 --work="$work/wrong"; }
+check "it finds gradients that are not those of C" says 1 "diabetes, like C after steps: FAILED (5: .* of the bound" faulty
+report
