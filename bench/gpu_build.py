@@ -16,7 +16,6 @@ import time
 from cases import CC, HERE, LIBRARIES, NNC, ROOT
 
 EMULATION = ROOT / "tests" / "end_to_end" / "emulated_cuda"
-CXX = os.environ.get("CXX", "c++")
 NVCC = shutil.which("nvcc") or ("/usr/local/cuda/bin/nvcc" if os.path.exists("/usr/local/cuda/bin/nvcc") else None)
 PORTABLE = ["-std=c11", "-O2"]  # what is built here may run on another machine
 RUNTIME = pathlib.Path(next((word for word in LIBRARIES if word.endswith(".a")), os.devnull))
@@ -94,19 +93,6 @@ def joined(source, harness, output):
     return output
 
 
-def emulated_nvcc(source, words):
-    """The command that makes a program for the emulation. The tests have a stand-in for nvcc, or the words that rewrite a
-    source; both want a launch's last arguments on one line."""
-    source.write_text(re.sub(r",\s+0,\s+(?=[\w>.-]+>>>)", ", 0, ", source.read_text()))
-    if (EMULATION / "nvcc").exists():
-        return [EMULATION / "nvcc", *words]
-    script = f"eval \"$(sed -n '/^emulated() {{/,/^}}/p' {ROOT}/tests/end_to_end/cuda.sh)\"; emulated \"$1\""
-    rewritten = source.with_suffix(".cpp")
-    rewritten.write_text(command_output(["sh", "-c", script, "sh", source], source.parent))
-    kept = [rewritten if word == source else word for word in words if not str(word).startswith("-arch")]
-    return [CXX, "-include", EMULATION / "cuda_runtime.h", f"-I{EMULATION}", *kept]
-
-
 def stamp(*parts):
     """Of texts, and of files by what is in them."""
     digest = hashlib.sha256()
@@ -136,8 +122,8 @@ def cuda_program(program, source, harness, gpu, steps=None):
         objects = [program.with_suffix(".o")]
         command_output([CC, *PORTABLE, *includes, *steps, "-DDEVICE", "-c", HERE / "nnc_steps.c", "-o", *objects], folder)
     words = ["-std=c++20", f"-arch={gpu}", *includes, text, *objects, *LIBRARIES, *libraries_of(source), "-lm", "-o", program]
-    command_output(emulated_nvcc(text, ["-O1", *words]) if gpu == "emulated" else [NVCC, "-O3", "-Xlinker=--strip-all", *words],
-                   folder)
+    compiler = [EMULATION / "nvcc", "-O1"] if gpu == "emulated" else [NVCC, "-O3", "-Xlinker=--strip-all"]
+    command_output([*compiler, *words], folder)
     program.with_suffix(".stamp").write_text(mark)
     return time.monotonic() - start
 

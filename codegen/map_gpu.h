@@ -27,6 +27,8 @@ GpuAxes gpu_points(const GpuNest *);                          /* parallel axes, 
 GpuAxes gpu_reduced(const GpuNest *);                         /* reduce axes */
 KExpr *gpu_extent(const GpuNest *, const GpuAxes *);          /* at this batch */
 int64_t gpu_extent_at_most(const GpuNest *, const GpuAxes *); /* at batch_max */
+/* For the samples of a step, which decide how a sum is taken: memory may have room for more. */
+int64_t gpu_extent_of_step(const GpuNest *, const GpuAxes *);
 MapPlace gpu_place(const GpuNest *, MapLoads *, KStmt *out);
 /* Binds the axes to their places at the given number, by variables declared in place->out. */
 void gpu_bind_axes(const GpuNest *, MapPlace *, const GpuAxes *, KExpr *number);

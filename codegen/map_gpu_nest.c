@@ -1,6 +1,7 @@
 /* Nests on threads: the points of the parallel axes are numbered, the last axis fastest, so that neighbouring threads
  * touch neighbouring elements. */
 #include "codegen/map_gpu.h"
+#include "codegen/cost.h"
 
 enum { THREAD_REDUCES = 64, MANY_POINTS = 4096 };
 
@@ -27,11 +28,19 @@ KExpr *gpu_extent(const GpuNest *g, const GpuAxes *a) {
     return extent;
 }
 
-int64_t gpu_extent_at_most(const GpuNest *g, const GpuAxes *a) {
+static int64_t extent_for(const GpuNest *g, const GpuAxes *a, int64_t batch) {
     int64_t extent = 1;
     for (int i = 0; i < a->count; i++)
-        extent *= dim_size(g->nest->axes[a->axes[i]].extent, g->p->module->batch_max);
+        extent *= dim_size(g->nest->axes[a->axes[i]].extent, batch);
     return extent;
+}
+
+int64_t gpu_extent_at_most(const GpuNest *g, const GpuAxes *a) {
+    return extent_for(g, a, g->p->module->batch_max);
+}
+
+int64_t gpu_extent_of_step(const GpuNest *g, const GpuAxes *a) {
+    return extent_for(g, a, cost_batch(g->p));
 }
 
 KVar *gpu_index_var(const GpuNest *g, const char *name, int64_t limit) {
@@ -77,20 +86,20 @@ void gpu_bind_axes(const GpuNest *g, MapPlace *place, const GpuAxes *a, KExpr *n
 
 bool gpu_wants_block(const GpuNest *g, int64_t points) {
     GpuAxes reduced = gpu_reduced(g);
-    int64_t length = gpu_extent_at_most(g, &reduced);
+    int64_t length = gpu_extent_of_step(g, &reduced);
     return g->nest->reduction_count > 0 && length > THREAD_REDUCES && points < MANY_POINTS;
 }
 
 /* Inside a block there are no other blocks to do the rest: few points for many threads. */
 static bool reduces_together(const GpuNest *g) {
     GpuAxes points = gpu_points(g), reduced = gpu_reduced(g);
-    int64_t length = gpu_extent_at_most(g, &reduced);
-    return g->nest->reduction_count > 0 && length >= GPU_WARP && gpu_extent_at_most(g, &points) * 4 <= g->threads;
+    int64_t length = gpu_extent_of_step(g, &reduced);
+    return g->nest->reduction_count > 0 && length >= GPU_WARP && gpu_extent_of_step(g, &points) * 4 <= g->threads;
 }
 
 int64_t gpu_useful_threads(const GpuNest *g) {
     GpuAxes points = gpu_points(g), reduced = gpu_reduced(g);
-    return reduces_together(g) ? gpu_extent_at_most(g, &reduced) : gpu_extent_at_most(g, &points);
+    return reduces_together(g) ? gpu_extent_of_step(g, &reduced) : gpu_extent_of_step(g, &points);
 }
 
 static void finish_point(const GpuNest *g, MapPlace *place) {
@@ -194,5 +203,5 @@ static bool grid_of_threads(GpuNest *g, KStmt *out) {
 
 bool gpu_map_grid(GpuNest *g, KStmt *out) {
     GpuAxes points = gpu_points(g);
-    return gpu_wants_block(g, gpu_extent_at_most(g, &points)) ? grid_of_blocks(g, out) : grid_of_threads(g, out);
+    return gpu_wants_block(g, gpu_extent_of_step(g, &points)) ? grid_of_blocks(g, out) : grid_of_threads(g, out);
 }

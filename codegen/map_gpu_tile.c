@@ -357,8 +357,8 @@ bool gpu_map_tiles(GpuNest *g, KStmt *out) {
     GpuTile t = {.g = g};
     if (!find_groups(&t))
         return false;
-    GpuContraction c = {gpu_extent_at_most(g, &t.rows), gpu_extent_at_most(g, &t.columns),
-                        gpu_extent_at_most(g, &t.planes), gpu_extent_at_most(g, &t.depth),
+    GpuContraction c = {gpu_extent_of_step(g, &t.rows), gpu_extent_of_step(g, &t.columns),
+                        gpu_extent_of_step(g, &t.planes), gpu_extent_of_step(g, &t.depth),
                         nest_epilogue_slots(g->nest)};
     if (!is_worth_tiles(&t, &c))
         return false;
