@@ -94,9 +94,27 @@ static double block_flops(const KStmt *block) {
     return flops;
 }
 
-/* Of loops that end where the data say: half of the iterations that there may be. */
+static int64_t extent_of(const Nest *nest, const KVar *var) {
+    for (int i = 0; i < nest->axis_count; i++)
+        if (nest->axes[i].var == var)
+            return nest->axes[i].extent.n;
+    return 0;
+}
+
+/* Share of the points that lie in the triangle. */
+static double part_in_triangle(const Nest *nest) {
+    int64_t rows = extent_of(nest, nest->part.above), columns = extent_of(nest, nest->part.below), inside = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t row = i + nest->part.distance + 1;
+        inside += row < 0 ? 0 : row < columns ? row : columns;
+    }
+    return (double)inside / (double)(rows * columns);
+}
+
+/* Outside of a triangle nothing is done, and of loops that end where the data say half of the iterations that there may
+ * be. */
 static double expected_part(const Nest *nest) {
-    double part = 1;
+    double part = nest->part.above ? part_in_triangle(nest) : 1;
     for (int i = 0; i < nest->axis_count; i++) {
         const KExpr *to = nest->axes[i].to;
         if (to && to->kind == KE_CAST && to->operand->kind == KE_LOAD)
