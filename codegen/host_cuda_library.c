@@ -111,8 +111,7 @@ void host_cuda_library_header(const Host *h, Text *out) {
               "before it is done.\n"
               " * A stream may record them as a graph. Any n is right. Different structs may be used on different "
               "streams. */\n\n");
-    text_format(out, "/* Prediction for n samples. x: %s%s   output: %s */\n", host_shape_text(h, h->info->raw_input),
-                host_has_preprocess(h) ? ", raw rows" : "", host_shape_text(h, h->info->output));
+    host_predict_comment(h, out);
     prototype_predict(h, out, "x", "output", ";");
     text_add(out, "\n");
     if (host_has_training(h))

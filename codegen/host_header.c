@@ -83,6 +83,11 @@ void host_samples(const Host *h, Text *out) {
         text_add(out, ", const float *w");
 }
 
+void host_predict_comment(const Host *h, Text *out) {
+    text_format(out, "/* Prediction for n samples. x: %s%s   output: %s */\n", host_shape_text(h, h->info->raw_input),
+                host_has_preprocess(h) ? ", raw rows" : "", host_shape_text(h, h->info->output));
+}
+
 void host_prototype_predict(const Host *h, Text *out) {
     host_text(h, out, "int $n_predict($n *model, ");
     host_pointer(out, h->info->raw_input, true, "x");
@@ -148,8 +153,7 @@ static void functions(const Host *h, Text *out) {
         "writes\n"
         " * a new file, then renames it. */\n"
         "int $n_load($n *model, const char *path);\nint $n_save(const $n *model, const char *path);\n\n");
-    text_format(out, "/* Prediction for n samples. x: %s%s   output: %s */\n", host_shape_text(h, h->info->raw_input),
-                host_has_preprocess(h) ? ", raw rows" : "", host_shape_text(h, h->info->output));
+    host_predict_comment(h, out);
     host_prototype_predict(h, out);
     text_add(out, ";\n\n");
     if (host_has_fitted(h)) {

@@ -77,6 +77,7 @@ bool host_has_fitted(const Host *); /* preprocessing with state that is fitted t
 /* Declarations without the semicolon; `rest`: what follows the samples, as a template of host_text. */
 void host_samples(const Host *, Text *);
 void host_prototype_predict(const Host *, Text *);
+void host_predict_comment(const Host *, Text *); /* before it: what it takes and gives */
 void host_prototype_adapt(const Host *, Text *);
 void host_prototype(const Host *, Text *, const char *verb, const char *rest);
 

@@ -42,25 +42,14 @@ static void note_aligned_store(void *context, const KStmt *s) {
         note_alignment(context, s->store.buffer, s->store.index);
 }
 
-static void note_nest(Alignment *a, const Nest *nest) {
-    KVisitor visitor = {note_aligned_store, note_aligned_load, a, NULL};
-    a->nest = nest;
-    for (int r = 0; r < nest->reduction_count; r++) {
-        kexpr_visit(nest->reductions[r].expr, &visitor);
-        kexpr_visit(nest->reductions[r].guard, &visitor);
-    }
-    kstmt_visit(nest->cell, &visitor);
-    kstmt_visit(nest->epilogue, &visitor);
-}
-
 const bool *layout_off_lanes(const KProgram *p) {
     Alignment a = {.lanes = p->isa.lanes, .off = ARENA_ARRAY(p->arena, bool, p->buffer_count + 1)};
     for (int s = 0; s < p->sequence_count; s++)
         for (int k = 0; k < p->sequences[s]->count; k++)
             for (int n = 0; n < p->sequences[s]->kernels[k]->nest_count; n++) {
-                const Nest *nest = p->sequences[s]->kernels[k]->nests[n];
-                if (nest->vector_axis >= 0)
-                    note_nest(&a, nest);
+                a.nest = p->sequences[s]->kernels[k]->nests[n];
+                if (a.nest->vector_axis >= 0)
+                    nest_visit(a.nest, &(KVisitor){note_aligned_store, note_aligned_load, &a, NULL});
             }
     return a.off;
 }

@@ -48,22 +48,14 @@ static void find_in_store(void *context, const KStmt *s) {
         find_time(context, s->store.buffer, s->store.index);
 }
 
-static void visit_nest(const Nest *nest, const KVisitor *visitor) {
-    for (int r = 0; r < nest->reduction_count; r++)
-        kexpr_visit(nest->reductions[r].expr, visitor);
-    if (nest->cell)
-        kstmt_visit(nest->cell, visitor);
-    kstmt_visit(nest->epilogue, visitor);
-}
-
 static bool agree_in_nest(const KProgram *p, const KKernel *kernel, const Nest *nest) {
     TimeUse use = {.p = p, .time = kernel->step};
     KVisitor find = {.statement = find_in_store, .expression = find_in_load, .context = &use};
     KVisitor put = {.statement = put_store, .expression = put_load, .context = &use};
     if (!kernel->steps)
-        visit_nest(nest, &find);
+        nest_visit(nest, &find);
     if (use.time)
-        visit_nest(nest, &put);
+        nest_visit(nest, &put);
     return use.changed;
 }
 
@@ -161,9 +153,9 @@ static bool heads_in_nest(const KProgram *p, const Nest *nest) {
     KVisitor find = {.statement = head_of_store, .expression = head_of_load, .context = &use};
     KVisitor put = {.statement = put_head_store, .expression = put_head_load, .context = &use};
     if (!use.head)
-        visit_nest(nest, &find);
+        nest_visit(nest, &find);
     if (use.head)
-        visit_nest(nest, &put);
+        nest_visit(nest, &put);
     return use.changed;
 }
 

@@ -135,9 +135,7 @@ static bool keeps_rows_apart(const KKernel *kernel) {
             return false;
         RowCheck check = {nest->axes[0].var, true};
         KVisitor visitor = {.statement = check_store, .expression = check_load, .context = &check};
-        for (int k = 0; k < nest->reduction_count; k++)
-            kexpr_visit(nest->reductions[k].expr, &visitor);
-        kstmt_visit(nest->epilogue, &visitor);
+        nest_visit(nest, &visitor);
         if (!check.alone)
             return false;
     }

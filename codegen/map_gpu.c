@@ -65,14 +65,7 @@ static void note_store(void *context, const KStmt *s) {
 }
 
 static void note_uses(const Nest *nest, Uses *uses) {
-    KVisitor visitor = {note_store, note_load, uses, NULL};
-    const KStmt *blocks[] = {nest->each, nest->cell, nest->epilogue};
-    for (int r = 0; r < nest->reduction_count; r++) {
-        kexpr_visit(nest->reductions[r].expr, &visitor);
-        kexpr_visit(nest->reductions[r].guard, &visitor);
-    }
-    for (int i = 0; i < 3; i++)
-        kstmt_visit(blocks[i], &visitor);
+    nest_visit(nest, &(KVisitor){note_store, note_load, uses, NULL});
 }
 
 /* Must the threads meet before the next nest? `since` are the uses since they last did. In a recurrence they always do:

@@ -65,9 +65,7 @@ MapComing *map_coming(const MapNest *m) {
     for (int i = kernel->step_first; i < kernel->step_end; i++) {
         Gather g = {coming, m, kernel->nests[i], i <= longest};
         KVisitor visitor = {.statement = gather_store, .expression = gather_load, .context = &g};
-        for (int k = 0; k < g.nest->reduction_count; k++)
-            kexpr_visit(g.nest->reductions[k].expr, &visitor);
-        kstmt_visit(g.nest->epilogue, &visitor);
+        nest_visit(g.nest, &visitor);
     }
     return coming->count ? coming : NULL;
 }

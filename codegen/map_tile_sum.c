@@ -128,21 +128,15 @@ static void beside_store(void *context, const KStmt *s) {
         fetch_beside(context, s->store.buffer, s->store.index);
 }
 
-static void visit_nest(const Nest *nest, const KVisitor *visitor) {
-    for (int r = 0; r < nest->reduction_count; r++)
-        kexpr_visit(nest->reductions[r].expr, visitor);
-    kstmt_visit(nest->epilogue, visitor);
-}
-
 /* What the next kernel takes with the rows that this one makes. */
 static void prefetch_beside(const Tiles *t, const KStmt *store, const KVar *row, KStmt *out) {
     Beside b = {t, store->store.buffer, NULL, store, row, out};
     for (int k = 0; k < t->m->next_count && !b.index; k++) {
         const KKernel *next = t->m->next[k];
         for (int i = 0; next->row_axes > 1 && i < next->nest_count; i++) {
-            visit_nest(next->nests[i], &(KVisitor){NULL, find_made, &b, NULL});
+            nest_visit(next->nests[i], &(KVisitor){NULL, find_made, &b, NULL});
             if (b.index)
-                visit_nest(next->nests[i], &(KVisitor){beside_store, beside_load, &b, NULL});
+                nest_visit(next->nests[i], &(KVisitor){beside_store, beside_load, &b, NULL});
         }
     }
 }

@@ -9,6 +9,21 @@ bool nest_bounds_use(const Nest *nest, int axis) {
     return false;
 }
 
+static void visit_reductions(const NestReduction *reductions, int count, const KVisitor *visitor) {
+    for (int i = 0; i < count; i++) {
+        kexpr_visit(reductions[i].expr, visitor);
+        kexpr_visit(reductions[i].guard, visitor);
+    }
+}
+
+void nest_visit(const Nest *nest, const KVisitor *visitor) {
+    visit_reductions(nest->reductions, nest->reduction_count, visitor);
+    kstmt_visit(nest->cell, visitor);
+    visit_reductions(nest->pools, nest->pool_count, visitor);
+    kstmt_visit(nest->each, visitor);
+    kstmt_visit(nest->epilogue, visitor);
+}
+
 int nest_cells(const Nest *nest) {
     int64_t n = 1;
     for (int i = 0; i < nest->cell_count; i++)
@@ -182,12 +197,7 @@ int nests_shared_axes(const KKernel *kernel) {
                dim_equal(nest->axes[same].extent, first->axes[same].extent))
             same++;
         shared.axes = same;
-        for (int r = 0; r < nest->reduction_count; r++) {
-            kexpr_visit(nest->reductions[r].expr, &visitor);
-            if (nest->reductions[r].guard)
-                kexpr_visit(nest->reductions[r].guard, &visitor);
-        }
-        kstmt_visit(nest->epilogue, &visitor);
+        nest_visit(nest, &visitor);
     }
     return shared.axes;
 }

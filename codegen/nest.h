@@ -68,6 +68,8 @@ typedef struct Nest {
 int nest_cells(const Nest *);
 /* Does the part of a reduce axis that counts depend on this axis? Then it is on no lane, and not a row of tiles. */
 bool nest_bounds_use(const Nest *, int axis);
+/* All that the nest reads and stores: its reductions with their guards, those over cells, and its statements. */
+void nest_visit(const Nest *, const KVisitor *);
 /* Does a nest of the kernel store to the buffer? */
 bool nests_write(const struct KKernel *, const KBuffer *);
 /* The parallel axes that all nests of the kernel start with and use in the same way for what they pass on to each other:

@@ -29,6 +29,15 @@ static const char *own_folder(Arena *arena) {
     return arena_strdup(arena, path);
 }
 
+const char *build_folder(Arena *arena, Diag *diag, const char *purpose) {
+    const char *given = getenv("TMPDIR"), *parent = given && *given ? given : "/tmp";
+    char *folder = arena_format(arena, "%s/nnc-%s-XXXXXX", parent, purpose);
+    if (mkdtemp(folder))
+        return folder;
+    diag_error(diag, (Span){0}, "cannot make the folder %s: %s", folder, strerror(errno));
+    return NULL;
+}
+
 /* In the build folder, or installed; else the compiler's own search has to do. */
 static void find_runtime(CBuild *build) {
     static const char *const libraries[] = {"%s/../runtime/libnnrt.a", "%s/../" NNC_LIBDIR "/libnnrt.a",

@@ -14,6 +14,8 @@ typedef struct {
     const char *blas;              /* -lopenblas, or NULL */
 } CBuild;
 
+/* A new folder for files on their way, /tmp/nnc-PURPOSE-.., or in $TMPDIR; NULL with an error. */
+const char *build_folder(Arena *, Diag *, const char *purpose);
 CBuild build_start(const Options *, Arena *, Diag *);
 /* With `openmp`: with it if the compiler of C has it. Errors go to diag; nothing is left at `program` then. */
 Status build_program(const CBuild *, const char *source, const char *program, bool openmp);

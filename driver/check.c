@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "driver/driver.h"
+#include "driver/build.h"
 #include "runtime/nnrt_error.h"
 #include "runtime/nnrt_safetensors.h"
 
@@ -228,14 +228,8 @@ static bool make_programs(Check *c) {
 }
 
 static bool make_folder(Check *c) {
-    const char *given = getenv("TMPDIR");
-    char *folder =
-        arena_strdup(c->arena, arena_format(c->arena, "%s/nnc-check-XXXXXX", given && *given ? given : "/tmp"));
-    c->folder = mkdtemp(folder);
-    if (c->folder)
-        return true;
-    diag_error(c->diag, (Span){0}, "cannot make the folder %s: %s", folder, strerror(errno));
-    return failed(c, STATUS_FILE);
+    c->folder = build_folder(c->arena, c->diag, "check");
+    return c->folder || failed(c, STATUS_FILE);
 }
 
 Status check_program(const Options *options, Arena *arena, Diag *diag) {

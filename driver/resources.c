@@ -1,6 +1,5 @@
 /* --emit=resources: registers, spills and shared memory of each GPU kernel, as nvcc reports them, how many blocks fit a
  * multiprocessor with them, and which layers the kernel is of. Needs nvcc, but no GPU. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -191,15 +190,11 @@ static Status print_table(Text *out, const Pipeline *p, const char *said) {
 }
 
 Status emit_resources(Text *out, const Pipeline *p) {
-    const char *given = getenv("TMPDIR");
-    char *folder =
-        arena_strdup(p->arena, arena_format(p->arena, "%s/nnc-gpu-XXXXXX", given && *given ? given : "/tmp"));
+    const char *folder = build_folder(p->arena, p->diag, "gpu");
     CBuild build = build_start(p->options, p->arena, p->diag);
     Text source = {0}, header = {0}, said = {0};
-    if (!mkdtemp(folder)) {
-        diag_error(p->diag, (Span){0}, "cannot make the folder %s: %s", folder, strerror(errno));
+    if (!folder)
         return STATUS_FILE;
-    }
     const char *path = arena_format(p->arena, "%s/%s.cu", folder, p->program->name);
     Status status = emit_code(&source, &header, p, path, false) ? STATUS_OK : STATUS_PROGRAM;
     if (status == STATUS_OK)

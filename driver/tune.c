@@ -365,15 +365,9 @@ static bool start(Tune *t) {
 }
 
 static bool make_folder(Tune *t) {
-    const char *given = getenv("TMPDIR");
-    char *folder =
-        arena_strdup(t->arena, arena_format(t->arena, "%s/nnc-tune-XXXXXX", given && *given ? given : "/tmp"));
-    t->folder = mkdtemp(folder);
-    if (t->folder)
-        return true;
-    diag_error(t->diag, (Span){0}, "cannot make the folder %s: %s", folder, strerror(errno));
-    t->status = STATUS_FILE;
-    return false;
+    t->folder = build_folder(t->arena, t->diag, "tune");
+    t->status = t->folder ? t->status : STATUS_FILE;
+    return t->folder != NULL;
 }
 
 static void remove_folder(Tune *t) {

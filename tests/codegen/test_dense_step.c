@@ -1,37 +1,14 @@
 /* What a training step of a Dense network is made of, counted: no gradient of a kernel in memory, updates in the kernel
  * that computes the gradient, the batch not copied, no kernel more than needed; with global_clipnorm the split form. */
-#include "codegen/isa.h"
-#include "codegen/layout.h"
-#include "codegen/lower.h"
-#include "codegen/map.h"
-#include "codegen/memory_plan.h"
 #include "frontend/frontend.h"
-#include "passes/pass.h"
 #include "test.h"
+#include "tests/codegen/kernel_compare.h"
 
 static KProgram *compile(Arena *arena, Diag *diag, SourceFile *source, const char *text) {
     *source = (SourceFile){.name = "test.nn", .text = text, .length = strlen(text)};
     Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
     Program *program = ast ? frontend_program(arena, diag, ast, &(FrontendOptions){NULL, 0, NULL}) : NULL;
-    KIsa isa;
-    PassContext context = pass_context(diag, NULL, NULL);
-    if (!program || !isa_find("x86-64-v4", &isa) || !passes_run(program->module, &context, pass_pipeline, pass_pipeline_count))
-        return NULL;
-    KProgram *p = lower_program(arena, diag, program, isa);
-    if (!p)
-        return NULL;
-    layout_program(p);
-    if (!map_cpu(p))
-        return NULL;
-    memory_plan(p, true);
-    return p;
-}
-
-static const KSequence *train_step(const KProgram *p) {
-    for (int i = 0; i < p->sequence_count; i++)
-        if (strcmp(p->sequences[i]->func->name, "train_step") == 0)
-            return p->sequences[i];
-    return NULL;
+    return program ? kernel_compile(arena, diag, program, 0) : NULL;
 }
 
 static bool same_shape(const KBuffer *a, const KBuffer *b) {
@@ -87,17 +64,17 @@ static void check_fused(void) {
     SourceFile source;
     KProgram *p = compile(arena, diag, &source, NETWORK "compile { loss = categorical_crossentropy; optimizer = Adam() }\n"
                                                         "fit { batch_size = 32 }\n");
-    CHECK(p && train_step(p));
+    CHECK(p && kernel_sequence(p, "train_step"));
     for (int i = 0; i < 3 && p; i++) {
         const KBuffer *kernel = find(p, kernels[i]);
         CHECK(kernel != NULL);
         CHECK(gradient_buffers(p, kernel) == 0);
-        CHECK(writers(p, train_step(p), kernel) == 1);
+        CHECK(writers(p, kernel_sequence(p, "train_step"), kernel) == 1);
     }
     if (p) {
         CHECK(!reads_argument_twin(p, 32 * 100)); /* the batch is read where the data set lies */
         /* forward, input gradients, updates of kernels and biases, loss and scalars, and copies in another order */
-        CHECK(train_step(p)->count <= 3 + 2 + 3 + 3 + 1 + 4);
+        CHECK(kernel_sequence(p, "train_step")->count <= 3 + 2 + 3 + 3 + 1 + 4);
         CHECK(p->arena_bytes * 10 <= p->arena_lower_bound * 11);
     }
     arena_free(arena);
@@ -110,7 +87,7 @@ static void check_split(void) {
     KProgram *p = compile(arena, diag, &source,
                           NETWORK "compile { loss = categorical_crossentropy; optimizer = Adam(global_clipnorm=1.0) }\n"
                                   "fit { batch_size = 32 }\n");
-    CHECK(p && train_step(p));
+    CHECK(p && kernel_sequence(p, "train_step"));
     for (int i = 0; i < 3 && p; i++)
         CHECK(gradient_buffers(p, find(p, kernels[i])) >= 1); /* the norm needs all gradients before the first update */
     arena_free(arena);

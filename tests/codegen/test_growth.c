@@ -1,12 +1,6 @@
 /* The compiler grows with the program: what a GPT of 16 blocks adds to one of 8 is twice what 8 add to 4. Counted in
  * bytes from the source to the kernels, which every table over pairs of ops, kernels or buffers would add to. */
-#include "codegen/isa.h"
 #include "codegen/kernel_share.h"
-#include "codegen/layout.h"
-#include "codegen/lower.h"
-#include "codegen/map.h"
-#include "codegen/memory_plan.h"
-#include "passes/pass.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 
@@ -14,19 +8,9 @@ enum { EXAMPLES = 3 };
 
 static KProgram *compile(Arena *arena, Diag *diag, const char *blocks) {
     Program *program = kernel_source(arena, diag, "examples/shakespeare-gpt.nn", blocks);
-    PassContext context = pass_context(diag, NULL, NULL);
-    KIsa isa;
-    if (!program || !passes_run(program->module, &context, pass_pipeline, pass_pipeline_count) ||
-        !isa_find("x86-64-v4", &isa))
-        return NULL;
-    KProgram *p = lower_program(arena, diag, program, isa);
-    if (!p)
-        return NULL;
-    layout_program(p);
-    if (!map_cpu(p))
-        return NULL;
-    memory_plan(p, true);
-    kernel_share(p);
+    KProgram *p = program ? kernel_compile(arena, diag, program, 0) : NULL;
+    if (p)
+        kernel_share(p);
     return p;
 }
 

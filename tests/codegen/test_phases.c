@@ -1,13 +1,7 @@
 /* Barriers: a training step of each measured model has no more than it had, each of those of the seed model
  * is needed (without it the interpreter finds a race), and none is missing. */
-#include "codegen/isa.h"
 #include "codegen/kir_interp.h"
-#include "codegen/layout.h"
-#include "codegen/lower.h"
-#include "codegen/map.h"
-#include "codegen/memory_plan.h"
 #include "frontend/frontend.h"
-#include "passes/pass.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 #include <stdlib.h>
@@ -28,24 +22,11 @@ static int barriers_of(const KSequence *sequence) {
     return count;
 }
 
-/* As the driver does it; `barrier_work`: of the instruction set, 0: as it is. */
 static KProgram *map_row(Arena *arena, Diag *diag, const Program *program, int barrier_work) {
-    PassContext context = pass_context(diag, NULL, NULL);
-    Program *optimised = ARENA_NEW(arena, Program);
-    KIsa isa;
-    *optimised = *program;
-    optimised->module = module_clone(arena, program->module);
-    if (!passes_run(optimised->module, &context, pass_pipeline, pass_pipeline_count) || !isa_find("x86-64-v4", &isa))
-        return NULL;
-    isa.barrier_work = barrier_work ? barrier_work : isa.barrier_work;
-    KProgram *p = lower_program(arena, diag, optimised, isa);
-    if (!p)
-        return NULL;
-    layout_program(p);
-    if (!map_cpu(p))
-        return NULL;
-    memory_plan(p, true);
-    return p;
+    Program *copy = ARENA_NEW(arena, Program);
+    *copy = *program;
+    copy->module = module_clone(arena, program->module);
+    return kernel_compile(arena, diag, copy, barrier_work);
 }
 
 static void check_count(const Row *row) {

@@ -1,11 +1,6 @@
 /* Tiles fit any number of samples: in the rows of the benchmark a batch of one sample less has tiles as full as the
  * whole one, and costs a sample about as much; so has a forward pass of one sample, whose rows are cells of the
  * picture. Tiles are counted in the loops that add products. */
-#include "codegen/isa.h"
-#include "codegen/layout.h"
-#include "codegen/lower.h"
-#include "codegen/map.h"
-#include "passes/pass.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 
@@ -14,19 +9,10 @@ enum { LEAST_FULL = 12, PART = 20 }; /* accumulators of a full tile; kernels of 
 static KProgram *compile(Arena *arena, const char *row, int batch) {
     char define[32], file[64];
     Diag *diag = diag_new(arena);
-    KIsa isa;
     snprintf(define, sizeof define, "batch=%d", batch);
     snprintf(file, sizeof file, "bench/rows/%s.nn", row);
     Program *program = kernel_source(arena, diag, file, define);
-    PassContext context = pass_context(diag, NULL, NULL);
-    if (!program || !passes_run(program->module, &context, pass_pipeline, pass_pipeline_count) ||
-        !isa_find("x86-64-v4", &isa))
-        return NULL;
-    KProgram *p = lower_program(arena, diag, program, isa);
-    if (!p)
-        return NULL;
-    layout_program(p);
-    return map_cpu(p) ? p : NULL;
+    return program ? kernel_compile(arena, diag, program, 0) : NULL;
 }
 
 /* Products that one turn of this body adds to accumulators of its own; -1: there are loops in it. */
