@@ -9,16 +9,13 @@ typedef struct GpuArch {
     const char *flag;      /* of nvcc: -arch=sm_80 */
     const char *title;     /* for people: Ampere (A100) */
     int version;           /* 80; of native that of the oldest row: code for it may use nothing newer */
-    int64_t shared_static; /* bytes of shared memory that a block may declare */
-    int64_t shared_block;  /* that it may have after cudaFuncAttributeMaxDynamicSharedMemorySize */
+    int64_t shared_block;  /* bytes of shared memory that a block may have, if it asks for more than GPU_SHARED_BYTES */
     int64_t shared_sm;     /* that all blocks of one multiprocessor share; each takes 1 KiB more from sm_80 on */
-    int threads_block;     /* threads of a block at most */
-    int threads_sm;        /* of all blocks on one multiprocessor */
+    int threads_sm;        /* threads of all blocks on one multiprocessor */
     int blocks_sm;         /* blocks on one multiprocessor */
     int registers_sm;      /* 32-bit registers of a multiprocessor, which are also those of a block */
     int registers_thread;  /* of a thread at most */
-    bool tensor_tf32;      /* mma.sync with tf32 and bf16 operands; cp.async */
-    bool clusters;         /* thread-block clusters with distributed shared memory */
+    bool tensor_tf32;      /* mma.sync with tf32 and bf16 operands */
 } GpuArch;
 
 /* native first, then from the oldest on. */

@@ -2,6 +2,7 @@
 #include "codegen/gpu_arch.h"
 #include <string.h>
 #include "codegen/isa.h"
+#include "codegen/map_gpu.h"
 #include "test.h"
 
 static void check_row(const GpuArch *a) {
@@ -9,11 +10,10 @@ static void check_row(const GpuArch *a) {
     CHECK(gpu_arch_find(a->name) == a);
     CHECK(isa_of_gpu(a->name, &isa) && isa.gpu == a && isa.lanes == 1 && isa.registers == a->registers_thread);
     CHECK_TEXT(isa.c_flags, a->flag);
-    CHECK(a->shared_static <= a->shared_block && a->shared_block <= a->shared_sm);
-    CHECK(a->threads_block <= a->threads_sm && a->threads_block % 32 == 0 && a->threads_sm % 32 == 0);
+    CHECK(GPU_SHARED_BYTES <= a->shared_block && a->shared_block <= a->shared_sm);
+    CHECK(GPU_BLOCK <= a->threads_sm && a->threads_sm % GPU_WARP == 0);
     CHECK(a->registers_thread <= 255 && a->registers_sm >= a->registers_thread);
     CHECK(a->version >= 80 || !a->tensor_tf32);
-    CHECK(a->version >= 90 || !a->clusters);
 }
 
 int main(void) {
