@@ -1,5 +1,6 @@
-/* Places buffers in the arena, the largest first, each at the lowest offset where it meets no neighbour in time.
- * Sequences do not overlap in time, so each starts at offset 0.
+/* Places buffers in the arena, the largest first, each at the lowest offset where it meets no neighbour in time; where
+ * that leaves gaps, in other orders too, and the least is kept. Sequences do not overlap in time, so each starts at
+ * offset 0.
  *
  * Large buffers do not end at whole pages: what starts behind the next one would lie on the same few sets of the
  * caches, and a kernel that walks through many of them alike (the step of a recurrence) would lose lines before it uses
@@ -55,12 +56,35 @@ int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **li
     return count;
 }
 
-static int larger_first(const void *a, const void *b) {
-    const Lifetime *x = a, *y = b;
+static int by_size(const Lifetime *x, const Lifetime *y) {
     if (x->buffer->bytes != y->buffer->bytes)
         return x->buffer->bytes < y->buffer->bytes ? 1 : -1;
     return x->buffer->id - y->buffer->id;
 }
+
+static int larger_first(const void *a, const void *b) {
+    return by_size(a, b);
+}
+
+static int longer_first(const void *a, const void *b) {
+    const Lifetime *x = a, *y = b;
+    int longer = (y->last - y->first) - (x->last - x->first);
+    return longer ? longer : by_size(x, y);
+}
+
+static int earlier_first(const void *a, const void *b) {
+    const Lifetime *x = a, *y = b;
+    return x->first != y->first ? x->first - y->first : by_size(x, y);
+}
+
+static int later_first(const void *a, const void *b) {
+    const Lifetime *x = a, *y = b;
+    return x->last != y->last ? y->last - x->last : by_size(x, y);
+}
+
+/* The first one is the best for most models. */
+static int (*const orders[])(const void *, const void *) = {larger_first, longer_first, earlier_first, later_first};
+enum { ORDERS = sizeof orders / sizeof *orders, NEAR = 20 }; /* a twentieth above the bound is near it */
 
 /* What a thread does in one of them comes after what the same thread did in the other. */
 static bool follow_piecewise(const Lifetime *a, const Lifetime *b, int64_t offset) {
@@ -108,18 +132,9 @@ static int64_t lower_bound(const KProgram *p, const KSequence *sequence, const L
     return most;
 }
 
-static void plan_sequence(KProgram *p, const KSequence *sequence, bool planned) {
-    Lifetime *lifetimes;
-    int count = memory_lifetimes(p, sequence, &lifetimes);
+/* In the order of `lifetimes`; the bytes that they take. */
+static int64_t place_all(const Lifetime *lifetimes, int count, const Lifetime **placed, bool planned) {
     int64_t end = 0;
-    for (int i = 0; i < count; i++) {
-        KBuffer *b = lifetimes[i].buffer;
-        b->bytes = kbuffer_elements(b, p->module->batch_max) * kbase_bytes(b->base);
-    }
-    int64_t bound = lower_bound(p, sequence, lifetimes, count);
-    p->arena_lower_bound = bound > p->arena_lower_bound ? bound : p->arena_lower_bound;
-    qsort(lifetimes, (size_t)count, sizeof *lifetimes, larger_first);
-    const Lifetime **placed = ARENA_ARRAY(p->arena, const Lifetime *, count);
     for (int i = 0; i < count; i++) {
         KBuffer *b = lifetimes[i].buffer;
         b->offset = planned ? lowest_place(placed, i, &lifetimes[i]) : end;
@@ -127,7 +142,31 @@ static void plan_sequence(KProgram *p, const KSequence *sequence, bool planned) 
         int64_t after = b->offset + room(b);
         end = after > end ? after : end;
     }
-    p->arena_bytes = end > p->arena_bytes ? end : p->arena_bytes;
+    return end;
+}
+
+static void plan_sequence(KProgram *p, const KSequence *sequence, bool planned) {
+    Lifetime *lifetimes;
+    int count = memory_lifetimes(p, sequence, &lifetimes), best = 0;
+    for (int i = 0; i < count; i++) {
+        KBuffer *b = lifetimes[i].buffer;
+        b->bytes = kbuffer_elements(b, p->module->batch_max) * kbase_bytes(b->base);
+    }
+    int64_t bound = lower_bound(p, sequence, lifetimes, count), ends[ORDERS];
+    p->arena_lower_bound = bound > p->arena_lower_bound ? bound : p->arena_lower_bound;
+    const Lifetime **placed = ARENA_ARRAY(p->arena, const Lifetime *, count);
+    int tried = 0;
+    do {
+        qsort(lifetimes, (size_t)count, sizeof *lifetimes, orders[tried]);
+        ends[tried] = place_all(lifetimes, count, placed, planned);
+        best = ends[tried] < ends[best] ? tried : best;
+        tried++;
+    } while (planned && tried < ORDERS && ends[best] > bound + bound / NEAR);
+    if (best != tried - 1) {
+        qsort(lifetimes, (size_t)count, sizeof *lifetimes, orders[best]);
+        place_all(lifetimes, count, placed, planned);
+    }
+    p->arena_bytes = ends[best] > p->arena_bytes ? ends[best] : p->arena_bytes;
 }
 
 void memory_plan(KProgram *p, bool planned) {

@@ -34,7 +34,8 @@ const char *build_folder(Arena *arena, Diag *diag, const char *purpose) {
     char *folder = arena_format(arena, "%s/nnc-%s-XXXXXX", parent, purpose);
     if (mkdtemp(folder))
         return folder;
-    diag_error(diag, (Span){0}, "cannot make the folder %s: %s", folder, strerror(errno));
+    diag_error(diag, (Span){0}, "cannot make a folder in %s: %s", parent, strerror(errno));
+    diag_help(diag, "name another place: TMPDIR=FOLDER nnc ..");
     return NULL;
 }
 
