@@ -150,7 +150,7 @@ static void compile_failed(const CBuild *build, const char *source, int status, 
                   "or leave --target=cuda out to run on the processor");
     } else if (status == 127 || status < 0) {
         diag_error(build->diag, (Span){0}, "cannot start the C compiler %s", build->compiler);
-        diag_help(build->diag, "install gcc or clang, or name one: CC=clang nnc run ..");
+        diag_help(build->diag, "install gcc or clang, or name one in the environment: CC=clang nnc ...");
     } else if (build->blas && messages && strstr(messages, "openblas")) {
         diag_error(build->diag, (Span){0}, "%s finds no OpenBLAS, which --blas=openblas needs", build->compiler);
         diag_help(build->diag, "install libopenblas-dev (Debian, Ubuntu), openblas-devel (Fedora) or openblas (Arch, "

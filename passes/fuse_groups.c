@@ -312,36 +312,39 @@ static bool waits_for_sum(const FuseGroups *g, int from, int to) {
 }
 
 /* A cheap value that only one op reads, which can make it itself and never runs in the nest of `producer`; or leaves it
- * to its own reader, if it is as cheap. */
-static bool belongs_to_reader(const FuseGroups *g, int producer, int op) {
+ * to its own reader, if it is as cheap. Returns the op whose result that reader reads, -1: it is no such value. */
+static int left_at(const FuseGroups *g, int producer, int op) {
     for (int steps = 0; steps < MOST_STEPS; steps++) {
         const Op *map = g->ops[op];
         if (map->code != OP_MAP || scalar_infos[map->attr.scalar].cost > CHEAP || g->readers[op].count != 1 ||
             is_yielded(g, map->results[0]))
-            return false;
+            return -1;
         int by = g->readers[op].items[0];
         const Op *reader = g->ops[by];
         if (!reads_directly(reader, map))
-            return false;
+            return -1;
         if (op_infos[reader->code].op_class == CLASS_REDUCE ||
             (reader->code == OP_MAP && waits_for_sum(g, producer, by)))
-            return true;
+            return op;
         op = by;
     }
-    return false;
+    return -1;
 }
 
-/* Memory is written for this value in any case: a reader that is no elementwise op, or two that make their own of it.
- */
+/* Memory is written for this value in any case: a reader that is no elementwise op, or two that make something else of
+ * it (what they make together could be stored in its place). */
 static bool is_stored_anyway(const FuseGroups *g, int op) {
-    int own = 0;
+    int first = -1;
     for (int r = 0; r < g->readers[op].count; r++) {
         const Op *reader = g->ops[g->readers[op].items[r]];
         if (!is_map(reader) && reads_directly(reader, g->ops[op]))
             return true;
-        own += belongs_to_reader(g, op, g->readers[op].items[r]);
+        int left = left_at(g, op, g->readers[op].items[r]);
+        if (left >= 0 && first >= 0 && left != first)
+            return true;
+        first = left >= 0 ? left : first;
     }
-    return own >= 2 || is_yielded(g, g->ops[op]->results[0]);
+    return is_yielded(g, g->ops[op]->results[0]);
 }
 
 /* The one op of a group of cheap values that others read; -1: there are several, or some are not cheap. */
@@ -367,7 +370,7 @@ static bool is_left_to_reader(const FuseGroups *g, int producer, int consumer) {
         for (int k = 0; k < g->ops[i]->input_count; k++) {
             int made_by = g->index[g->ops[i]->inputs[k]->id];
             if (made_by >= 0 && g->group[made_by] >= 0 && find(g, made_by) == producer)
-                return belongs_to_reader(g, made_by, left) && is_stored_anyway(g, made_by);
+                return left_at(g, made_by, left) >= 0 && is_stored_anyway(g, made_by);
         }
     return false;
 }

@@ -92,6 +92,22 @@ static Value *merge_constants(Simplify *simplify, const Op *op) {
     return build_map2(&simplify->build, fn, first->inputs[0], build_like(&simplify->build, op->inputs[0], merged));
 }
 
+/* (x c) y and y (x c) with a constant c are (x y) c, which may meet another constant. Only behind the gradients: before,
+ * x c may be what value and gradient share. */
+static Value *constant_outside(Simplify *simplify, const Op *op) {
+    Builder *build = &simplify->build;
+    double number;
+    if (simplify->has_grad || op->attr.scalar != FN_mul || op->results[0]->type->dtype != DTYPE_F32 ||
+        op->results[0]->type->rank == 0 || op->inputs[0] == op->inputs[1] || is_const(op->inputs[1], &number))
+        return NULL;
+    for (int i = 0; i < 2; i++) {
+        const Op *product = defined_by_map(op->inputs[i], FN_mul);
+        if (product && used_once(simplify, op->inputs[i]) && is_const(product->inputs[1], &number))
+            return build_scale(build, build_mul(build, product->inputs[0], op->inputs[1 - i]), number);
+    }
+    return NULL;
+}
+
 /* (c / x) * d with constants. */
 static Value *merge_numerator(Simplify *simplify, const Op *op) {
     const Op *quotient = defined_by_map(op->inputs[0], FN_div);
@@ -146,7 +162,7 @@ static Value *simplify_power(Simplify *simplify, const Op *op) {
         return x;
     if (power == 2)
         return build_mul(build, x, x);
-    if (power == 3)
+    if (power == 3 && !simplify->has_grad) /* its derivative is simpler than that of two products */
         return build_mul(build, build_mul(build, x, x), x);
     if (power == 0.5)
         return build_map1(build, FN_sqrt, x);
@@ -327,48 +343,71 @@ static Value *compute_before_reshape(Simplify *simplify, const Op *op) {
 }
 
 /* ---- sums of products with a common factor */
-enum { MOST_FACTORS = 8 };
+enum { MOST_PARTS = 16 };
 
-/* The factors of a product. A part that others read too is taken apart: where a function reads its argument several
- * times, the products of the incoming gradient with what is common to its parts are such, and go when all are. */
-static bool collect_factors(Value *value, Value **factors, int *count) {
-    const Op *product = defined_by_map(value, FN_mul);
-    if (product)
-        return collect_factors(product->inputs[0], factors, count) &&
-               collect_factors(product->inputs[1], factors, count);
-    if (*count == MOST_FACTORS)
+/* The product and the products that it is made of, the larger ones first. */
+static bool collect_parts(Value *value, Value **parts, int *count) {
+    if (*count == MOST_PARTS)
         return false;
-    factors[(*count)++] = value;
-    return true;
+    parts[(*count)++] = value;
+    const Op *product = defined_by_map(value, FN_mul);
+    return !product ||
+           (collect_parts(product->inputs[0], parts, count) && collect_parts(product->inputs[1], parts, count));
 }
 
-static Value *product_without(Simplify *simplify, Value **factors, int count, int left_out) {
-    Value *product = NULL;
-    for (int i = 0; i < count; i++)
-        if (i != left_out)
-            product = product ? build_mul(&simplify->build, product, factors[i]) : factors[i];
-    return product;
+/* The product with one occurrence of this part less; NULL: nothing is left. */
+static Value *product_without(Simplify *simplify, Value *value, const Value *part, bool *removed) {
+    if (value == part && !*removed) {
+        *removed = true;
+        return NULL;
+    }
+    const Op *product = defined_by_map(value, FN_mul);
+    if (!product)
+        return value;
+    Value *left = product_without(simplify, product->inputs[0], part, removed);
+    Value *right = product_without(simplify, product->inputs[1], part, removed);
+    if (left == product->inputs[0] && right == product->inputs[1])
+        return value;
+    return !left ? right : !right ? left : build_mul(&simplify->build, left, right);
 }
 
-/* g a + g b = g (a + b), and the same with minus: the gradient of a product of functions of one value is then one
- * derivative, which the forward kernel can make, times the gradient that comes in. */
-static Value *common_factor(Simplify *simplify, const Op *op) {
-    Value *left[MOST_FACTORS], *right[MOST_FACTORS];
+/* g a + g b = g (a + b), and the same with minus. A part that others read too counts, and may be taken apart: where a
+ * function reads its argument several times, the products of the incoming gradient with what is common to its parts are
+ * such, and go when all are. */
+static Value *pull_factor(Simplify *simplify, ScalarFn fn, Value *left, Value *right) {
+    Value *of_left[MOST_PARTS], *of_right[MOST_PARTS];
     int left_count = 0, right_count = 0;
     double number;
-    if ((op->attr.scalar != FN_add && op->attr.scalar != FN_sub) || op->results[0]->type->rank == 0 ||
-        !used_once(simplify, op->inputs[0]) || !used_once(simplify, op->inputs[1]) ||
-        !collect_factors(op->inputs[0], left, &left_count) || !collect_factors(op->inputs[1], right, &right_count) ||
-        left_count < 2 || right_count < 2)
+    if (!used_once(simplify, left) || !used_once(simplify, right) || !collect_parts(left, of_left, &left_count) ||
+        !collect_parts(right, of_right, &right_count))
         return NULL;
-    for (int i = 0; i < left_count; i++)
-        for (int j = 0; j < right_count; j++)
-            if (left[i] == right[j] && !is_const(left[i], &number)) {
-                Value *a = product_without(simplify, left, left_count, i);
-                Value *b = product_without(simplify, right, right_count, j);
-                return build_mul(&simplify->build, left[i], build_map2(&simplify->build, op->attr.scalar, a, b));
+    for (int i = 1; i < left_count; i++)
+        for (int k = 1; k < right_count; k++)
+            if (of_left[i] == of_right[k] && !is_const(of_left[i], &number)) {
+                bool from_left = false, from_right = false;
+                Value *a = product_without(simplify, left, of_left[i], &from_left);
+                Value *b = product_without(simplify, right, of_left[i], &from_right);
+                return build_mul(&simplify->build, of_left[i], build_map2(&simplify->build, fn, a, b));
             }
     return NULL;
+}
+
+/* The gradient of a product of functions of one value is then one derivative, which the forward kernel can make, times the
+ * gradient that comes in. Also (p + g a) + g b = p + g (a + b). */
+static Value *common_factor(Simplify *simplify, const Op *op) {
+    ScalarFn fn = op->attr.scalar;
+    if ((fn != FN_add && fn != FN_sub) || op->results[0]->type->rank == 0)
+        return NULL;
+    Value *pulled = pull_factor(simplify, fn, op->inputs[0], op->inputs[1]);
+    for (int i = 0; i < 2 && !pulled && fn == FN_add; i++) {
+        const Op *sum = defined_by_map(op->inputs[i], FN_add);
+        for (int k = 0; k < 2 && sum && !pulled && used_once(simplify, op->inputs[i]); k++) {
+            pulled = pull_factor(simplify, fn, sum->inputs[k], op->inputs[1 - i]);
+            if (pulled)
+                return build_add(&simplify->build, sum->inputs[1 - k], pulled);
+        }
+    }
+    return pulled;
 }
 
 /* 1 + erf(x), as a Gaussian has it, is 2 - e^(-x x) erfcx(x), below 0 its second term: the exponential is that of the
@@ -393,6 +432,7 @@ const SimplifyRule simplify_map_rules[] = {
     {OP_MAP, drop_neutral},
     {OP_MAP, use_simpler_function},
     {OP_MAP, merge_constants},
+    {OP_MAP, constant_outside},
     {OP_MAP, merge_numerator},
     {OP_MAP, move_sign},
     {OP_MAP, simplify_power},

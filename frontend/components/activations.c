@@ -87,14 +87,14 @@ ACTIVATION_RECORD(celu, "celu", NULL, celu, celu_parameters, "Continuously diffe
 static Value *gelu(Builder *b, const Args *args, Value *x) {
     if (!x)
         return NULL;
-    Value *inner;
-    if (arg_bool(args, "approximate")) {
-        Value *cubic = build_add(b, x, build_scale(b, build_mul(b, x, build_square(b, x)), 0.044715));
-        inner = build_map1(b, FN_tanh, build_scale(b, cubic, 0.7978845608028654)); /* sqrt(2 / pi) */
-    } else {
-        inner = build_map1(b, FN_erf, build_scale(b, x, 0.7071067811865476)); /* 1 / sqrt(2) */
+    if (arg_bool(args, "approximate")) { /* 1/2 (1 + tanh(y)) = sigmoid(2 y) */
+        double slope = 1.5957691216057308; /* 2 sqrt(2 / pi) */
+        Value *cube = build_map2(b, FN_pow, x, build_like(b, x, 3));
+        Value *y = build_add(b, build_scale(b, x, slope), build_scale(b, cube, 0.044715 * slope));
+        return build_mul(b, x, build_map1(b, FN_sigmoid, y));
     }
-    return build_mul(b, build_scale(b, x, 0.5), build_shift(b, inner, 1));
+    Value *erf = build_map1(b, FN_erf, build_scale(b, x, 0.7071067811865476)); /* 1 / sqrt(2) */
+    return build_mul(b, x, build_scale(b, build_shift(b, erf, 1), 0.5));
 }
 static const Parameter gelu_parameters[] = {BOOLEAN("approximate", "false", "true: the form with tanh instead of erf"),
                                             END};
