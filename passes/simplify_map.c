@@ -92,7 +92,7 @@ static Value *merge_constants(Simplify *simplify, const Op *op) {
     return build_map2(&simplify->build, fn, first->inputs[0], build_like(&simplify->build, op->inputs[0], merged));
 }
 
-/* (x c) y and y (x c) with a constant c are (x y) c, which may meet another constant. Only behind the gradients: before,
+/* (x c) y and y (x c) with a constant c are (x y) c, which may meet another constant. Only behind the gradients, as
  * x c may be what value and gradient share. */
 static Value *constant_outside(Simplify *simplify, const Op *op) {
     Builder *build = &simplify->build;
@@ -392,8 +392,8 @@ static Value *pull_factor(Simplify *simplify, ScalarFn fn, Value *left, Value *r
     return NULL;
 }
 
-/* The gradient of a product of functions of one value is then one derivative, which the forward kernel can make, times the
- * gradient that comes in. Also (p + g a) + g b = p + g (a + b). */
+/* The gradient of a product of functions of one value is then one derivative, which the forward kernel can make, times
+ * the gradient that comes in. Also (p + g a) + g b = p + g (a + b). */
 static Value *common_factor(Simplify *simplify, const Op *op) {
     ScalarFn fn = op->attr.scalar;
     if ((fn != FN_add && fn != FN_sub) || op->results[0]->type->rank == 0)
