@@ -390,14 +390,17 @@ static const bool *find_met_by_tiles(const Layout *l) {
     return meets;
 }
 
+bool layout_cuts_rows(const KIsa *isa, int rank, int64_t n) {
+    return n >= (rank == 3 ? isa->panel_from / 2 : isa->panel_from) && n % (2 * isa->lanes) == 0;
+}
+
 /* Long rows (KIsa.panel_from) are cut in panels of two vectors: what a tile reads is then one stream, and never rows a
  * multiple of 4 KB apart. */
 static void make_panels(const KProgram *p, KBuffer *b) {
     int inner = kbuffer_innermost(b), panel = 2 * p->isa.lanes;
     bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
     if (!own || b->whole || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch ||
-        b->dims[inner].n < (b->rank == 3 ? p->isa.panel_from / 2 : p->isa.panel_from) || b->dims[inner].n % panel ||
-        layout_is_aliased(p, b))
+        !layout_cuts_rows(&p->isa, b->rank, b->dims[inner].n) || layout_is_aliased(p, b))
         return;
     for (int i = b->rank - 1; i > 0; i--)
         b->order[i] = b->order[i - 1];

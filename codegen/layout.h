@@ -9,6 +9,8 @@
 void layout_program(KProgram *);
 /* Every nest scalar, every buffer as it is: for targets without vectors. */
 void layout_scalar(KProgram *);
+/* May rows of n elements be cut in panels? They do not lie behind each other then. */
+bool layout_cuts_rows(const KIsa *, int rank, int64_t n);
 
 /* ---- inside the room (codegen/layout_order.c): sequences of recurrences lie step by step; the loops of sums are put in
  * the order in which memory lies */

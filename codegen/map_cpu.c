@@ -3,14 +3,21 @@
 #include "codegen/map.h"
 
 enum { LEAST_ROWS = 4, MOST_ROWS = 12 };
-enum { MOST_NEXT = 4 };         /* kernels behind one that soon read what it makes */
-enum { STACK_BYTES = 1 << 18 }; /* that the local buffers of a kernel may take */
+enum { MOST_NEXT = 4 }; /* kernels behind one that soon read what it makes */
+enum {
+    STACK_BYTES = 1 << 18, /* that the local buffers of a kernel may take */
+    NEAR_BYTES = 1 << 15
+}; /* of the first cache */
 
-/* Sums that are added to all over local memory stay in the cache: fewer rows if they are large. */
-static int64_t rows_of_sums(const KProgram *p, const KKernel *kernel, int64_t rows) {
-    for (int i = 0; i < kernel->nest_count; i++)
-        while (kernel->nests[i]->ordered && rows > 1 && map_local_bytes(p, kernel, rows) > STACK_BYTES)
+/* Sums that are added to all over local memory stay in the cache: fewer rows if they are large. So does what scalar
+ * code looks at element by element. */
+static int64_t rows_of_locals(const KProgram *p, const KKernel *kernel, int64_t rows) {
+    for (int i = 0; i < kernel->nest_count; i++) {
+        const Nest *nest = kernel->nests[i];
+        int64_t most = nest->each ? NEAR_BYTES : STACK_BYTES;
+        while ((nest->ordered || nest->each) && rows > 1 && map_local_bytes(p, kernel, rows) > most)
             rows /= 2;
+    }
     return rows;
 }
 
@@ -23,7 +30,7 @@ static int64_t block_rows(const KProgram *p, const KKernel *kernel) {
         if (kernel->nests[i]->vector_axis == 0)
             return 2 * p->isa.lanes;
     if (!kernel->steps)
-        return rows_of_sums(p, kernel, 8);
+        return rows_of_locals(p, kernel, 8);
     int64_t batch = p->module->batch_max, best = 8, least = batch * MOST_ROWS;
     for (int64_t rows = LEAST_ROWS; rows <= MOST_ROWS; rows++) {
         int64_t blocks = (batch + rows - 1) / rows, cost = (blocks * rows - batch) * MOST_ROWS + blocks % 2;

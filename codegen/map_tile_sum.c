@@ -316,7 +316,7 @@ static void reduce_loops(Tiles *t, Accumulators *a, int axis, KExpr **index, KSt
         tile_accumulate(t, a, index, out);
         return;
     }
-    if (dim_equal(t->nest->axes[axis].extent, dim_static(1))) {
+    if (dim_equal(t->nest->axes[axis].extent, dim_static(1)) && !t->nest->axes[axis].from) {
         index[axis] = kexpr_index(t->p, 0);
         reduce_loops(t, a, axis + 1, index, out);
     } else

@@ -64,28 +64,28 @@ NNRT_FUNCTION float nnrt_uniform(uint64_t seed, uint32_t stream, uint32_t step, 
  * calls or less: four blocks side by side. */
 #if defined __AVX512F__ && !defined __CUDACC__
 #include <immintrin.h>
-/* c0 of the four blocks stands in the even 32-bit lanes of the lower half, c2 in those of the upper half, so that one
- * instruction multiplies both; c1 and c3 in the same places of another vector. */
+/* Of four blocks c0 and c2 stand in the even 32-bit lanes of the halves of a vector, so that one instruction multiplies
+ * both; what stands in the odd lanes is not read. From round to round they change halves: what a product leaves for c0
+ * and c2 stays where it is, and only its low words, which the next round needs later, go to the other half. */
 NNRT_FUNCTION void nnrt_uniform_16(uint64_t seed, uint32_t stream, uint32_t step, uint64_t group, float out[16]) {
-    const long long first = (uint32_t)(4 * group), high = (long long)(4 * group >> 32);
-    const __m512i factors = _mm512_set_epi64(0xCD9E8D57, 0xCD9E8D57, 0xCD9E8D57, 0xCD9E8D57, 0xD2511F53, 0xD2511F53,
-                                             0xD2511F53, 0xD2511F53);
-    const long long k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32) ^ stream;
-    const __m512i more = _mm512_set_epi64(0xBB67AE85, 0xBB67AE85, 0xBB67AE85, 0xBB67AE85, 0x9E3779B9, 0x9E3779B9,
-                                          0x9E3779B9, 0x9E3779B9);
-    __m512i even = _mm512_set_epi64(step, step, step, step, first + 3, first + 2, first + 1, first);
-    __m512i odd = _mm512_set_epi64(0, 0, 0, 0, high, high, high, high);
-    __m512i key = _mm512_set_epi64(k1, k1, k1, k1, k0, k0, k0, k0);
+    const long long first = (uint32_t)(4 * group), high = (long long)(4 * group >> 32), m0 = 0xD2511F53,
+                    m1 = 0xCD9E8D57;
+    const __m512i factors[2] = {_mm512_set_epi64(m1, m1, m1, m1, m0, m0, m0, m0),
+                                _mm512_set_epi64(m0, m0, m0, m0, m1, m1, m1, m1)};
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32) ^ stream;
+    __m512i even = _mm512_add_epi64(_mm512_set1_epi64(first), _mm512_set_epi64(0, 0, 0, 0, 3, 2, 1, 0)), product;
+    __m512i odd = _mm512_maskz_set1_epi64(0xF0, high); /* c3 beside c0, c1 beside c2 */
+    even = _mm512_mask_set1_epi64(even, 0xF0, step);
     for (int round = 0; round < 10; round++) {
-        __m512i product = _mm512_mul_epu32(even, factors);      /* a below, b above */
-        product = _mm512_shuffle_i64x2(product, product, 0x4E); /* b below, a above */
-        even = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(product, 32), odd), key);
-        odd = product; /* only the low words count: c1 is b, c3 is a */
-        key = _mm512_add_epi32(key, more);
-        odd = _mm512_and_si512(odd, _mm512_set1_epi64(0xFFFFFFFF));
+        __m512i key = _mm512_mask_set1_epi64(_mm512_set1_epi64(k1), round % 2 ? 0x0F : 0xF0, k0);
+        product = _mm512_mul_epu32(even, factors[round % 2]);
+        even = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product, 32), odd, key, 0x96); /* the xor of the three */
+        odd = _mm512_shuffle_i64x2(product, product, 0x4E);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
     }
     /* c0 | c1 << 32 below, c2 | c3 << 32 above: their 64-bit lanes in turn are the words in order */
-    __m512i pairs = _mm512_or_si512(_mm512_and_si512(even, _mm512_set1_epi64(0xFFFFFFFF)), _mm512_slli_epi64(odd, 32));
+    __m512i pairs = _mm512_mask_shuffle_epi32(even, 0xAAAA, product, _MM_PERM_CCAA);
     __m512i words = _mm512_permutexvar_epi64(_mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0), pairs);
     __m512 numbers = _mm512_cvtepi32_ps(_mm512_srli_epi32(words, 8));
     _mm512_storeu_ps(out, _mm512_mul_ps(numbers, _mm512_set1_ps(5.9604644775390625e-8f)));

@@ -25,6 +25,8 @@ typedef struct {
         .spatial = 2, .size = {SIZE, SIZE}, .stride = {STRIDE, STRIDE}, .dilation = {1, 1}, .low = {LOW, LOW},         \
         .high = {HIGH, HIGH}, .kind = REDUCE_MAX                                                                       \
     }
+#define SIDES(SIZE_Y, SIZE_X, STRIDE_Y, STRIDE_X)                                                                      \
+    { .spatial = 2, .size = {SIZE_Y, SIZE_X}, .stride = {STRIDE_Y, STRIDE_X}, .dilation = {1, 1}, .kind = REDUCE_MAX }
 
 static const Form forms[] = {
     {"lists", 10, 1, 16, 3, WINDOW(3, 1, 0, 0), WINDOW(2, 2, 0, 0), FN_relu, true, false, true},
@@ -38,6 +40,7 @@ static const Form forms[] = {
     {"before the activation", 10, 1, 16, 6, WINDOW(3, 1, 0, 0), WINDOW(2, 2, 0, 0), FN_softplus, false, false, false},
     {"overlapping", 9, 1, 16, 4, WINDOW(3, 1, 0, 0), WINDOW(3, 2, 0, 0), FN_relu, false, false, false},
     {"gaps", 12, 1, 16, 4, WINDOW(2, 1, 0, 0), WINDOW(2, 3, 0, 0), FN_relu, true, false, true},
+    {"sides differ", 14, 1, 16, 3, SIDES(3, 3, 1, 2), SIDES(2, 3, 3, 3), FN_relu, true, false, true},
     {"cropped", 11, 1, 16, 4, WINDOW(3, 1, -1, 0), WINDOW(2, 2, 0, 0), FN_relu, true, false, true},
 };
 
