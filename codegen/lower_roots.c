@@ -28,7 +28,8 @@ KExpr *lower_index(LowerRegion *r, int64_t n) {
 NestReduction *lower_reduction(LowerRegion *r, Nest *nest, const Value *result, ReduceKind kind, KExpr *expr) {
     KProgram *p = r->lower->program;
     NestReduction *reduction = &nest->reductions[nest->reduction_count++];
-    const char *name = result->name ? result->name : "sum";
+    static const char *const names[] = {[REDUCE_SUM] = "sum", [REDUCE_MAX] = "largest", [REDUCE_MIN] = "smallest"};
+    const char *name = result->name ? result->name : names[kind];
     KBase base = lower_base(result->type->dtype);
     reduction->kind = kind;
     reduction->expr = expr;
