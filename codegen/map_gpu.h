@@ -1,6 +1,6 @@
 /* Shared by the parts of the GPU mapping: map_gpu.c (which form a kernel takes), map_gpu_nest.c (nests within a block
  * or over a grid of threads), map_gpu_reduce.c (reductions in a thread and across a block), map_gpu_tile.c
- * (contractions). */
+ * (contractions), map_gpu_parts.c (sums that several blocks share). */
 #ifndef NNC_MAP_GPU_H
 #define NNC_MAP_GPU_H
 #include "codegen/map.h"
@@ -46,10 +46,21 @@ bool gpu_map_grid(GpuNest *, KStmt *out);
 bool gpu_map_in_block(const GpuNest *, KStmt *out);
 /* Threads that a nest can use within a block. */
 int64_t gpu_useful_threads(const GpuNest *);
+/* What nests read and write. */
+typedef struct {
+    Arena *arena;
+    KUse *items;
+    int count, capacity;
+} GpuUses;
+void gpu_note_uses(const Nest *, GpuUses *);
 /* Does one of them write what the other one touches? */
 bool gpu_waits_for(const KUse *later, int later_count, const KUse *earlier, int earlier_count);
-/* Kernels that do not wait for each other become one launch. */
+/* Kernels that do not wait for each other become one launch, with one large one at most: so many multiply-adds that a
+ * launch is little beside them. */
+bool gpu_is_large(const KKernel *);
 void map_gpu_beside(KProgram *);
+/* Long sums with few results become a kernel that takes them in parts and one that adds these (map_gpu_parts.c). */
+void map_gpu_parts(KProgram *, KSequence *);
 /* A contraction in tiles of shared memory. false: it is none, or too small. */
 bool gpu_map_tiles(GpuNest *, KStmt *out);
 #endif

@@ -20,8 +20,9 @@ static const GpuMachine machines[] = {
 };
 
 /* Of a multiprocessor in a cycle: instructions of warps, accesses of a warp to shared memory (128 bytes at most), bytes
- * from the second-level cache; cycles to global memory and back, and to meet at a barrier. */
-static const double issue = 4, shared_wave = 1, global = 64, latency = 500;
+ * from the second-level cache; cycles to global memory and back, and to meet at a barrier; from the end of a kernel to
+ * the start of the next one in a graph. Bytes that are fetched where one element is read. */
+static const double issue = 4, shared_wave = 1, global = 64, latency = 500, launch = 2000, sector = 32;
 
 /* Registers of a thread beside those of the tile; instructions that bring an element, its place and the test of the
  * ends included; instructions of unrolled epilogues, above which the text of a kernel is longer than it is worth. */
@@ -63,8 +64,13 @@ static int64_t shared_bytes(const GpuTileShape *s, const GpuContraction *c) {
     return (c->depth > GPU_PANEL ? 2 : 1) * GPU_PANEL * (rows + columns) * 4;
 }
 
+/* Of one part of the sum. */
+static int64_t panels_of(const GpuContraction *c) {
+    return parts(parts(c->depth, GPU_PANEL), c->parts);
+}
+
 static int64_t blocks_of(const GpuTileShape *s, const GpuContraction *c) {
-    return parts(c->rows, GPU_SIDE * s->rows) * parts(c->columns, GPU_SIDE * s->columns) * c->planes;
+    return parts(c->rows, GPU_SIDE * s->rows) * parts(c->columns, GPU_SIDE * s->columns) * c->planes * c->parts;
 }
 
 /* Accesses of a warp to shared memory, and instructions, for the products of one panel. */
@@ -110,16 +116,37 @@ static double resident(const GpuArch *arch, const GpuTileShape *s, const GpuCont
 static double cycles(const GpuArch *arch, const GpuTileShape *s, const GpuContraction *c) {
     const GpuMachine *m = machine_of(arch);
     double blocks = (double)parts(blocks_of(s, c), m->multiprocessors), together = fmin(blocks, resident(arch, s, c));
-    double panels = (double)parts(c->depth, GPU_PANEL), panel = panel_cycles(m, s);
-    double epilogue =
-        (double)(GPU_SIDE * GPU_SIDE * s->rows * s->columns * c->epilogue) / m->products[PRECISION_FLOAT32];
+    double panels = (double)panels_of(c), panel = panel_cycles(m, s);
+    int64_t slots = c->parts > 1 ? 1 : c->epilogue;
+    double epilogue = (double)(GPU_SIDE * GPU_SIDE * s->rows * s->columns * slots) / m->products[PRECISION_FLOAT32];
     double turn = panels * fmax(together * panel, latency + panel) + together * epilogue + latency;
     return blocks / together * turn;
 }
 
+/* The kernel that adds the parts: a thread for each result. The loads of a sum are four at a time under way. */
+static double joining_cycles(const GpuArch *arch, const GpuContraction *c) {
+    const GpuMachine *m = machine_of(arch);
+    double elements = (double)(c->rows * c->columns * c->planes) / m->multiprocessors, each = (double)c->parts;
+    double bytes = elements * each * 4 / global, instructions = elements / GPU_WARP * each * 4 / issue;
+    double epilogue = elements * (double)c->epilogue / m->products[PRECISION_FLOAT32];
+    return launch + latency * (2 + each / 4) + fmax(bytes, instructions) + epilogue;
+}
+
+/* The threads of a block add with stride, then join their sums in as many steps as there are bits in their number. */
+double gpu_blocks_cycles(const KProgram *p, const GpuContraction *c) {
+    enum { STEPS = 9 };
+    const GpuMachine *m = machine_of(p->isa.gpu);
+    double blocks = ceil((double)(c->rows * c->columns * c->planes) / m->multiprocessors);
+    double term = (c->along[0] ? 4 : sector) + (c->along[1] ? 4 : sector), turns = ceil((double)c->depth / GPU_BLOCK);
+    double together = fmin(blocks, (double)(p->isa.gpu->threads_sm / GPU_BLOCK));
+    double turn = fmax(together * GPU_BLOCK * term / global, latency / 4);
+    return blocks / together * (turns * turn + latency + STEPS * latency / 8);
+}
+
 static bool fits(const GpuTileShape *s, const GpuContraction *c) {
+    int64_t slots = c->parts > 1 ? 1 : c->epilogue;
     return shared_bytes(s, c) <= GPU_SHARED_BYTES &&
-           (s->rows * s->columns == 1 || s->rows * s->columns * c->epilogue <= UNROLLED_SLOTS);
+           (s->rows * s->columns == 1 || s->rows * s->columns * slots <= UNROLLED_SLOTS);
 }
 
 /* Four warps along the rows, or as many as there are fragments. false: fewer fragments than warps. */
@@ -132,14 +159,16 @@ static bool share_fragments(GpuTileShape *s) {
     return s->column_fragments > 0;
 }
 
+/* What is told need not be short, and of the shape alone. */
 static GpuTileShape best_shape(const KProgram *p, const GpuContraction *c, KPrecision precision) {
     GpuTileShape best = {0, 0, precision, 0, 0, 0};
     for (int64_t rows = 1; rows <= 8; rows *= 2)
         for (int64_t columns = 1; columns <= 8; columns *= 2) {
             GpuTileShape shape = {rows, columns, precision, 0, 0, 0};
-            if (p->gpu_tile && p->gpu_tile != 10 * rows + columns)
+            bool told = c->tile[0] > 0;
+            if (told && (c->tile[0] != GPU_SIDE * rows || c->tile[1] != GPU_SIDE * columns))
                 continue;
-            bool possible = share_fragments(&shape) && (fits(&shape, c) || p->gpu_tile);
+            bool possible = share_fragments(&shape) && (told || fits(&shape, c));
             if (possible && (!best.rows || cycles(p->isa.gpu, &shape, c) < cycles(p->isa.gpu, &best, c)))
                 best = shape;
         }
@@ -151,14 +180,20 @@ GpuTileShape gpu_tile_shape(const KProgram *p, const GpuContraction *c) {
     return best.rows ? best : best_shape(p, c, PRECISION_FLOAT32);
 }
 
+double gpu_tiles_cycles(const KProgram *p, const GpuContraction *c) {
+    GpuTileShape shape = gpu_tile_shape(p, c);
+    return cycles(p->isa.gpu, &shape, c) + (c->parts > 1 ? joining_cycles(p->isa.gpu, c) : 0);
+}
+
 const char *gpu_tile_explain(const KProgram *p, const GpuTileShape *s, const GpuContraction *c) {
-    int64_t blocks = blocks_of(s, c), panels = parts(c->depth, GPU_PANEL);
+    int64_t blocks = blocks_of(s, c), panels = panels_of(c);
+    const char *of = c->parts > 1 ? arena_format(p->arena, " of each of %lld parts", (long long)c->parts) : "";
     double moved = (double)(blocks * panels * GPU_PANEL * GPU_SIDE * (s->rows + s->columns)) * 4;
     return arena_format(
         p->arena,
-        "%lld tiles of %lld x %lld in %s, %lld x %lld for each of %d threads, %lld panel%s of %d terms; "
+        "%lld tiles of %lld x %lld in %s, %lld x %lld for each of %d threads, %lld panel%s of %d terms%s; "
         "operands move %.1f KB to shared memory",
         (long long)blocks, (long long)(GPU_SIDE * s->rows), (long long)(GPU_SIDE * s->columns),
         kprecision_names[s->precision], (long long)s->rows, (long long)s->columns, GPU_SIDE * GPU_SIDE,
-        (long long)panels, panels == 1 ? "" : "s", GPU_PANEL, moved / 1024);
+        (long long)panels, panels == 1 ? "" : "s", GPU_PANEL, of, moved / 1024);
 }
