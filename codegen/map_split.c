@@ -155,6 +155,7 @@ Nest *map_sums_apart(KProgram *p, KSequence *sequence, int at, int number, int p
     KExpr *index[NEST_MAX_AXES];
     const char *name = arena_format(p->arena, "%s_%s", whole->name, apart.sums);
     KKernel *kernel = kernel_before(p, sequence, at, apart);
+    int64_t work = nest_slots(rest, p->module->batch_max);
     *nest = *rest;
     nest->kernel = kernel;
     if (part)
@@ -166,6 +167,7 @@ Nest *map_sums_apart(KProgram *p, KSequence *sequence, int at, int number, int p
     ARENA_PUSH(p->arena, kernel->nests, kernel->nest_count, kernel->nest_capacity, nest);
     kernel->work = nest_slots(nest, p->module->batch_max);
     read_sums(p, rest, part, parts, kexpr_load(p, sums, index, count));
-    whole->work -= kernel->work < whole->work ? kernel->work : 0;
+    work -= nest_slots(rest, p->module->batch_max);
+    whole->work -= work < whole->work ? work : 0;
     return nest;
 }
