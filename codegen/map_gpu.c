@@ -35,7 +35,8 @@ static void share_locals(KKernel *kernel, int count) {
 static int64_t threads_of_block(KProgram *p, KKernel *kernel, KExpr *row) {
     int64_t most = 1, threads = GPU_WARP;
     for (int i = 0; i < kernel->nest_count; i++) {
-        int64_t useful = gpu_useful_threads(&(GpuNest){p, kernel, kernel->nests[i], NULL, GPU_BLOCK, row});
+        int64_t useful = gpu_useful_threads(
+            &(GpuNest){.p = p, .kernel = kernel, .nest = kernel->nests[i], .threads = GPU_BLOCK, .row = row});
         most = useful > most ? useful : most;
     }
     while (threads < most && threads < GPU_BLOCK)

@@ -15,6 +15,9 @@ typedef struct {
     KVar *thread;    /* threadIdx.x */
     int64_t threads; /* of a block: a power of two */
     KExpr *row;      /* kernels over rows: axis 0 of the nest is this row; NULL otherwise */
+    /* A block that reduces together: */
+    int64_t beside;   /* points that it has side by side, in neighbouring threads; 0: one */
+    KExpr *from, *to; /* terms of the sum; NULL: all */
 } GpuNest;
 
 /* Axes that are counted through together, the last one fastest. */
@@ -39,6 +42,12 @@ void gpu_reduce_in_thread(const GpuNest *, MapPlace *);
 /* The threads of the block reduce together; the first one does the epilogue. Ends with a barrier if `again`. */
 void gpu_reduce_in_block(const GpuNest *, MapPlace *, bool again);
 bool gpu_wants_block(const GpuNest *, int64_t points); /* many to reduce, few results */
+/* A block for each result, or for some of them side by side where these are what lies side by side in memory: so many.
+ * And the cycles of that, the sums in so many parts. */
+int64_t gpu_beside(const GpuNest *);
+double gpu_sums_cycles(const GpuNest *, int64_t parts);
+/* Does a step along the axis move along the last axis of a buffer that is read? */
+bool gpu_moves_along(const KExpr *, const KVar *);
 
 /* One nest as a whole kernel: grid and block of its own. */
 bool gpu_map_grid(GpuNest *, KStmt *out);
@@ -58,6 +67,7 @@ bool gpu_waits_for(const KUse *later, int later_count, const KUse *earlier, int 
 /* Kernels that do not wait for each other become one launch, with one large one at most: so many multiply-adds that a
  * launch is little beside them. */
 bool gpu_is_large(const KKernel *);
+enum { GPU_LAUNCH_CYCLES = 2000 }; /* from the end of a kernel to the start of the next one in a graph */
 void map_gpu_beside(KProgram *);
 /* Long sums with few results become a kernel that takes them in parts and one that adds these (map_gpu_parts.c). */
 void map_gpu_parts(KProgram *, KSequence *);

@@ -1,7 +1,7 @@
-/* Contractions with few results and long sums, as the gradients of weights are: tiles of the results are too few for
- * all multiprocessors. Their sums are cut in parts of whole panels, a fixed number of them, which other blocks take; a
- * kernel behind adds the parts in their order and does the epilogue. How many parts there are follows from the samples
- * of a step and the architecture, not from the device at run time: bits are the same run after run.
+/* Few results of long sums, as the gradients of weights and biases are: tiles of the results, or blocks that sum, are
+ * too few for all multiprocessors. Sums are cut in parts, a fixed number of them, which other blocks take; a kernel
+ * behind adds the parts in their order and does the epilogue. How many parts there are follows from the samples of a
+ * step and the architecture, not from the device at run time: bits are the same run after run.
  *
  * The kernel behind is one launch more. Where nobody in the step waits for the result, it stands beside others
  * (map_gpu_beside.c). Of the others few are split, those that gain most: half as many as there are kernels that others
@@ -11,9 +11,9 @@
 #include "codegen/tuning.h"
 
 enum { MOST_PARTS = 64 };
-/* Of the time without parts, at most: nothing of the model is measured, and a launch for which others wait is certain.
- */
-static const double worth = 0.75, worth_waiting = 0.5;
+/* Of the time without parts, or with half as many, at most: nothing of the model is measured, while a launch for which
+ * others wait is certain, and so is the memory of more parts. */
+static const double worth = 0.75, worth_waiting = 0.5, worth_more = 0.85;
 
 typedef struct {
     KKernel *kernel;
@@ -56,21 +56,18 @@ static int find_waited_for(KProgram *p, const KSequence *sequence, bool *waited_
 
 /* ---- how many parts */
 
-/* One sum of products, which may be taken in any part. */
-static bool can_be_cut(GpuTile *t, const KKernel *kernel) {
-    const Nest *nest = t->g->nest;
-    if (kernel->nest_count != 1 || kernel->steps || nest->each || nest->cell_count ||
-        nest->parallel_count >= MAX_RANK || nest->axis_count >= NEST_MAX_AXES || !gpu_tile_groups(t))
+/* One sum, all of whose terms there are at every point. */
+static bool can_be_cut(const KKernel *kernel) {
+    const Nest *nest = kernel->nests[0];
+    const NestReduction *r = &nest->reductions[0];
+    if (kernel->steps || nest->each || nest->cell_count || nest->ordered || nest->parallel_count >= MAX_RANK ||
+        nest->axis_count >= NEST_MAX_AXES || nest->reduction_count != 1 || r->kind != REDUCE_SUM || r->argument ||
+        r->guard || r->expr->type.base != KBASE_F32)
         return false;
     for (int i = nest->parallel_count; i < nest->axis_count; i++)
         if (nest->axes[i].from)
             return false;
     return true;
-}
-
-static double whole_cycles(const GpuTile *t, const GpuContraction *c) {
-    KProgram *p = t->g->p;
-    return gpu_is_worth_tiles(t, c) ? gpu_tiles_cycles(p, c) : gpu_blocks_cycles(p, c);
 }
 
 /* Even shares of whole panels may leave nothing for the last of so many parts: those are left out. */
@@ -79,31 +76,58 @@ static int64_t parts_with_terms(const GpuContraction *c, int64_t parts) {
     return (panels + share - 1) / share;
 }
 
-static Cut best_cut(KProgram *p, KKernel *kernel, bool waited_for) {
-    GpuNest g = {.p = p, .kernel = kernel, .nest = kernel->nests[0], .threads = GPU_BLOCK};
-    GpuTile t = {.g = &g};
-    Cut cut = {.kernel = kernel, .parts = 1, .waited_for = waited_for};
-    if (!can_be_cut(&t, kernel))
-        return cut;
-    cut.told = tuning_ask_gpu(p, kernel->nests[0]);
-    GpuContraction c = gpu_contraction(&t);
-    if (cut.told) {
-        cut.parts = cut.told;
-        return cut;
-    }
-    double whole = whole_cycles(&t, &c), best = whole * (waited_for ? worth_waiting : worth);
-    if (c.rows < GPU_LEAST_EXTENT || c.columns < GPU_LEAST_EXTENT)
-        return cut;
+static double whole_cycles(const GpuTile *t, const GpuContraction *c) {
+    KProgram *p = t->g->p;
+    return gpu_is_worth_tiles(t, c) ? gpu_tiles_cycles(p, c) : gpu_blocks_cycles(p, c);
+}
+
+/* The cut takes so many parts, if that is less than `best`. Where nobody waits, the kernel behind stands beside others.
+ */
+static void consider(Cut *cut, int64_t parts, double cycles, double whole, double *best) {
+    cycles -= cut->waited_for ? 0 : GPU_LAUNCH_CYCLES;
+    if (cycles >= *best)
+        return;
+    *best = cycles * worth_more;
+    cut->parts = parts;
+    cut->gain = whole - cycles;
+}
+
+/* Tiles of a contraction. */
+static void cut_tiles(Cut *cut, const GpuTile *t) {
+    GpuContraction c = gpu_contraction(t);
+    double whole = whole_cycles(t, &c), best = whole * (cut->waited_for ? worth_waiting : worth);
     for (int64_t parts = 2; parts <= MOST_PARTS && parts * 2 * GPU_PANEL <= c.depth; parts *= 2) {
         GpuContraction part = c;
         part.parts = parts_with_terms(&c, parts);
-        double cycles = gpu_tiles_cycles(p, &part);
-        if (cycles < best) {
-            best = cycles;
-            cut.parts = part.parts;
-            cut.gain = whole - cycles;
-        }
+        consider(cut, part.parts, gpu_tiles_cycles(t->g->p, &part), whole, &best);
     }
+}
+
+/* Any other sum that takes blocks. */
+static void cut_blocks(Cut *cut, const GpuNest *g) {
+    GpuAxes points = gpu_points(g), reduced = gpu_reduced(g);
+    if (!gpu_wants_block(g, gpu_extent_of_step(g, &points)))
+        return;
+    double whole = gpu_sums_cycles(g, 1), best = whole * (cut->waited_for ? worth_waiting : worth);
+    for (int64_t parts = 2; parts <= MOST_PARTS && parts * GPU_WARP <= gpu_extent_of_step(g, &reduced); parts *= 2)
+        consider(cut, parts, gpu_sums_cycles(g, parts), whole, &best);
+}
+
+static Cut best_cut(KProgram *p, KKernel *kernel, bool waited_for) {
+    Cut cut = {.kernel = kernel, .parts = 1, .waited_for = waited_for};
+    if (kernel->nest_count != 1 || !can_be_cut(kernel))
+        return cut;
+    GpuNest g = {.p = p, .kernel = kernel, .nest = kernel->nests[0], .threads = GPU_BLOCK};
+    GpuTile t = {.g = &g};
+    bool contraction = gpu_tile_groups(&t);
+    if (contraction)
+        cut.told = tuning_ask_gpu(p, kernel->nests[0]);
+    if (cut.told)
+        cut.parts = cut.told;
+    else if (contraction && gpu_has_sides(&t))
+        cut_tiles(&cut, &t);
+    else
+        cut_blocks(&cut, &g);
     return cut;
 }
 

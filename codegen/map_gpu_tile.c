@@ -32,17 +32,6 @@ bool gpu_tile_groups(GpuTile *t) {
     return true;
 }
 
-/* Does a step along the group's last axis move along a buffer's last axis? */
-static bool moves_along(const KExpr *e, const KVar *var) {
-    KExpr *operands[KEXPR_MAX_OPERANDS];
-    if (e->kind == KE_LOAD && e->load.index_count)
-        return kexpr_uses(e->load.index[e->load.index_count - 1], var);
-    for (int i = kexpr_operands(e, operands) - 1; i >= 0; i--)
-        if (moves_along(operands[i], var))
-            return true;
-    return false;
-}
-
 GpuContraction gpu_contraction(const GpuTile *t) {
     const Nest *nest = t->g->nest;
     const KVar *last = nest->axes[t->depth.axes[t->depth.count - 1]].var;
@@ -53,18 +42,24 @@ GpuContraction gpu_contraction(const GpuTile *t) {
                             .depth = gpu_extent_of_step(t->g, &t->depth),
                             .epilogue = nest_epilogue_slots(nest),
                             .parts = parts,
-                            .along = {moves_along(t->left, last), moves_along(t->right, last)},
+                            .along = {gpu_moves_along(t->left, last), gpu_moves_along(t->right, last)},
                             .tile = {nest->tile[0], nest->tile[1]}};
+}
+
+bool gpu_has_sides(const GpuTile *t) {
+    return gpu_extent_of_step(t->g, &t->rows) >= GPU_LEAST_EXTENT &&
+           gpu_extent_of_step(t->g, &t->columns) >= GPU_LEAST_EXTENT;
 }
 
 /* Few tiles with a long way to go leave most of the GPU idle: a block for each result may be better. */
 bool gpu_is_worth_tiles(const GpuTile *t, const GpuContraction *c) {
     int64_t tiles = (c->rows + GPU_SIDE - 1) / GPU_SIDE * ((c->columns + GPU_SIDE - 1) / GPU_SIDE) * c->planes;
-    if (c->tile[0] || c->parts > 1)
+    if (c->tile[0])
         return true;
-    if (c->rows < GPU_LEAST_EXTENT || c->columns < GPU_LEAST_EXTENT || c->depth < LEAST_DEPTH)
+    if (!gpu_has_sides(t) || c->depth < LEAST_DEPTH)
         return false;
-    return tiles >= FEW_TILES || c->depth < DEEP || gpu_tiles_cycles(t->g->p, c) < gpu_blocks_cycles(t->g->p, c);
+    return c->parts > 1 || tiles >= FEW_TILES || c->depth < DEEP ||
+           gpu_tiles_cycles(t->g->p, c) < gpu_blocks_cycles(t->g->p, c);
 }
 
 /* ---- numbers and loops */
@@ -333,10 +328,10 @@ static void make_operands(GpuTile *t, KExpr *row_from, KExpr *column_from) {
     const KVar *last = t->g->nest->axes[t->depth.axes[t->depth.count - 1]].var;
     t->x = gpu_index_var(t->g, "x", GPU_SIDE);
     t->y = gpu_index_var(t->g, "y", GPU_SIDE);
-    t->operands[0] = (Operand){"left", t->left, &t->rows, t->shape.rows, row_from, t->y, moves_along(t->left, last),
+    t->operands[0] = (Operand){"left", t->left, &t->rows, t->shape.rows, row_from, t->y, gpu_moves_along(t->left, last),
                                NULL,   NULL,    NULL};
     t->operands[1] =
-        (Operand){"right", t->right, &t->columns, t->shape.columns, column_from, t->x, moves_along(t->right, last),
+        (Operand){"right", t->right, &t->columns, t->shape.columns, column_from, t->x, gpu_moves_along(t->right, last),
                   NULL,    NULL,     NULL};
 }
 

@@ -68,6 +68,7 @@ typedef struct {
 /* Finds operands and groups of axes in t->g->nest; false: it is no sum of products. */
 bool gpu_tile_groups(GpuTile *);
 GpuContraction gpu_contraction(const GpuTile *);
+bool gpu_has_sides(const GpuTile *); /* rows and columns enough */
 bool gpu_is_worth_tiles(const GpuTile *, const GpuContraction *);
 KExpr *gpu_number(const GpuTile *, int64_t);
 KExpr *gpu_plus(const GpuTile *, KExpr *, KExpr *);

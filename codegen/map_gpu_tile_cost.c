@@ -20,13 +20,13 @@ static const GpuMachine machines[] = {
 };
 
 /* Of a multiprocessor in a cycle: instructions of warps, accesses of a warp to shared memory (128 bytes at most), bytes
- * from the second-level cache; cycles to global memory and back, and to meet at a barrier; from the end of a kernel to
- * the start of the next one in a graph. Bytes that are fetched where one element is read. */
-static const double issue = 4, shared_wave = 1, global = 64, latency = 500, launch = 2000, sector = 32;
+ * from the second-level cache; cycles to global memory and back, and to meet at a barrier; bytes that are fetched where
+ * one element is read. */
+static const double issue = 4, shared_wave = 1, global = 64, latency = 500, sector = 32;
 
 /* Registers of a thread beside those of the tile; instructions that bring an element, its place and the test of the
  * ends included; instructions of unrolled epilogues, above which the text of a kernel is longer than it is worth. */
-enum { OTHER_REGISTERS = 40, BRING = 12, UNROLLED_SLOTS = 2048 };
+enum { OTHER_REGISTERS = 40, BRING = 12, UNROLLED_SLOTS = 2048, MOST_BESIDE = 32 };
 
 /* Banks of shared memory: where threads write along the sum, rows lie so that those of a warp meet different ones;
  * where they write along the group, the two rows of a warp do; a run of four begins at a multiple of 16 bytes. A
@@ -123,24 +123,65 @@ static double cycles(const GpuArch *arch, const GpuTileShape *s, const GpuContra
     return blocks / together * turn;
 }
 
-/* The kernel that adds the parts: a thread for each result. The loads of a sum are four at a time under way. */
-static double joining_cycles(const GpuArch *arch, const GpuContraction *c) {
+/* The kernel that adds the parts: a thread for each result. Sixteen loads of a sum are under way at a time. */
+static double joining_cycles(const GpuArch *arch, int64_t results, int64_t parts, int64_t slots) {
     const GpuMachine *m = machine_of(arch);
-    double elements = (double)(c->rows * c->columns * c->planes) / m->multiprocessors, each = (double)c->parts;
+    double elements = (double)results / m->multiprocessors, each = (double)parts;
     double bytes = elements * each * 4 / global, instructions = elements / GPU_WARP * each * 4 / issue;
-    double epilogue = elements * (double)c->epilogue / m->products[PRECISION_FLOAT32];
-    return launch + latency * (2 + each / 4) + fmax(bytes, instructions) + epilogue;
+    double epilogue = elements * (double)slots / m->products[PRECISION_FLOAT32];
+    return GPU_LAUNCH_CYCLES + latency * (2 + each / 16) + fmax(bytes, instructions) + epilogue;
 }
 
-/* The threads of a block add with stride, then join their sums in as many steps as there are bits in their number. */
-double gpu_blocks_cycles(const KProgram *p, const GpuContraction *c) {
+/* Sums by blocks: results, terms of each in this part, bytes that are fetched for a term, results side by side. The
+ * threads of a block add with stride, then join their sums in as many steps as there are bits in their number. */
+static double sums_cycles(const GpuArch *arch, int64_t results, int64_t terms, double bytes, int64_t beside) {
     enum { STEPS = 9 };
-    const GpuMachine *m = machine_of(p->isa.gpu);
-    double blocks = ceil((double)(c->rows * c->columns * c->planes) / m->multiprocessors);
-    double term = (c->along[0] ? 4 : sector) + (c->along[1] ? 4 : sector), turns = ceil((double)c->depth / GPU_BLOCK);
-    double together = fmin(blocks, (double)(p->isa.gpu->threads_sm / GPU_BLOCK));
-    double turn = fmax(together * GPU_BLOCK * term / global, latency / 4);
+    double blocks = (double)parts(parts(results, beside), machine_of(arch)->multiprocessors);
+    double together = fmin(blocks, (double)(arch->threads_sm / GPU_BLOCK));
+    double turns = (double)parts(terms, GPU_BLOCK / beside);
+    double turn = fmax(together * GPU_BLOCK * bytes / global, latency / 4);
     return blocks / together * (turns * turn + latency + STEPS * latency / 8);
+}
+
+double gpu_blocks_cycles(const KProgram *p, const GpuContraction *c) {
+    double bytes = (c->along[0] ? 4 : sector) + (c->along[1] ? 4 : sector);
+    return sums_cycles(p->isa.gpu, c->rows * c->columns * c->planes, c->depth, bytes, 1);
+}
+
+static double sums_beside(const GpuNest *g, int64_t count, int64_t beside) {
+    GpuAxes points = gpu_points(g), reduced = gpu_reduced(g);
+    const NestReduction *r = &g->nest->reductions[0];
+    bool along = gpu_moves_along(r->expr, g->nest->axes[reduced.axes[reduced.count - 1]].var);
+    double bytes = along ? 4 : fmax(sector / (double)beside, 4);
+    int64_t results = gpu_extent_of_step(g, &points) / (g->nest->sum_parts ? g->nest->sum_parts : 1);
+    double joined = count > 1 ? joining_cycles(g->p->isa.gpu, results, count, nest_epilogue_slots(g->nest)) : 0;
+    return sums_cycles(g->p->isa.gpu, results * count, parts(gpu_extent_of_step(g, &reduced), count), bytes, beside) +
+           joined;
+}
+
+/* Results side by side are a power of two that divides the last axis, which is what lies side by side in memory. */
+static int64_t best_beside(const GpuNest *g, int64_t count) {
+    GpuAxes points = gpu_points(g), reduced = gpu_reduced(g);
+    int64_t best = 1;
+    if (!points.count || !reduced.count)
+        return best;
+    const NestAxis *last = &g->nest->axes[points.axes[points.count - 1]];
+    const KExpr *expr = g->nest->reductions[0].expr;
+    if (last->extent.batch || !gpu_moves_along(expr, last->var) ||
+        gpu_moves_along(expr, g->nest->axes[reduced.axes[reduced.count - 1]].var))
+        return best;
+    for (int64_t beside = 2; beside <= MOST_BESIDE && last->extent.n % beside == 0; beside *= 2)
+        if (sums_beside(g, count, beside) < sums_beside(g, count, best))
+            best = beside;
+    return best;
+}
+
+int64_t gpu_beside(const GpuNest *g) {
+    return best_beside(g, g->nest->sum_parts ? g->nest->sum_parts : 1);
+}
+
+double gpu_sums_cycles(const GpuNest *g, int64_t count) {
+    return sums_beside(g, count, best_beside(g, count));
 }
 
 static bool fits(const GpuTileShape *s, const GpuContraction *c) {
@@ -182,7 +223,8 @@ GpuTileShape gpu_tile_shape(const KProgram *p, const GpuContraction *c) {
 
 double gpu_tiles_cycles(const KProgram *p, const GpuContraction *c) {
     GpuTileShape shape = gpu_tile_shape(p, c);
-    return cycles(p->isa.gpu, &shape, c) + (c->parts > 1 ? joining_cycles(p->isa.gpu, c) : 0);
+    return cycles(p->isa.gpu, &shape, c) +
+           (c->parts > 1 ? joining_cycles(p->isa.gpu, c->rows * c->columns * c->planes, c->parts, c->epilogue) : 0);
 }
 
 const char *gpu_tile_explain(const KProgram *p, const GpuTileShape *s, const GpuContraction *c) {

@@ -49,12 +49,13 @@ static void check_func(const Case *c, KProgram *p, const Func *func, int64_t bat
 
 /* What kernels there are: a test of forms that never appear proves nothing. */
 typedef struct {
-    int kernels, tiles, barriers, rows, split, parts;
+    int kernels, tiles, barriers, rows, split, parts, beside;
 } Forms;
 
 static void count_statement(void *context, const KStmt *s) {
     Forms *forms = context;
     forms->barriers += s->kind == KS_BARRIER;
+    forms->beside += s->kind == KS_FOR && s->loop.axis == AXIS_GRID_X && s->loop.step > 1 && strcmp(s->loop.var->name, "point") == 0;
     forms->tiles += s->kind == KS_FOR && s->loop.axis == AXIS_THREAD_Y;
 }
 
@@ -196,6 +197,18 @@ static void test_long_sum_in_parts(void) {
     Value *sum = build_einsum(&f.b, "bti,btj->ij", x, x);
     Forms forms = form_check(&f, build_sub(&f.b, old, build_map1(&f.b, FN_tanh, sum)));
     CHECK(forms.tiles == 1 && forms.parts == 1 && forms.kernels == 2);
+}
+
+/* As the gradient of a bias: neighbouring threads take neighbouring columns, and blocks share the samples. */
+static void test_columns_side_by_side(void) {
+    static const int64_t columns[] = {24, 7};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        Form f = form_new("columns", 60);
+        Value *x = form_input(&f, 3, (int64_t[]){1, 150, columns[i]});
+        Value *sum = build_reduce(&f.b, REDUCE_SUM, x, (int[]){0, 1}, 2);
+        Forms forms = form_check(&f, build_map1(&f.b, FN_tanh, sum));
+        CHECK(forms.tiles == 0 && forms.parts == 1 && forms.barriers > 2 && forms.beside == (columns[i] % 2 == 0));
+    }
 }
 
 /* Tiles of the results are enough for all multiprocessors, or the sum is short: it stays whole. */
@@ -346,6 +359,7 @@ int main(int argc, char **argv) {
     test_batched_product_in_tiles();
     test_convolution_in_tiles();
     test_long_sum_in_parts();
+    test_columns_side_by_side();
     test_sums_that_stay_whole();
     test_reduction_by_blocks();
     test_argmax_by_blocks();
