@@ -2,9 +2,8 @@
 
 Needs: programs of gpu_build.py; no Python package. Leaves: one line a check, as {"name", "ok", "said"}; ok None: skipped.
 
-The bound: the C program is started again from weights changed by at most one unit in the last place, twice; what it
-then differs from itself, after as many steps, is what rounding makes of this network. A device may differ so much times
-MARGIN, and LEAST for the rounding of each step, which adds up as chance does.
+The bound is that of `nnc run --check`, where it is explained (driver/check.c). It is measured here again, for --check compiles
+what it runs, for the processor it runs on; these programs are built beforehand, by one command, and carried to a device.
 """
 import array
 import json
@@ -19,7 +18,7 @@ import subprocess
 import gpu_build
 from cases import HERE, ROOT
 
-MARGIN, LEAST = 20, 1e-6
+MOVE, ROOM, MOVED_RUNS = 2 ** -20, 4, 3  # as there
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SANITIZER = shutil.which("compute-sanitizer") or (
     "/usr/local/cuda/bin/compute-sanitizer" if os.path.exists("/usr/local/cuda/bin/compute-sanitizer") else None)
@@ -41,39 +40,42 @@ def read_weights(path):
             for name, about in header.items()}
 
 
-def nudge(path, output, seed):
-    """A copy with each float up or down by one unit in the last place, or as it was; zeros stay."""
+def move(path, output, seed):
+    """A copy with each float moved by at most MOVE of itself."""
     data, draw = bytearray(path.read_bytes()), random.Random(seed)
     length, = struct.unpack("<Q", data[:8])
     for name, about in json.loads(data[8:8 + length]).items():
         if name == "__metadata__" or about["dtype"] != "F32":
             continue
         first, last = (8 + length + offset for offset in about["data_offsets"])
-        bits = array.array("I", bytes(data[first:last]))
-        for i, value in enumerate(bits):
-            if value & 0x7FFFFFFF and not name.endswith("learning_rate"):
-                bits[i] = value + draw.choice((-1, 0, 1))
-        data[first:last] = bits.tobytes()
+        values = array.array("f", bytes(data[first:last]))
+        data[first:last] = array.array("f", (v * (1 + MOVE * draw.uniform(-1, 1)) for v in values)).tobytes()
     output.write_bytes(data)
 
 
-def distance(one, other):
-    """{name: relative distance}, in the square norm; of whole numbers 0 or infinity."""
+def difference(one, other):
+    """{name: largest difference}; of whole numbers 0 or infinity."""
     found = {}
     for name, (kind, values) in one.items():
         others = other[name][1]
         if kind != "F32":
             found[name] = 0 if values == others else math.inf
             continue
-        apart, size = math.dist(values, others), math.dist(values, array.array("f", bytes(4 * len(values))))
-        found[name] = math.inf if math.isnan(apart) else apart / size if size else (math.inf if apart else 0)
+        apart = [abs(a - b) for a, b in zip(values, others) if not (math.isnan(a) and math.isnan(b))]
+        found[name] = math.inf if any(map(math.isnan, apart)) else max(apart, default=0)
     return found
 
 
-def judge(c, nudged, cuda, steps):
-    """The worst variable: (share of its bound, its name, its distance)."""
-    own, least = [distance(c, other) for other in nudged], LEAST * math.sqrt(steps)
-    return max((apart / (least + MARGIN * max(o[name] for o in own)), name, apart) for name, apart in distance(c, cuda).items())
+def judge(c, moved, cuda):
+    """The worst variable: (share of its bound, its name, its difference)."""
+    own = [difference(c, other) for other in moved]
+
+    def share(name, apart):
+        largest = max(map(abs, c[name][1]), default=0)
+        bound = ROOM * max(o[name] for o in own) + MOVE * largest
+        return 0 if apart == 0 else apart / bound if bound else math.inf
+
+    return max((share(name, apart), name, apart) for name, apart in difference(c, cuda).items())
 
 
 class Example:
@@ -109,15 +111,15 @@ class Example:
     def start(self):
         gpu_build.command_output([self.c, "init", "--seed=5", f"--weights={self.folder / 'first.safetensors'}"],
                                  ROOT / "examples")
-        for i in (1, 2):
-            nudge(self.folder / "first.safetensors", self.folder / f"nudged{i}.safetensors", i)
+        for i in range(MOVED_RUNS):
+            move(self.folder / "first.safetensors", self.folder / f"moved{i}.safetensors", i)
 
     def compare(self, steps, limit):
         """After so many steps: the worst variable, and whether two runs have the same bits."""
         files = [self.train(self.cuda, steps, "first", f"cuda{i}", limit) for i in (1, 2)]
         c = read_weights(self.train(self.c, steps, "first", "c", limit))
-        nudged = [read_weights(self.train(self.c, steps, f"nudged{i}", f"c{i}", limit)) for i in (1, 2)]
-        return judge(c, nudged, read_weights(files[0]), steps), files[0].read_bytes() == files[1].read_bytes()
+        moved = [read_weights(self.train(self.c, steps, f"moved{i}", f"c{i}", limit)) for i in range(MOVED_RUNS)]
+        return judge(c, moved, read_weights(files[0])), files[0].read_bytes() == files[1].read_bytes()
 
 
 def check_example(example, limit, steps):

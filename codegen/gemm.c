@@ -1,5 +1,6 @@
 /* Which contractions are products of matrices, and their separation from what is computed from them. */
 #include "codegen/gemm.h"
+#include "codegen/map.h"
 
 /* ---- what is a product of matrices */
 
@@ -93,61 +94,6 @@ const KStmt *gemm_store(const Nest *nest) {
     return store;
 }
 
-static KBuffer *room_for_sums(KProgram *p, KSequence *sequence, const KKernel *kernel, const Nest *nest) {
-    Dim dims[MAX_RANK];
-    for (int i = 0; i < nest->parallel_count; i++)
-        dims[i] = nest->axes[i].extent;
-    KBuffer *b = kbuffer_new(p, SPACE_ARENA, arena_format(p->arena, "%s_sums", kernel->name), KBASE_F32,
-                             nest->parallel_count, dims);
-    b->sequence = sequence;
-    b->layer = nest->layer;
-    return b;
-}
-
-/* A kernel before the one at `at`; it has the same variables. */
-static KKernel *kernel_before(KProgram *p, KSequence *sequence, int at) {
-    KKernel *whole = sequence->kernels[at];
-    KKernel *kernel = kkernel_new(p, sequence, arena_format(p->arena, "%s_product", whole->name));
-    for (int i = sequence->count - 1; i > at; i--)
-        sequence->kernels[i] = sequence->kernels[i - 1];
-    sequence->kernels[at] = kernel;
-    kernel->comment = "matrix product, by the library";
-    kernel->span = whole->span;
-    kernel->layer = whole->layer;
-    kernel->role = whole->role ? arena_format(p->arena, "%s_product", whole->role) : NULL;
-    kernel->func = whole->func;
-    kernel->var_count = whole->var_count;
-    kernel->needs_barrier_before = whole->needs_barrier_before;
-    whole->needs_barrier_before = true;
-    return kernel;
-}
-
-/* The nest that sums goes to a kernel of its own; what was its epilogue reads the sums from memory. */
-static Nest *separate(KProgram *p, KSequence *sequence, int at, int number) {
-    KKernel *whole = sequence->kernels[at];
-    Nest *rest = whole->nests[number], *nest = ARENA_NEW(p->arena, Nest);
-    KBuffer *sums = room_for_sums(p, sequence, whole, rest);
-    KKernel *kernel = kernel_before(p, sequence, at);
-    KVar *result = rest->reductions[0].result;
-    KExpr *index[NEST_MAX_AXES];
-    for (int i = 0; i < rest->parallel_count; i++)
-        index[i] = kexpr_var(p, rest->axes[i].var);
-    *nest = *rest;
-    nest->kernel = kernel;
-    nest->epilogue = kstmt_block(p);
-    kstmt_add(nest->epilogue, kstmt_store(p, sums, index, rest->parallel_count, kexpr_var(p, result), NULL));
-    ARENA_PUSH(p->arena, kernel->nests, kernel->nest_count, kernel->nest_capacity, nest);
-    kernel->work = nest_slots(nest, p->module->batch_max);
-    whole->work -= kernel->work < whole->work ? kernel->work : 0;
-    rest->reduction_count = 0;
-    rest->axis_count = rest->parallel_count;
-    KStmt *epilogue = kstmt_block(p);
-    kstmt_add(epilogue, kstmt_let(p, result, kexpr_load(p, sums, index, rest->parallel_count)));
-    kstmt_add(epilogue, rest->epilogue);
-    rest->epilogue = epilogue;
-    return nest;
-}
-
 /* Its buffers are not cut in panels. */
 static void leave_to_library(Nest *nest) {
     nest->gemm = true;
@@ -165,7 +111,9 @@ static int leave_kernel(KProgram *p, KSequence *sequence, int at, int64_t least)
         if (!is_product(kernel, nest) || !is_large(p, nest, least))
             continue;
         bool alone = kernel->nest_count == 1 && gemm_store(nest);
-        leave_to_library(alone ? nest : separate(p, sequence, at + before++, n));
+        leave_to_library(alone ? nest
+                               : map_sums_apart(p, sequence, at + before++, n, 1,
+                                                (MapApart){"product", "sums", "matrix product, by the library"}));
     }
     return before;
 }

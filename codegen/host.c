@@ -1,6 +1,7 @@
 /* The emitted file as a whole: first comment, includes, offsets, kernels, and the parts in the other host_*.c files.
  * Needs: a mapped program with a memory plan. Leaves: the text of the C source and of its header. */
 #include "codegen/gemm.h"
+#include "codegen/gpu_arch.h"
 #include "codegen/host_parts.h"
 #include <ctype.h>
 #include <math.h>
@@ -278,8 +279,13 @@ static void first_comment(const Host *h, Text *out) {
                     (long long)info->layers[i].parameters);
         parameters += info->layers[i].parameters;
     }
-    text_format(out, " *   %lld parameters, batches of at most %lld samples, %lld bytes for intermediate values\n *\n",
+    text_format(out, " *   %lld parameters, batches of at most %lld samples, %lld bytes for intermediate values\n",
                 (long long)parameters, (long long)h->program->module->batch_max, (long long)h->program->arena_bytes);
+    if (h->program->isa.gpu)
+        text_format(out, " *   For %s, %s; contractions in %s%s\n", h->program->isa.gpu->name,
+                    h->program->isa.gpu->title, kprecision_names[h->program->precision],
+                    h->program->precision == PRECISION_FLOAT32 ? "" : ", everything else in float32");
+    text_add(out, " *\n");
     const char *march = strcmp(h->program->isa.c_flags, "") == 0 ? "" : h->program->isa.c_flags;
     const char *space = *march ? " " : "";
     const char *link = host_link(h->program), *libraries = h->options->runtime ? "" : " -lnnrt -lz";

@@ -267,7 +267,6 @@ typedef struct KProgram {
     int64_t arena_bytes, arena_lower_bound;
     struct Tuning *tuning;  /* measured choices for tiles (codegen/tuning.h); NULL: none */
     KPrecision precision;   /* of the operands of contractions on a GPU that have tensor cores for them */
-    int gpu_tile;           /* every contraction takes tiles of so many rows (tens) and columns (ones) a thread; 0: by cost */
     Map *names;             /* used C identifiers */
 } KProgram;
 

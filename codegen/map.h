@@ -15,6 +15,12 @@ int64_t map_local_bytes(const KProgram *, const KKernel *, int64_t rows);
  * over rows), or, not being over rows, with more work than one thread or block should do alone: one kernel per nest. */
 void map_fit(KProgram *, KSequence *, int at, int64_t rows, int64_t most_bytes);
 void map_apart(KProgram *, KSequence *, int at); /* one kernel per nest */
+/* The only reduction of nest `number`, a sum, becomes a nest and a kernel before this one, in so many parts; what is
+ * computed from the sums stays and reads them from memory, adding the parts in order. Returns the nest of the sums. */
+typedef struct {
+    const char *suffix, *sums, *comment; /* of the names of the kernel and of the buffer; of the kernel */
+} MapApart;
+Nest *map_sums_apart(KProgram *, KSequence *, int at, int number, int parts, MapApart);
 
 /* ---- inside the room: the order of the kernels, and the barriers between them (codegen/map_phases.c) */
 void map_phases(KProgram *);

@@ -1,8 +1,10 @@
 /* Kernels for a GPU. One nest becomes a grid of its own: a thread or a block for each result, or tiles of a
  * contraction. Several nests over the same rows of the batch take a block for each row; several small ones one block;
  * between nests the block's threads meet, and what passes on lies in shared memory. Kernels that are too big for this
- * are split into one kernel per nest, and what passes on goes to the arena. Last, small kernels that do not wait for
- * each other share a launch. Needs layout_scalar; leaves bodies of every kernel. */
+ * are split into one kernel per nest, and what passes on goes to the arena; so are long sums with few results, in
+ * parts. Last, small kernels that do not wait for each other share a launch. Needs layout_scalar; leaves bodies of
+ * every kernel. */
+#include "codegen/gpu_arch.h"
 #include "codegen/map_gpu.h"
 
 /* Shared memory that reductions across the block take. */
@@ -33,7 +35,8 @@ static void share_locals(KKernel *kernel, int count) {
 static int64_t threads_of_block(KProgram *p, KKernel *kernel, KExpr *row) {
     int64_t most = 1, threads = GPU_WARP;
     for (int i = 0; i < kernel->nest_count; i++) {
-        int64_t useful = gpu_useful_threads(&(GpuNest){p, kernel, kernel->nests[i], NULL, GPU_BLOCK, row});
+        int64_t useful = gpu_useful_threads(
+            &(GpuNest){.p = p, .kernel = kernel, .nest = kernel->nests[i], .threads = GPU_BLOCK, .row = row});
         most = useful > most ? useful : most;
     }
     while (threads < most && threads < GPU_BLOCK)
@@ -41,15 +44,8 @@ static int64_t threads_of_block(KProgram *p, KKernel *kernel, KExpr *row) {
     return threads;
 }
 
-/* What nests read and write. */
-typedef struct {
-    Arena *arena;
-    KUse *items;
-    int count, capacity;
-} Uses;
-
 static void note_load(void *context, const KExpr *e) {
-    Uses *uses = context;
+    GpuUses *uses = context;
     if (e->kind == KE_LOAD) {
         KUse use = {e->load.buffer, true, false};
         ARENA_PUSH(uses->arena, uses->items, uses->count, uses->capacity, use);
@@ -57,31 +53,31 @@ static void note_load(void *context, const KExpr *e) {
 }
 
 static void note_store(void *context, const KStmt *s) {
-    Uses *uses = context;
+    GpuUses *uses = context;
     if (s->kind == KS_STORE) {
         KUse use = {s->store.buffer, false, true};
         ARENA_PUSH(uses->arena, uses->items, uses->count, uses->capacity, use);
     }
 }
 
-static void note_uses(const Nest *nest, Uses *uses) {
+void gpu_note_uses(const Nest *nest, GpuUses *uses) {
     nest_visit(nest, &(KVisitor){note_store, note_load, uses, NULL});
 }
 
 /* Must the threads meet before the next nest? `since` are the uses since they last did. In a recurrence they always do:
  * what comes before is the step before, too. */
-static bool must_meet(const KKernel *kernel, const Nest *next, Uses *since) {
-    Uses uses = {.arena = since->arena};
-    note_uses(next, &uses);
+static bool must_meet(const KKernel *kernel, const Nest *next, GpuUses *since) {
+    GpuUses uses = {.arena = since->arena};
+    gpu_note_uses(next, &uses);
     bool meet = kernel->steps > 0 || gpu_waits_for(uses.items, uses.count, since->items, since->count);
     since->count = meet ? 0 : since->count;
-    note_uses(next, since);
+    gpu_note_uses(next, since);
     return meet;
 }
 
 static bool map_nests_in_block(KProgram *p, KKernel *kernel, KExpr *row, KStmt *out) {
     GpuNest g = {.p = p, .kernel = kernel, .row = row, .threads = threads_of_block(p, kernel, row)};
-    Uses since = {.arena = p->arena};
+    GpuUses since = {.arena = p->arena};
     int locals = kernel->local_count;
     KStmt *body = kstmt_block(p);
     g.thread = gpu_index_var(&g, "thread", g.threads);
@@ -130,18 +126,37 @@ static bool map_kernel(KProgram *p, KKernel *kernel) {
     return true;
 }
 
+static bool map_sequence(KProgram *p, KSequence *sequence) {
+    map_gpu_parts(p, sequence);
+    for (int i = 0; i < sequence->count; i++)
+        if (!map_kernel(p, sequence->kernels[i])) {
+            diag_internal(p->diag, sequence->kernels[i]->span, "no GPU mapping for %s", sequence->kernels[i]->name);
+            return false;
+        }
+    return true;
+}
+
+static bool has_precision(const KProgram *p) {
+    if (p->precision == PRECISION_FLOAT32 || p->isa.gpu->tensor_tf32)
+        return true;
+    diag_error(p->diag, (Span){0}, "%s has no tensor cores for contractions in %s, which GPUs from sm_80 on have",
+               p->isa.gpu->name, kprecision_names[p->precision]);
+    return false;
+}
+
 bool map_gpu(KProgram *p) {
+    if (!has_precision(p))
+        return false;
     for (int s = 0; s < p->sequence_count; s++)
         for (int i = 0; i < p->sequences[s]->count; i++) {
             KKernel *kernel = p->sequences[s]->kernels[i];
             if (kernel->row_axes > 1) /* a block for each sample would be too few */
                 map_apart(p, p->sequences[s], i);
             map_fit(p, p->sequences[s], i, 1, GPU_SHARED_BYTES - reduction_bytes(kernel));
-            if (!map_kernel(p, kernel)) {
-                diag_internal(p->diag, kernel->span, "no GPU mapping for %s", kernel->name);
-                return false;
-            }
         }
+    for (int s = 0; s < p->sequence_count; s++)
+        if (!map_sequence(p, p->sequences[s]))
+            return false;
     map_gpu_beside(p);
     return true;
 }

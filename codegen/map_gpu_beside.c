@@ -1,4 +1,5 @@
-/* Small kernels of a GPU that do not wait for each other become one launch: its blocks are shared out among them.
+/* Kernels of a GPU that do not wait for each other become one launch: its blocks are shared out among them. All of them
+ * but one are small, for a launch is little beside large ones.
  *
  * A kernel waits for those before it that write what it reads or writes, or read what it writes. Counting these waits
  * from the first kernel on gives levels; kernels of a level run beside each other. So a Dense network takes a launch
@@ -8,8 +9,7 @@
 #include "codegen/map_gpu.h"
 #include <string.h>
 
-enum { MOST_PARTS = 16 };
-static const int64_t most_work = 1 << 26; /* multiply-adds of a kernel: above, a launch is little beside it */
+enum { MOST_PARTS = 16, BESIDE_LARGE = 4 * 1024 };
 
 /* A mapped kernel taken apart: grid loops, allocations, thread loops, what a thread does. */
 typedef struct {
@@ -53,12 +53,12 @@ static int64_t shared_bytes(const KKernel *k) {
     return bytes;
 }
 
-/* false: the kernel has another form, or is large. */
+/* false: the kernel has another form. */
 static bool take_apart(KProgram *p, KKernel *k, Part *part) {
     int barriers = 0;
     *part = (Part){.kernel = k, .counts = {1, 1}, .shared = shared_bytes(k), .allocated = kstmt_block(p)};
     const KStmt *s = only(p, k->body, part);
-    if (k->work > most_work || !is_loop(s, AXIS_GRID_X))
+    if (!is_loop(s, AXIS_GRID_X))
         return false;
     part->grid[0] = s;
     s = only(p, s->loop.body, part);
@@ -186,7 +186,7 @@ static void describe(KProgram *p, KKernel *k, const Part *parts, int count) {
     text_free(&how);
     k->span = parts[0].kernel->span;
     k->func = parts[0].kernel->func;
-    k->why = "small kernels that do not wait for each other share a launch";
+    k->why = "kernels that do not wait for each other share a launch";
     text_free(&text);
 }
 
@@ -222,6 +222,10 @@ static KKernel *merge(KProgram *p, const Part *parts, int count) {
 
 /* ---- levels */
 
+bool gpu_is_large(const KKernel *k) {
+    return k->work > 1 << 26;
+}
+
 bool gpu_waits_for(const KUse *later, int later_count, const KUse *earlier, int earlier_count) {
     for (int i = 0; i < later_count; i++)
         for (int k = 0; k < earlier_count; k++) {
@@ -246,10 +250,16 @@ static int find_levels(KProgram *p, const KSequence *sequence, int *levels) {
     return last + 1;
 }
 
-/* Threads that meet must be all of the block's. */
+/* Threads that meet must be all of the block's. What stands beside a large kernel takes little shared memory from it.
+ */
 static bool joins(const Part *parts, int count, const Part *part) {
-    int64_t shared = part->shared;
+    int64_t shared = part->shared, large = gpu_is_large(part->kernel) ? part->shared : -1;
     for (int i = 0; i < count; i++) {
+        if (gpu_is_large(parts[i].kernel)) {
+            if (large >= 0)
+                return false;
+            large = parts[i].shared;
+        }
         shared += parts[i].shared;
         bool equal = part_threads(&parts[i]) == part_threads(part);
         if (!equal && (parts[i].meets || part->meets) &&
@@ -257,7 +267,7 @@ static bool joins(const Part *parts, int count, const Part *part) {
                             : part_threads(part) < part_threads(&parts[i])))
             return false;
     }
-    return count < MOST_PARTS && shared <= GPU_SHARED_BYTES;
+    return count < MOST_PARTS && shared <= GPU_SHARED_BYTES && (large < 0 || shared <= large + BESIDE_LARGE);
 }
 
 static void merge_level(KProgram *p, KSequence *sequence, KKernel **kernels, int count) {

@@ -28,6 +28,16 @@ KExpr *gpu_extent(const GpuNest *g, const GpuAxes *a) {
     return extent;
 }
 
+bool gpu_moves_along(const KExpr *e, const KVar *var) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    if (e->kind == KE_LOAD && e->load.index_count)
+        return kexpr_uses(e->load.index[e->load.index_count - 1], var);
+    for (int i = kexpr_operands(e, operands) - 1; i >= 0; i--)
+        if (gpu_moves_along(operands[i], var))
+            return true;
+    return false;
+}
+
 static int64_t extent_for(const GpuNest *g, const GpuAxes *a, int64_t batch) {
     int64_t extent = 1;
     for (int i = 0; i < a->count; i++)
@@ -163,20 +173,48 @@ static KStmt *for_threads(const GpuNest *g, KStmt *body) {
     return kstmt_for(p, g->thread, AXIS_THREAD_X, kexpr_index(p, 0), kexpr_index(p, g->threads), 1, body);
 }
 
-/* A block for each point; as large as those of tiles, so that it can stand beside them. */
+static KExpr *let(const GpuNest *g, const char *name, KExpr *value, KStmt *out) {
+    KVar *var = gpu_index_var(g, name, 0);
+    kstmt_add(out, kstmt_let(g->p, var, value));
+    return kexpr_var(g->p, var);
+}
+
+/* The first axis numbers parts of the sum: this block's. */
+static void find_terms(GpuNest *g, KExpr *point, KStmt *out) {
+    KProgram *p = g->p;
+    GpuAxes others = gpu_points(g), reduced = gpu_reduced(g);
+    int parts = g->nest->sum_parts;
+    if (!parts)
+        return;
+    for (int i = 1; i < others.count; i++)
+        others.axes[i - 1] = others.axes[i];
+    others.count--;
+    KExpr *part = kexpr_binary(p, '/', point, gpu_extent(g, &others)), *all = gpu_extent(g, &reduced);
+    KExpr *rounded = kexpr_binary(p, '+', all, kexpr_index(p, parts - 1));
+    KExpr *terms = let(g, "terms", kexpr_binary(p, '/', rounded, kexpr_index(p, parts)), out);
+    g->from = let(g, "sum_from", kexpr_binary(p, '*', part, terms), out);
+    g->to = let(g, "sum_to", kexpr_binary(p, 'm', all, kexpr_binary(p, '+', g->from, terms)), out);
+}
+
+/* A block for each point or some of them; as large as those of tiles, so that it can stand beside them. */
 static bool grid_of_blocks(GpuNest *g, KStmt *out) {
     KProgram *p = g->p;
     GpuAxes points = gpu_points(g);
     MapLoads loads = {.count = 0};
     g->threads = GPU_BLOCK;
     g->thread = gpu_index_var(g, "thread", g->threads);
+    g->beside = gpu_beside(g);
     KVar *block = gpu_index_var(g, "point", gpu_extent_at_most(g, &points));
     KStmt *body = kstmt_block(p);
     MapPlace place = gpu_place(g, &loads, body);
-    gpu_bind_axes(g, &place, &points, kexpr_var(p, block));
+    KExpr *point = kexpr_var(p, block);
+    find_terms(g, point, body);
+    if (g->beside > 1)
+        point = kexpr_binary(p, '+', point, kexpr_binary(p, '%', kexpr_var(p, g->thread), kexpr_index(p, g->beside)));
+    gpu_bind_axes(g, &place, &points, point);
     gpu_reduce_in_block(g, &place, false);
-    kstmt_add(out,
-              kstmt_for(p, block, AXIS_GRID_X, kexpr_index(p, 0), gpu_extent(g, &points), 1, for_threads(g, body)));
+    kstmt_add(out, kstmt_for(p, block, AXIS_GRID_X, kexpr_index(p, 0), gpu_extent(g, &points), g->beside,
+                             for_threads(g, body)));
     return !place.failed;
 }
 
@@ -203,5 +241,6 @@ static bool grid_of_threads(GpuNest *g, KStmt *out) {
 
 bool gpu_map_grid(GpuNest *g, KStmt *out) {
     GpuAxes points = gpu_points(g);
-    return gpu_wants_block(g, gpu_extent_of_step(g, &points)) ? grid_of_blocks(g, out) : grid_of_threads(g, out);
+    bool blocks = g->nest->sum_parts || gpu_wants_block(g, gpu_extent_of_step(g, &points));
+    return blocks ? grid_of_blocks(g, out) : grid_of_threads(g, out);
 }

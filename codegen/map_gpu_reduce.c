@@ -1,5 +1,6 @@
 /* Reductions on a GPU: serial in one thread, or by all threads of a block, which take turns over what is reduced and
- * then join their parts in a tree in shared memory, always in the same order. */
+ * then join their parts in a tree in shared memory, always in the same order. A block may have some points side by
+ * side: then neighbouring threads have neighbouring points. */
 #include "codegen/map_gpu.h"
 #include <math.h>
 
@@ -162,6 +163,19 @@ static void join(const GpuNest *g, int r, const Partial *part, const Shared *sha
     to_shared(g, shared->place, part->place, out);
 }
 
+static int64_t side_by_side(const GpuNest *g) {
+    return g->beside > 1 ? g->beside : 1;
+}
+
+/* The first thread of each point, in its own variables. */
+static KExpr *has_whole(const GpuNest *g) {
+    KProgram *p = g->p;
+    KExpr *thread = kexpr_var(p, g->thread);
+    if (side_by_side(g) > 1)
+        return kexpr_fn(p, FN_lt, thread, kexpr_index(p, g->beside), NULL);
+    return kexpr_fn(p, FN_eq, thread, kexpr_index(p, 0), NULL);
+}
+
 static void join_tree(const GpuNest *g, const Partial *parts, KStmt *out) {
     KProgram *p = g->p;
     Shared shared[MAX_REDUCTIONS];
@@ -173,7 +187,7 @@ static void join_tree(const GpuNest *g, const Partial *parts, KStmt *out) {
         if (parts[r].place)
             to_shared(g, shared[r].place, parts[r].place, out);
     }
-    for (int64_t distance = g->threads / 2; distance > 0; distance /= 2) {
+    for (int64_t distance = g->threads / 2; distance >= side_by_side(g); distance /= 2) {
         KStmt *body = kstmt_block(p);
         for (int r = 0; r < g->nest->reduction_count; r++)
             join(g, r, &parts[r], &shared[r], distance, body);
@@ -188,15 +202,17 @@ void gpu_reduce_in_block(const GpuNest *g, MapPlace *place, bool again) {
     GpuAxes reduced = gpu_reduced(g);
     KStmt *out = place->out, *body = kstmt_block(p), *last = kstmt_block(p);
     KVar *number = gpu_index_var(g, "k", gpu_extent_at_most(g, &reduced));
-    KExpr *thread = kexpr_var(p, g->thread);
+    KExpr *first = kexpr_binary(p, '/', kexpr_var(p, g->thread), kexpr_index(p, side_by_side(g)));
+    KExpr *from = g->from ? g->from : kexpr_index(p, 0);
     start(g, parts, out);
     place->out = body;
     gpu_bind_axes(g, place, &reduced, kexpr_var(p, number));
     accumulate_all(g, parts, place);
-    kstmt_add(out, kstmt_for(p, number, AXIS_SERIAL, thread, gpu_extent(g, &reduced), g->threads, body));
+    kstmt_add(out, kstmt_for(p, number, AXIS_SERIAL, kexpr_binary(p, '+', from, first),
+                             g->to ? g->to : gpu_extent(g, &reduced), g->threads / side_by_side(g), body));
     join_tree(g, parts, out);
-    finish(g, parts, place, last); /* the first thread has the whole in its own variables */
-    kstmt_add(out, kstmt_if(p, kexpr_fn(p, FN_eq, thread, kexpr_index(p, 0), NULL), last, NULL));
+    finish(g, parts, place, last);
+    kstmt_add(out, kstmt_if(p, has_whole(g), last, NULL));
     if (again)
         kstmt_add(out, kstmt_barrier(p));
 }

@@ -8,47 +8,58 @@
  * batched products, convolutions and their gradients are all the same here. */
 #include "codegen/map_gpu_tile.h"
 
-enum { LEAST_EXTENT = 4, LEAST_DEPTH = 8, FEW_TILES = 32, DEEP = 1024 };
+enum { LEAST_DEPTH = 8, FEW_TILES = 32, DEEP = 1024 };
 
 static void add_axis(GpuAxes *a, int axis) {
     a->axes[a->count++] = axis;
 }
 
-static bool find_groups(GpuTile *t) {
+bool gpu_tile_groups(GpuTile *t) {
     const Nest *nest = t->g->nest;
     const NestReduction *reduction = &nest->reductions[0];
-    if (nest->reduction_count != 1 || reduction->argument || reduction->guard || reduction->kind != REDUCE_SUM ||
-        reduction->expr->kind != KE_FN || reduction->expr->fn.fn != FN_mul || reduction->expr->type.base != KBASE_F32)
+    if (nest->reduction_count != 1 || nest->ordered || reduction->argument || reduction->guard ||
+        reduction->kind != REDUCE_SUM || reduction->expr->kind != KE_FN || reduction->expr->fn.fn != FN_mul ||
+        reduction->expr->type.base != KBASE_F32)
         return false;
     t->left = reduction->expr->fn.args[0];
     t->right = reduction->expr->fn.args[1];
     for (int i = 0; i < nest->parallel_count; i++) {
         bool left = kexpr_uses(t->left, nest->axes[i].var), right = kexpr_uses(t->right, nest->axes[i].var);
-        add_axis(left && right ? &t->planes : right ? &t->columns : &t->rows, i);
+        bool part = nest->sum_parts && i == 0;
+        add_axis((left && right) || part ? &t->planes : right ? &t->columns : &t->rows, i);
     }
     t->depth = gpu_reduced(t->g);
     return true;
 }
 
-/* Few tiles with a long way to go leave most of the GPU idle: a block for each result is better. */
-static bool is_worth_tiles(const GpuTile *t, const GpuContraction *c) {
-    int64_t tiles = (c->rows + GPU_SIDE - 1) / GPU_SIDE * ((c->columns + GPU_SIDE - 1) / GPU_SIDE) * c->planes;
-    if (t->g->p->gpu_tile)
-        return true;
-    if (c->rows < LEAST_EXTENT || c->columns < LEAST_EXTENT || c->depth < LEAST_DEPTH)
-        return false;
-    return tiles >= FEW_TILES || c->depth < DEEP;
+GpuContraction gpu_contraction(const GpuTile *t) {
+    const Nest *nest = t->g->nest;
+    const KVar *last = nest->axes[t->depth.axes[t->depth.count - 1]].var;
+    int64_t parts = nest->sum_parts ? nest->sum_parts : 1;
+    return (GpuContraction){.rows = gpu_extent_of_step(t->g, &t->rows),
+                            .columns = gpu_extent_of_step(t->g, &t->columns),
+                            .planes = gpu_extent_of_step(t->g, &t->planes) / parts,
+                            .depth = gpu_extent_of_step(t->g, &t->depth),
+                            .epilogue = nest_epilogue_slots(nest),
+                            .parts = parts,
+                            .along = {gpu_moves_along(t->left, last), gpu_moves_along(t->right, last)},
+                            .tile = {nest->tile[0], nest->tile[1]}};
 }
 
-/* Does a step along the group's last axis move along a buffer's last axis? */
-static bool moves_along(const KExpr *e, const KVar *var) {
-    KExpr *operands[KEXPR_MAX_OPERANDS];
-    if (e->kind == KE_LOAD && e->load.index_count)
-        return kexpr_uses(e->load.index[e->load.index_count - 1], var);
-    for (int i = kexpr_operands(e, operands) - 1; i >= 0; i--)
-        if (moves_along(operands[i], var))
-            return true;
-    return false;
+bool gpu_has_sides(const GpuTile *t) {
+    return gpu_extent_of_step(t->g, &t->rows) >= GPU_LEAST_EXTENT &&
+           gpu_extent_of_step(t->g, &t->columns) >= GPU_LEAST_EXTENT;
+}
+
+/* Few tiles with a long way to go leave most of the GPU idle: a block for each result may be better. */
+bool gpu_is_worth_tiles(const GpuTile *t, const GpuContraction *c) {
+    int64_t tiles = (c->rows + GPU_SIDE - 1) / GPU_SIDE * ((c->columns + GPU_SIDE - 1) / GPU_SIDE) * c->planes;
+    if (c->tile[0])
+        return true;
+    if (!gpu_has_sides(t) || c->depth < LEAST_DEPTH)
+        return false;
+    return c->parts > 1 || tiles >= FEW_TILES || c->depth < DEEP ||
+           gpu_tiles_cycles(t->g->p, c) < gpu_blocks_cycles(t->g->p, c);
 }
 
 /* ---- numbers and loops */
@@ -181,7 +192,6 @@ static void multiply(const GpuTile *t, KExpr *half, KStmt *out) {
 static void panel_loop(const GpuTile *t, KStmt *out) {
     const GpuNest *g = t->g;
     KProgram *p = g->p;
-    KExpr *depth = gpu_extent(g, &t->depth), *zero = gpu_number(t, 0);
     KVar *from = gpu_index_var(g, "k_from", 0), *half = gpu_index_var(g, "half", 2);
     KExpr *at = value(t, from), *now = value(t, half);
     KStmt *body = kstmt_block(p), *more = kstmt_block(p), *arrive = kstmt_block(p), *work = kstmt_block(p);
@@ -193,12 +203,12 @@ static void panel_loop(const GpuTile *t, KStmt *out) {
     kstmt_add(
         body,
         kstmt_let(p, half, kexpr_binary(p, '%', kexpr_binary(p, '/', at, gpu_number(t, GPU_PANEL)), gpu_number(t, 2))));
-    kstmt_add(body, kstmt_if(p, below(t, at, depth), more, NULL));
-    kstmt_add(body, kstmt_if(p, below(t, zero, at), work, NULL));
-    kstmt_add(body, kstmt_if(p, below(t, at, depth), arrive, NULL));
+    kstmt_add(body, kstmt_if(p, below(t, at, t->depth_to), more, NULL));
+    kstmt_add(body, kstmt_if(p, below(t, t->depth_from, at), work, NULL));
+    kstmt_add(body, kstmt_if(p, below(t, at, t->depth_to), arrive, NULL));
     kstmt_add(body, kstmt_barrier(p));
-    kstmt_add(out,
-              kstmt_for(p, from, AXIS_SERIAL, zero, gpu_plus(t, depth, gpu_number(t, GPU_PANEL)), GPU_PANEL, body));
+    kstmt_add(out, kstmt_for(p, from, AXIS_SERIAL, t->depth_from, gpu_plus(t, t->depth_to, gpu_number(t, GPU_PANEL)),
+                             GPU_PANEL, body));
 }
 
 static void one_panel(const GpuTile *t, KStmt *out) {
@@ -212,7 +222,7 @@ static void one_panel(const GpuTile *t, KStmt *out) {
 }
 
 static bool has_one_panel(const GpuTile *t) {
-    return gpu_extent_at_most(t->g, &t->depth) <= GPU_PANEL;
+    return gpu_extent_at_most(t->g, &t->depth) <= GPU_PANEL && !t->g->nest->sum_parts;
 }
 
 static void allocate_operand(const GpuTile *t, Operand *o, KStmt *out) {
@@ -318,11 +328,34 @@ static void make_operands(GpuTile *t, KExpr *row_from, KExpr *column_from) {
     const KVar *last = t->g->nest->axes[t->depth.axes[t->depth.count - 1]].var;
     t->x = gpu_index_var(t->g, "x", GPU_SIDE);
     t->y = gpu_index_var(t->g, "y", GPU_SIDE);
-    t->operands[0] = (Operand){"left", t->left, &t->rows, t->shape.rows, row_from, t->y, moves_along(t->left, last),
+    t->operands[0] = (Operand){"left", t->left, &t->rows, t->shape.rows, row_from, t->y, gpu_moves_along(t->left, last),
                                NULL,   NULL,    NULL};
     t->operands[1] =
-        (Operand){"right", t->right, &t->columns, t->shape.columns, column_from, t->x, moves_along(t->right, last),
+        (Operand){"right", t->right, &t->columns, t->shape.columns, column_from, t->x, gpu_moves_along(t->right, last),
                   NULL,    NULL,     NULL};
+}
+
+/* Parts of the sum are whole panels; the first axis of the planes numbers them. */
+static void find_depth(GpuTile *t, KStmt *out) {
+    GpuNest *g = t->g;
+    KProgram *p = g->p;
+    int64_t parts = g->nest->sum_parts;
+    KExpr *depth = gpu_extent(g, &t->depth), *others = gpu_number(t, 1);
+    t->depth_from = gpu_number(t, 0);
+    t->depth_to = depth;
+    if (!parts)
+        return;
+    for (int i = 1; i < t->planes.count; i++)
+        others = kexpr_binary(p, '*', others, kexpr_dim(p, g->nest->axes[t->planes.axes[i]].extent));
+    KExpr *even = gpu_number(t, parts * GPU_PANEL), *part = kexpr_binary(p, '/', t->plane, others);
+    KExpr *panels = kexpr_binary(p, '/', gpu_plus(t, depth, gpu_number(t, parts * GPU_PANEL - 1)), even);
+    KVar *terms = gpu_index_var(g, "terms", 0), *from = gpu_index_var(g, "sum_from", 0);
+    KVar *to = gpu_index_var(g, "sum_to", 0);
+    kstmt_add(out, kstmt_let(p, terms, gpu_times(t, panels, GPU_PANEL)));
+    kstmt_add(out, kstmt_let(p, from, kexpr_binary(p, '*', part, value(t, terms))));
+    kstmt_add(out, kstmt_let(p, to, kexpr_binary(p, 'm', depth, gpu_plus(t, value(t, from), value(t, terms)))));
+    t->depth_from = value(t, from);
+    t->depth_to = value(t, to);
 }
 
 /* Blocks: tiles of rows of all planes along x, tiles of columns along y. */
@@ -343,6 +376,7 @@ static bool emit_tiles(GpuTile *t, KStmt *out) {
         kstmt_add(body, kstmt_let(p, plane, kexpr_binary(p, '/', at, row_tiles)));
         kstmt_add(body, kstmt_let(p, row, gpu_times(t, kexpr_binary(p, '%', at, row_tiles), tile_rows)));
     }
+    find_depth(t, body);
     sum_up(t, body);
     if (!finish(t, body))
         return false;
@@ -355,14 +389,15 @@ static bool emit_tiles(GpuTile *t, KStmt *out) {
 
 bool gpu_map_tiles(GpuNest *g, KStmt *out) {
     GpuTile t = {.g = g};
-    if (!find_groups(&t))
+    if (!gpu_tile_groups(&t))
         return false;
-    GpuContraction c = {gpu_extent_of_step(g, &t.rows), gpu_extent_of_step(g, &t.columns),
-                        gpu_extent_of_step(g, &t.planes), gpu_extent_of_step(g, &t.depth),
-                        nest_epilogue_slots(g->nest)};
-    if (!is_worth_tiles(&t, &c))
+    GpuContraction c = gpu_contraction(&t);
+    const char *form = g->nest->form ? g->nest->form : "none";
+    if (!gpu_is_worth_tiles(&t, &c)) {
+        g->kernel->how = arena_format(g->p->arena, "no tiles; form %s", form);
         return false;
+    }
     t.shape = gpu_tile_shape(g->p, &c);
-    g->kernel->how = gpu_tile_explain(g->p, &t.shape, &c);
+    g->kernel->how = arena_format(g->p->arena, "%s; form %s", gpu_tile_explain(g->p, &t.shape, &c), form);
     return emit_tiles(&t, out);
 }

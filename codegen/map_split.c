@@ -1,6 +1,8 @@
-/* Splits a kernel of several nests into one kernel per nest: what passes on between them goes to the arena, so that
- * each can be shared out among all threads. For kernels with too much work for one thread or block, or too much local
- * memory. */
+/* Splits kernels; what passes on from one part to the next goes to the arena.
+ *
+ * A kernel of several nests becomes one kernel per nest, so that each can be shared out among all threads: where there
+ * is too much work for one thread or block, or too much local memory. And the sums of a nest become a kernel of their
+ * own, before the one that computes from them: for a library of matrix products, or in parts, for a GPU. */
 #include "codegen/map.h"
 
 enum { SMALL_WORK = 1 << 16 };
@@ -47,12 +49,11 @@ static void move_to_arena(KProgram *p, KSequence *sequence, KBuffer *b) {
     p->buffers[b->id] = b;
 }
 
-static KKernel *new_part(KProgram *p, KSequence *sequence, const KKernel *whole, int at, int part) {
-    KKernel *kernel = kkernel_new(p, sequence, whole->name);
+static KKernel *new_part(KProgram *p, KSequence *sequence, const KKernel *whole, int at, const char *name) {
+    KKernel *kernel = kkernel_new(p, sequence, name);
     for (int i = sequence->count - 1; i > at; i--)
         sequence->kernels[i] = sequence->kernels[i - 1];
     sequence->kernels[at] = kernel;
-    kernel->comment = arena_format(p->arena, "%s (part %d)", whole->comment ? whole->comment : "", part);
     kernel->span = whole->span;
     kernel->layer = whole->layer;
     kernel->role = whole->role;
@@ -73,7 +74,8 @@ void map_apart(KProgram *p, KSequence *sequence, int at) {
     int nests = whole->nest_count;
     move_locals(p, sequence, whole);
     for (int n = 1; n < nests; n++) {
-        KKernel *part = new_part(p, sequence, whole, at + n, n + 1);
+        KKernel *part = new_part(p, sequence, whole, at + n, whole->name);
+        part->comment = arena_format(p->arena, "%s (part %d)", whole->comment ? whole->comment : "", n + 1);
         part->work = whole->work / nests;
         ARENA_PUSH(p->arena, part->nests, part->nest_count, part->nest_capacity, whole->nests[n]);
     }
@@ -91,4 +93,81 @@ void map_fit(KProgram *p, KSequence *sequence, int at, int64_t rows, int64_t mos
             move_locals(p, sequence, kernel);
     } else if (is_too_big(p, kernel, rows, most_bytes))
         map_apart(p, sequence, at);
+}
+
+/* ---- sums apart from what is computed from them */
+
+static KBuffer *room_for_sums(KProgram *p, KSequence *sequence, const char *name, const Nest *nest) {
+    Dim dims[MAX_RANK];
+    for (int i = 0; i < nest->parallel_count; i++)
+        dims[i] = nest->axes[i].extent;
+    KBuffer *b = kbuffer_new(p, SPACE_ARENA, name, KBASE_F32, nest->parallel_count, dims);
+    b->sequence = sequence;
+    b->layer = nest->layer;
+    return b;
+}
+
+/* A kernel before the one at `at`; it has the same variables. */
+static KKernel *kernel_before(KProgram *p, KSequence *sequence, int at, MapApart apart) {
+    KKernel *whole = sequence->kernels[at];
+    KKernel *kernel = new_part(p, sequence, whole, at, arena_format(p->arena, "%s_%s", whole->name, apart.suffix));
+    kernel->comment = apart.comment;
+    kernel->role = whole->role ? arena_format(p->arena, "%s_%s", whole->role, apart.suffix) : NULL;
+    kernel->needs_barrier_before = whole->needs_barrier_before;
+    whole->needs_barrier_before = true;
+    return kernel;
+}
+
+/* One more axis, in front: the parts of the sum. */
+static void add_part_axis(Nest *nest, KVar *part, int parts) {
+    for (int i = nest->axis_count++; i > 0; i--)
+        nest->axes[i] = nest->axes[i - 1];
+    nest->axes[0] = (NestAxis){.var = part, .extent = dim_static(parts)};
+    nest->parallel_count++;
+    nest->sum_parts = parts;
+}
+
+static int sums_index(KProgram *p, const Nest *nest, KExpr **index) {
+    for (int i = 0; i < nest->parallel_count; i++)
+        index[i] = kexpr_var(p, nest->axes[i].var);
+    return nest->parallel_count;
+}
+
+/* The nest takes its sums, or adds their parts, from memory. */
+static void read_sums(KProgram *p, Nest *nest, KVar *part, int parts, KExpr *sums) {
+    nest->axis_count = nest->parallel_count;
+    if (part) {
+        nest->axes[nest->axis_count++] = (NestAxis){.var = part, .extent = dim_static(parts), .reduce = true};
+        nest->reductions[0].expr = sums;
+        return;
+    }
+    KStmt *epilogue = kstmt_block(p);
+    nest->reduction_count = 0;
+    kstmt_add(epilogue, kstmt_let(p, nest->reductions[0].result, sums));
+    kstmt_add(epilogue, nest->epilogue);
+    nest->epilogue = epilogue;
+}
+
+Nest *map_sums_apart(KProgram *p, KSequence *sequence, int at, int number, int parts, MapApart apart) {
+    KKernel *whole = sequence->kernels[at];
+    Nest *rest = whole->nests[number], *nest = ARENA_NEW(p->arena, Nest);
+    KVar *part = parts > 1 ? kvar_new(p, whole, "part", (KType){KBASE_INDEX, 1}, false) : NULL;
+    KExpr *index[NEST_MAX_AXES];
+    const char *name = arena_format(p->arena, "%s_%s", whole->name, apart.sums);
+    KKernel *kernel = kernel_before(p, sequence, at, apart);
+    int64_t work = nest_slots(rest, p->module->batch_max);
+    *nest = *rest;
+    nest->kernel = kernel;
+    if (part)
+        add_part_axis(nest, part, parts);
+    KBuffer *sums = room_for_sums(p, sequence, name, nest);
+    int count = sums_index(p, nest, index);
+    nest->epilogue = kstmt_block(p);
+    kstmt_add(nest->epilogue, kstmt_store(p, sums, index, count, kexpr_var(p, rest->reductions[0].result), NULL));
+    ARENA_PUSH(p->arena, kernel->nests, kernel->nest_count, kernel->nest_capacity, nest);
+    kernel->work = nest_slots(nest, p->module->batch_max);
+    read_sums(p, rest, part, parts, kexpr_load(p, sums, index, count));
+    work -= nest_slots(rest, p->module->batch_max);
+    whole->work -= work < whole->work ? work : 0;
+    return nest;
 }

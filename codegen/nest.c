@@ -36,7 +36,7 @@ static int64_t points(const Nest *nest, int64_t batch, bool reduced) {
     for (int i = 0; i < nest->axis_count; i++)
         if (reduced || !nest->axes[i].reduce)
             n *= dim_size(nest->axes[i].extent, batch);
-    return n;
+    return reduced && nest->sum_parts ? n / nest->sum_parts : n; /* each takes its share of the terms */
 }
 
 static int64_t expr_cost(const KExpr *e) {

@@ -58,6 +58,9 @@ typedef struct Nest {
     bool gemm;              /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
     bool ordered;           /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
     int sum_from;           /* ordered, with reductions: the first axis that they run over */
+    int sum_parts;          /* > 1: axis 0 numbers parts of the sum, even shares of its terms (map_sums_apart); 0: all */
+    int64_t tile[2];        /* rows and columns of its tiles on a GPU, if they are told (codegen/tuning.h); 0: by cost */
+    const char *form;       /* on a GPU: how a contraction is named there; NULL: it is none */
     int vector_axis;        /* axis on the vector lanes, chosen by layout; -1: none */
     struct KKernel *kernel; /* the kernel that it belongs to */
     Op *op;                 /* the op it is named after */

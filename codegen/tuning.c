@@ -77,3 +77,21 @@ void tuning_ask(const KProgram *p, TileSeen *seen) {
         }
     ARENA_PUSH(p->arena, t->seen, t->seen_count, t->seen_capacity, *seen);
 }
+
+int tuning_ask_gpu(const KProgram *p, Nest *nest) {
+    Tuning *t = p->tuning;
+    TileSeen seen = {.choice = {.form = tuning_form(p, nest, -1, 0)}};
+    int parts = 0;
+    nest->form = seen.choice.form;
+    for (int i = 0; t && i < t->wanted_count; i++) {
+        const TileChoice *wanted = &t->wanted[i];
+        if (strcmp(wanted->form, nest->form) != 0 && strcmp(wanted->form, "*") != 0)
+            continue;
+        nest->tile[0] = wanted->rows;
+        nest->tile[1] = wanted->vectors;
+        parts = wanted->parts;
+    }
+    if (t)
+        ARENA_PUSH(p->arena, t->seen, t->seen_count, t->seen_capacity, seen);
+    return parts;
+}

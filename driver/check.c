@@ -3,7 +3,8 @@
  *
  * How far the two may be apart is measured: the processor trains again from weights that are moved by a little of
  * themselves (`moves`), which stands for sums that are rounded in another order. What becomes of that after the same
- * steps, times ROOM, is the bound of a variable. Needs: both compilers, and a device. */
+ * steps, times ROOM, is the bound of a variable; bench/gpu_checks.py has the same one, for programs that are built
+ * beforehand. Needs: both compilers, and a device. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>

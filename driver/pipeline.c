@@ -145,7 +145,7 @@ static bool find_tuning(Pipeline *p) {
     const Options *o = p->options;
     if (o->tuning)
         p->kernels->tuning = o->tuning;
-    else if (!o->no_tune && o->command != COMMAND_TUNE && p->kernels->isa.lanes > 1)
+    else if (!o->no_tune && o->command != COMMAND_TUNE && (p->kernels->isa.lanes > 1 || p->kernels->isa.gpu))
         p->kernels->tuning = tune_read(p, &p->kernels->isa);
     return !diag_errors(p->diag);
 }

@@ -107,7 +107,7 @@ static bool compile_with(Tune *t, Pipeline *p, Arena *arena, Diag *diag, Tuning 
 }
 
 static void want(Arena *arena, Tuning *tuning, const Contraction *c, const Tile *tile) {
-    TileChoice choice = {c->seen.choice.form, tile->rows, tile->vectors};
+    TileChoice choice = {c->seen.choice.form, tile->rows, tile->vectors, 1};
     ARENA_PUSH(arena, tuning->wanted, tuning->wanted_count, tuning->wanted_capacity, choice);
 }
 
@@ -315,7 +315,7 @@ static Status write_file(Tune *t) {
         keep_defaults(t);
     for (int i = 0; i < t->count; i++) {
         const Contraction *c = &t->items[i];
-        lines[i] = (TuneLine){{c->seen.choice.form, c->best.rows, c->best.vectors},
+        lines[i] = (TuneLine){{c->seen.choice.form, c->best.rows, c->best.vectors, 1},
                               c->seen.choice.rows,
                               c->seen.choice.vectors,
                               c->best.measured,
@@ -328,7 +328,7 @@ static Status write_file(Tune *t) {
 /* ---- the whole */
 static bool check(Tune *t) {
     const Options *o = t->given;
-    t->path = tune_path(t->arena, o->input);
+    t->path = tune_path(t->arena, o->input, false);
     if (!t->path)
         diag_error(t->diag, (Span){0}, "tune needs a file: what it measures is kept beside it");
     else if (strcmp(o->target, "c") != 0)

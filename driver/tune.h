@@ -12,8 +12,8 @@ typedef struct {
     const char *kernel;                      /* one of them */
 } TuneLine;
 
-/* digits.tune beside digits.nn; NULL: the program comes from standard input. */
-const char *tune_path(Arena *, const char *input);
+/* digits.tune beside digits.nn, digits.gpu.tune for a GPU; NULL: the program comes from standard input. */
+const char *tune_path(Arena *, const char *input, bool on_gpu);
 /* Writes FILE anew and then renames it: an interrupted run leaves the old one. */
 Status tune_write(Arena *, Diag *, const char *path, const char *input, const char *isa, const TuneLine *, int count);
 

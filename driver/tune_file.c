@@ -3,20 +3,27 @@
  *   nnc-tune 1 x86-64-v4
  *   tile a32Bb64v.. rows=8 vectors=2 default=4x2 ns=1860 default_ns=1990 kernel=train_dense_forward
  *
- * Lines that begin with # are comments. */
+ * Lines that begin with # are comments. For a GPU it is written by hand: --emit=explain names the forms, * are all.
+ *
+ *   nnc-tune 1 sm_90
+ *   tile a32Bb64.. rows=32 columns=64 parts=4
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "codegen/gpu_arch.h"
 #include "driver/tune.h"
 
-const char *tune_path(Arena *arena, const char *input) {
+enum { MOST = 64 }; /* rows, vectors, parts */
+
+const char *tune_path(Arena *arena, const char *input, bool on_gpu) {
     size_t length = strlen(input);
     if (strcmp(input, "-") == 0)
         return NULL;
     if (length > 3 && strcmp(input + length - 3, ".nn") == 0)
         length -= 3;
-    return arena_format(arena, "%.*s.tune", (int)length, input);
+    return arena_format(arena, "%.*s%s.tune", (int)length, input, on_gpu ? ".gpu" : "");
 }
 
 /* ---- writing */
@@ -48,7 +55,8 @@ Status tune_write(Arena *arena, Diag *diag, const char *path, const char *input,
 typedef struct {
     Pipeline *p;
     SourceFile *file;
-    const KIsa *isa;
+    const char *isa;
+    bool on_gpu;
     const char *at; /* of the line */
     Tuning *tuning;
     bool other_isa;
@@ -61,7 +69,10 @@ static Span span_of(const Reader *r, const char *from, size_t length) {
 
 static bool refuse(Reader *r, const char *from, size_t length, const char *expected) {
     diag_error(r->p->diag, span_of(r, from, length), "expected %s", expected);
-    diag_help(r->p->diag, "nnc tune %s writes the file anew, --no-tune does without it", r->p->options->input);
+    if (r->on_gpu)
+        diag_help(r->p->diag, "--no-tune does without the file");
+    else
+        diag_help(r->p->diag, "nnc tune %s writes the file anew, --no-tune does without it", r->p->options->input);
     r->p->status = STATUS_PROGRAM;
     return false;
 }
@@ -72,14 +83,14 @@ static size_t next_word(const char **at) {
     return strcspn(*at, " \t\r\n");
 }
 
-static bool read_number(const char *word, size_t length, const char *key, int *value) {
+static bool read_number(const char *word, size_t length, const char *key, int most, int *value) {
     size_t skip = strlen(key);
     char *end;
     if (length <= skip || strncmp(word, key, skip) != 0)
         return false;
     long number = strtol(word + skip, &end, 10);
     *value = (int)number;
-    return end == word + length && number >= 1 && number <= 64;
+    return end == word + length && number >= 1 && number <= most;
 }
 
 static bool is_note(const char *word, size_t length) {
@@ -90,6 +101,33 @@ static bool is_note(const char *word, size_t length) {
     return false;
 }
 
+/* "rows=8" */
+static bool read_choice(Reader *r, const char **at, const char *key, int *value) {
+    size_t length = next_word(at);
+    if (!read_number(*at, length, key, MOST, value))
+        return refuse(r, *at, length, arena_format(r->p->arena, "%sN with N from 1 to %d", key, MOST));
+    *at += length;
+    return true;
+}
+
+static bool read_side(Reader *r, const char **at, const char *key, int *value) {
+    size_t length = next_word(at);
+    if (!read_number(*at, length, key, TUNING_GPU_MOST, value) || *value < TUNING_GPU_LEAST || (*value & (*value - 1)))
+        return refuse(r, *at, length, arena_format(r->p->arena, "%sN with N of 16, 32, 64 or 128", key));
+    *at += length;
+    return true;
+}
+
+/* What a line says of a tile. */
+static bool read_sizes(Reader *r, const char **at, TileChoice *choice) {
+    choice->parts = 1;
+    if (!r->on_gpu)
+        return read_choice(r, at, "rows=", &choice->rows) && read_choice(r, at, "vectors=", &choice->vectors);
+    if (!read_side(r, at, "rows=", &choice->rows) || !read_side(r, at, "columns=", &choice->vectors))
+        return false;
+    return next_word(at) == 0 || is_note(*at, next_word(at)) || read_choice(r, at, "parts=", &choice->parts);
+}
+
 static bool read_tile(Reader *r, const char *at) {
     TileChoice choice = {0};
     size_t length = next_word(&at);
@@ -97,14 +135,9 @@ static bool read_tile(Reader *r, const char *at) {
         return refuse(r, at, length, "the form of a contraction");
     choice.form = arena_format(r->p->arena, "%.*s", (int)length, at);
     at += length;
-    length = next_word(&at);
-    if (!read_number(at, length, "rows=", &choice.rows))
-        return refuse(r, at, length, "rows=N with N from 1 to 64");
-    at += length;
-    length = next_word(&at);
-    if (!read_number(at, length, "vectors=", &choice.vectors))
-        return refuse(r, at, length, "vectors=N with N from 1 to 64");
-    for (at += length; (length = next_word(&at)); at += length)
+    if (!read_sizes(r, &at, &choice))
+        return false;
+    for (; (length = next_word(&at)); at += length)
         if (!is_note(at, length))
             return refuse(r, at, length, "default=, ns=, default_ns= or kernel=");
     ARENA_PUSH(r->p->arena, r->tuning->wanted, r->tuning->wanted_count, r->tuning->wanted_capacity, choice);
@@ -126,10 +159,10 @@ static bool read_head(Reader *r, const char *at) {
     length = next_word(&at);
     if (!length)
         return refuse(r, at, length, "the instruction set of the measurements");
-    r->other_isa = strlen(r->isa->name) != length || strncmp(at, r->isa->name, length) != 0;
+    r->other_isa = strlen(r->isa) != length || strncmp(at, r->isa, length) != 0;
     if (r->other_isa)
         diag_warning(r->p->diag, span_of(r, at, length),
-                     "measured for %.*s and not used for %s: tiles are chosen by rule", (int)length, at, r->isa->name);
+                     "measured for %.*s and not used for %s: tiles are chosen by rule", (int)length, at, r->isa);
     return true;
 }
 
@@ -145,7 +178,9 @@ static bool read_lines(Reader *r) {
             if (!read_head(r, at))
                 return false;
         } else if (length != 4 || strncmp(at, "tile", 4) != 0)
-            return refuse(r, at, length, "a line `tile FORM rows=N vectors=N`");
+            return refuse(r, at, length,
+                          r->on_gpu ? "a line `tile FORM rows=N columns=N parts=N`"
+                                    : "a line `tile FORM rows=N vectors=N`");
         else if (!read_tile(r, at + length))
             return false;
     }
@@ -153,7 +188,8 @@ static bool read_lines(Reader *r) {
 }
 
 Tuning *tune_read(Pipeline *p, const KIsa *isa) {
-    const char *path = tune_path(p->arena, p->options->input);
+    bool on_gpu = isa->gpu != NULL;
+    const char *path = tune_path(p->arena, p->options->input, on_gpu);
     size_t length = 0;
     char *text = path ? text_read_file(path, &length) : NULL;
     if (!text) {
@@ -164,7 +200,7 @@ Tuning *tune_read(Pipeline *p, const KIsa *isa) {
         }
         return NULL;
     }
-    Reader r = {.p = p, .isa = isa};
+    Reader r = {.p = p, .isa = on_gpu ? isa->gpu->name : isa->name, .on_gpu = on_gpu};
     r.file = ARENA_NEW(p->arena, SourceFile);
     *r.file = (SourceFile){.name = path, .text = arena_copy(p->arena, text, length + 1), .length = length};
     free(text);
@@ -178,13 +214,17 @@ void tune_check(Pipeline *p) {
     for (int i = 0; t && t->file && i < t->wanted_count; i++) {
         bool found = false;
         for (int k = 0; k < t->seen_count; k++)
-            found = found || strcmp(t->seen[k].choice.form, t->wanted[i].form) == 0;
+            found =
+                found || strcmp(t->seen[k].choice.form, t->wanted[i].form) == 0 || strcmp(t->wanted[i].form, "*") == 0;
         const char *line = t->file->text + t->places[i];
         if (found)
             continue;
         uint32_t start = (uint32_t)t->places[i];
         diag_warning(p->diag, (Span){t->file, start, start + (uint32_t)strcspn(line, "\n")},
                      "no contraction of this program has the form %s: the line is not used", t->wanted[i].form);
-        diag_help(p->diag, "nnc tune %s measures anew", p->options->input);
+        if (p->kernels->isa.gpu)
+            diag_help(p->diag, "--emit=explain names the forms of a program");
+        else
+            diag_help(p->diag, "nnc tune %s measures anew", p->options->input);
     }
 }

@@ -5,6 +5,7 @@
 #include "codegen/lower.h"
 #include "codegen/map.h"
 #include "codegen/memory_plan.h"
+#include "codegen/tuning.h"
 #include "frontend/frontend.h"
 #include "ir/contraction.h"
 #include "passes/pass.h"
@@ -77,13 +78,20 @@ Module *kernel_oracle(Arena *arena, Diag *diag, const Module *module) {
     return kernel_passes(plain, diag, names, 2, "autodiff") ? plain : NULL;
 }
 
-/* RC or RC:PRECISION */
+/* RCxPARTS:PRECISION, without the end of it: 16 times R rows and C columns in every tile */
 static void kernel_gpu_options(KProgram *p, const char *text) {
     const char *precision = strchr(text, ':');
-    p->gpu_tile = atoi(text);
+    int tile = atoi(text);
+    const char *parts = strchr(text, 'x');
+    TileChoice choice = {"*", 16 * (tile / 10), 16 * (tile % 10), parts ? atoi(parts + 1) : 1};
+    p->tuning = ARENA_NEW(p->arena, Tuning);
+    if (tile)
+        ARENA_PUSH(p->arena, p->tuning->wanted, p->tuning->wanted_count, p->tuning->wanted_capacity, choice);
     for (int i = 0; precision && i < PRECISIONS; i++)
         if (strcmp(kprecision_names[i], precision + 1) == 0)
             p->precision = (KPrecision)i;
+    if (p->precision != PRECISION_FLOAT32)
+        isa_of_gpu("sm_80", &p->isa);
 }
 
 KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const char *target, bool planned,

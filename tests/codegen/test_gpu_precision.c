@@ -1,7 +1,9 @@
 /* Contractions with operands of tf32 and bfloat16: the kernels on their interpreter are as near to the tensor
  * interpreter as the rounding of the operands allows, for products, batched products and convolutions in tiles of every
  * shape, and not nearer than it must be. The rules of fragments are checked by the verifier and by the interpreter. */
+#include "codegen/isa.h"
 #include "codegen/kir_interp_parts.h"
+#include "codegen/map.h"
 #include "ir/build.h"
 #include "tests/codegen/hand_kernels.h"
 #include "tests/codegen/kernel_compare.h"
@@ -16,7 +18,7 @@ typedef struct {
     double operand; /* relative error of rounding one: half a unit in the last place of 11 and 8 bits */
 } Precision;
 static const Precision precisions[] = {{"tf32", 0x1p-11}, {"bfloat16", 0x1p-8}};
-static const char *const shapes[] = {"14", "18", "22", "24", "28", "41", "42", "44", "48", "81", "82", "84", "88"};
+static const char *const shapes[] = {"14", "18x3", "22", "24", "28", "41", "42x2", "44", "48", "81", "82", "84", "88"};
 
 typedef struct {
     Arena *arena;
@@ -254,7 +256,26 @@ static void test_rules(void) {
     hand_free(&w.h);
 }
 
+/* A mapping for a GPU that has no such tensor cores. */
+static void test_refused(void) {
+    static const struct {
+        const char *gpu;
+        KPrecision precision;
+        bool right;
+    } cases[] = {{"sm_75", PRECISION_FLOAT32, true},   {"sm_80", PRECISION_TF32, true},
+                 {"sm_90", PRECISION_BFLOAT16, true},  {"sm_75", PRECISION_TF32, false},
+                 {"native", PRECISION_BFLOAT16, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Arena *arena = arena_new();
+        KProgram p = {.arena = arena, .diag = diag_new(arena), .precision = cases[i].precision};
+        CHECK(isa_of_gpu(cases[i].gpu, &p.isa));
+        CHECK(map_gpu(&p) == cases[i].right && (diag_errors(p.diag) == 0) == cases[i].right);
+        arena_free(arena);
+    }
+}
+
 int main(void) {
+    test_refused();
     test_models();
     test_rounding();
     test_identity();

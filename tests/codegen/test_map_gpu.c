@@ -1,7 +1,7 @@
 /* The GPU mapping, proved without a GPU: 200 random models on the kernel-IR interpreter, which runs grid, blocks,
  * threads, shared memory and barriers and refuses races and divergent barriers, agree with the tensor interpreter, for
  * whole and partial batches; blocks in any order change no bit. So do they with every contraction in tiles of any
- * shape. Hand-made contractions and reductions take the forms that small models do not: tiles, blocks that reduce
+ * shape, and its sum in any number of parts. Hand-made contractions and reductions take the forms that small models do not: tiles, blocks that reduce
  * together, kernels that are split. Some programs are compiled by nvcc. */
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/interp_compare.h"
@@ -12,11 +12,14 @@
 #include <unistd.h>
 #include <stdlib.h>
 
-enum { MODELS = 200, EVERY = 4, SMALL_SHAPES = 4 };
+enum { MODELS = 200, EVERY = 4, SMALL_SHAPES = 4, PARTS = 3 };
 
 /* Rows and columns of a thread; the small ones are quick enough for random models. */
 static const char *const shapes[] = {"cuda:11", "cuda:12", "cuda:41", "cuda:22", "cuda:18",
                                      "cuda:82", "cuda:44", "cuda:48", "cuda:88"};
+
+/* .. and sums in parts, some of which are empty. */
+static const char *const parts[PARTS] = {"cuda:11x2", "cuda:11x3", "cuda:21x7"};
 
 /* ---- kernels against the oracle ---- */
 
@@ -46,12 +49,13 @@ static void check_func(const Case *c, KProgram *p, const Func *func, int64_t bat
 
 /* What kernels there are: a test of forms that never appear proves nothing. */
 typedef struct {
-    int kernels, tiles, barriers, rows, split;
+    int kernels, tiles, barriers, rows, split, parts, beside;
 } Forms;
 
 static void count_statement(void *context, const KStmt *s) {
     Forms *forms = context;
     forms->barriers += s->kind == KS_BARRIER;
+    forms->beside += s->kind == KS_FOR && s->loop.axis == AXIS_GRID_X && s->loop.step > 1 && strcmp(s->loop.var->name, "point") == 0;
     forms->tiles += s->kind == KS_FOR && s->loop.axis == AXIS_THREAD_Y;
 }
 
@@ -61,6 +65,7 @@ static void count_forms(const KProgram *p, Forms *forms) {
             const KKernel *kernel = p->sequences[s]->kernels[i];
             forms->kernels++;
             forms->rows += kernel->rows;
+            forms->parts += kernel->comment && strstr(kernel->comment, "(adds ") != NULL;
             forms->split += kernel->comment && strstr(kernel->comment, "(part 2)") != NULL;
             kstmt_visit(kernel->body, &(KVisitor){.statement = count_statement, .context = forms});
         }
@@ -141,6 +146,14 @@ static void check_shapes(const Form *f) {
             printf("%s, %s: %s\n", f->module->name, shapes[i], why.data);
         first = i == 0 ? values : first;
     }
+    for (size_t i = 0; i < PARTS; i++) { /* other sums, each of them right */
+        KProgram *p = kernel_program(f->arena, f->diag, f->module, parts[i], true, parts[i]);
+        KernelValues values = kernel_run(f->arena, p, &e, (KInterpOptions){.reverse = i % 2}, &why);
+        bool right = values.ran && kernel_check(&e, &values, &why);
+        CHECK(right);
+        if (!right)
+            printf("%s, %s: %s\n", f->module->name, parts[i], why.data);
+    }
     text_free(&why);
 }
 
@@ -174,6 +187,45 @@ static void test_convolution_in_tiles(void) {
     WindowAttr window = {
         .spatial = 2, .size = {3, 3}, .stride = {2, 1}, .dilation = {1, 1}, .low = {1, 1}, .high = {1, 1}};
     CHECK(form_check(&f, build_conv(&f.b, x, w, &window)).tiles == 1);
+}
+
+/* As the gradient of a weight: many samples, few results, of which the epilogue is done once. */
+static void test_long_sum_in_parts(void) {
+    Form f = form_new("gradient", 64);
+    Value *x = form_input(&f, 3, (int64_t[]){1, 24, 20});
+    Value *old = form_weights(&f, "w", 2, (int64_t[]){20, 20});
+    Value *sum = build_einsum(&f.b, "bti,btj->ij", x, x);
+    Forms forms = form_check(&f, build_sub(&f.b, old, build_map1(&f.b, FN_tanh, sum)));
+    CHECK(forms.tiles == 1 && forms.parts == 1 && forms.kernels == 2);
+}
+
+/* As the gradient of a bias: neighbouring threads take neighbouring columns, and blocks share the samples. */
+static void test_columns_side_by_side(void) {
+    static const int64_t columns[] = {24, 7};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        Form f = form_new("columns", 60);
+        Value *x = form_input(&f, 3, (int64_t[]){1, 150, columns[i]});
+        Value *sum = build_reduce(&f.b, REDUCE_SUM, x, (int[]){0, 1}, 2);
+        Forms forms = form_check(&f, build_map1(&f.b, FN_tanh, sum));
+        CHECK(forms.tiles == 0 && forms.parts == 1 && forms.barriers > 2 && forms.beside == (columns[i] % 2 == 0));
+    }
+}
+
+/* Tiles of the results are enough for all multiprocessors, or the sum is short: it stays whole. */
+static void test_sums_that_stay_whole(void) {
+    static const int64_t sides[][3] = {{4096, 4096, 128}, {1024, 2048, 256}, {64, 64, 32}, {20, 20, 8}};
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
+        Form f = form_new("whole", sides[i][2]);
+        Value *x = form_input(&f, 2, (int64_t[]){1, sides[i][0]});
+        Value *y = func_add_arg(f.func, ARG_TARGET, form_type(&f, 2, (int64_t[]){1, sides[i][1]}, true), "y");
+        Forms forms = {0};
+        func_add_result(f.func, build_einsum(&f.b, "bi,bj->ij", x, y), "output");
+        KProgram *p = kernel_program(f.arena, f.diag, f.module, "cuda", true, "whole");
+        CHECK(p != NULL);
+        count_forms(p, &forms);
+        CHECK(forms.tiles == 1 && forms.parts == 0);
+        arena_free(f.arena);
+    }
 }
 
 /* Few results of much: a block for each. */
@@ -300,10 +352,15 @@ int main(int argc, char **argv) {
     CHECK(forms.rows > 0 && forms.barriers > 0);
     for (uint64_t seed = from; seed < to; seed += EVERY)
         check_random(seed, shapes[seed / EVERY % SMALL_SHAPES], &tiled);
-    CHECK(tiled.tiles > 0);
+    for (uint64_t seed = from; seed < to; seed += 2 * EVERY)
+        check_random(seed, parts[seed / (2 * EVERY) % PARTS], &tiled);
+    CHECK(tiled.tiles > 0 && tiled.parts > 0);
     test_product_in_tiles();
     test_batched_product_in_tiles();
     test_convolution_in_tiles();
+    test_long_sum_in_parts();
+    test_columns_side_by_side();
+    test_sums_that_stay_whole();
     test_reduction_by_blocks();
     test_argmax_by_blocks();
     test_rows_by_blocks();

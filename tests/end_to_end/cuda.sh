@@ -83,17 +83,20 @@ for name in $(examples); do
     check "nnc writes CUDA for $name" "$NNC" "$name.nn" --target=cuda --verify -o "$work/$name.cu"
 done
 # A Dense network of n layers takes at most 3 n + 2 launches a training step, the optimizer's included.
-few_launches() { # few_launches LAYERS
-    layers=$(seq 2 "$1" | sed 's/.*/Dense(61, activation=relu)/')
-    printf 'model m {\nInput(100)\n%s\nDense(10, activation=softmax)\n}\ncompile { loss = sparse_categorical_crossentropy\noptimizer = Adam()\nmetrics = [accuracy] }\nfit { batch_size = 32 }\n' "$layers" >"$work/dense.nn"
-    "$NNC" "$work/dense.nn" --target=cuda -o "$work/dense.cu" || return 1
+few_launches() { # few_launches LAYERS UNITS BATCH
+    hidden=$(seq 2 "$1" | sed "s/.*/Dense($2, activation=relu)/")
+    printf 'model m {\nInput(100)\n%s\nDense(10, activation=softmax)\n}\ncompile { loss = sparse_categorical_crossentropy\noptimizer = Adam()\nmetrics = [accuracy] }\nfit { batch_size = %s }\n' "$hidden" "$3" >"$work/dense.nn"
+    "$NNC" "$work/dense.nn" --target=cuda --gpu=sm_90 -o "$work/dense.cu" || return 1
     launches=$(sed -n '/^static void m_train_step/,/^}/p' "$work/dense.cu" | grep -c '<<<')
     echo "$1 layers, $launches launches"
     [ "$launches" -gt "$1" ] && [ "$launches" -le $((3 * $1 + 2)) ]
 }
 for layers in 1 2 3 6; do
-    check "a Dense network of $layers layers needs few launches" few_launches "$layers"
+    check "a Dense network of $layers layers needs few launches" few_launches "$layers" 61 32
+    check "of $layers wide ones too" few_launches "$layers" 512 32
+    check "with large batches too" few_launches "$layers" 512 4096
 done
+check "and with sums in parts" grep -q "(adds [0-9]* parts)" "$work/dense.cu"
 for name in diabetes breast-cancer; do
     check "nnc writes C for $name" "$NNC" --cpu=generic "$name.nn" -o "$work/$name-c.c"
     check "the C of $name compiles" build "$work/$name-c.c" "$work/$name-c" -O1
@@ -105,6 +108,7 @@ check "a device that is too small for the samples gives the same bits" small_dev
 # Operands of contractions on tensor cores: training goes as in C, a little off; float32 would be the same file.
 rounded() { # rounded POLICY TOLERANCE
     "$NNC" diabetes.nn --target=cuda --gpu=sm_80 --precision="$1" --verify -o "$work/diabetes-$1.cu" &&
+        head -n 12 "$work/diabetes-$1.cu" | grep -q "For sm_80, Ampere (A100); contractions in ${1#mixed_}, everything else in float32" &&
         grep -q nnrt_mma "$work/diabetes-$1.cu" && ! grep -q nnrt_mma "$work/diabetes.cu" && build_emulated "diabetes-$1" &&
         "$work/diabetes-c" init --seed=5 --weights="$work/first.safetensors" &&
         run "$work/diabetes-$1-emulated" 2 data/diabetes-test.csv &&

@@ -19,8 +19,16 @@ says() { # says STATUS WORDS COMMAND...
 
 check "bench/gpu.sh is shell" sh -n "$gpu"
 check "without Python it says so" says 2 "no python-of-nobody here" env PYTHON=python-of-nobody "$gpu"
+# A network of n layers, all with weights Dense: at most 3 n + 2 launches a step.
+few_launches() {
+    layers=$(sed -n '/^ \*.* [1-9][0-9]* parameters$/{/ Dense /!d;p;}' row.cu | wc -l)
+    launches=$(sed -n '/^static void [a-z0-9_]*_train_step/,/^}/p' row.cu | grep -c '<<<')
+    echo "$layers layers, $launches launches"
+    [ "$layers" -gt 1 ] && [ "$launches" -gt "$layers" ] && [ "$launches" -le $((3 * layers + 2)) ]
+}
 for row in "$root"/bench/rows/*.nn; do
-    check "nnc writes CUDA for $row" "$NNC" "$row" --target=cuda -o row.cu
+    check "nnc writes CUDA for $row" "$NNC" "$row" --target=cuda --gpu=sm_90 -o row.cu
+    case ${row##*/} in seed.nn | mnist.nn | mlp512.nn | wide.nn | narrow.nn | odd_dense.nn) check "which needs few launches" few_launches ;; esac
 done
 PYTHON=$(command -v python3)
 if [ -z "$PYTHON" ] || ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 9))'; then

@@ -84,6 +84,33 @@ sed 's/^nnc-tune 1 .*/nnc-tune 1 other-cpu/' kept.tune >small.tune
 check "another instruction set: a warning" ends 0 "warning: measured for other-cpu and not used for" "$NNC" --lib small.nn -o x.c
 cp kept.tune small.tune
 
+# ---- for a GPU the file is written by hand: explain names the forms
+gpu() { "$NNC" --target=cuda --gpu=sm_90 small.nn "$@"; }
+gpu --no-tune -o without.cu
+form=$(gpu --no-tune --emit=explain | sed -n 's/.*; form \(a16B[^;]*\).*/\1/p' | head -n 1)
+line() { printf 'nnc-tune 1 sm_90\n%s\n' "$*" >small.gpu.tune; }
+line "tile $form rows=64 columns=32 parts=3"
+follows() { [ -n "$form" ] && gpu --verify --emit=explain >out.txt && cat out.txt && grep -q "tiles of 64 x 32 .* of each of 3 parts; .*; form $form" out.txt && grep -q "(adds 3 parts)" out.txt && gpu -o with.cu && ! cmp -s with.cu without.cu; }
+check "tiles and parts are those of the file" follows
+one_line() { [ "$(grep -c "of each of 3 parts" out.txt)" -eq "$(grep -c "form $form" out.txt)" ]; }
+check "of this form and no other" one_line
+check "C has its own file" silent "$NNC" --lib small.nn -o x.c
+line 'tile * rows=16 columns=128'
+all_of_them() { gpu --emit=explain >out.txt && ! grep "; form" out.txt | grep -v "tiles of 16 x 128"; }
+check "a line for all" all_of_them
+line "tile $form rows=24 columns=32"
+check "a tile that cannot be" ends 1 "small.gpu.tune:2:[0-9]+: error: expected rows=N with N of 16, 32, 64 or 128" gpu -o x.cu
+line "tile $form rows=16 columns=16 parts=65"
+check "too many parts" ends 1 "small.gpu.tune:2:[0-9]+: error: expected parts=N with N from 1 to 64" gpu -o x.cu
+line "tile $form rows=16 vectors=1"
+check "a line for a processor" ends 1 "expected columns=N" gpu -o x.cu
+line "tile a1z1:a:z:1 rows=16 columns=16"
+check "a form that there is not" ends 0 "warning: no contraction of this program has the form a1z1" gpu -o x.cu
+check "another architecture" ends 0 "warning: measured for sm_90 and not used for sm_80" "$NNC" --target=cuda --gpu=sm_80 small.nn -o x.cu
+check "--no-tune helps there, too" silent gpu --no-tune -o x.cu
+check "the program without it" [ "$(sed 's/without/x/g' without.cu | cksum)" = "$(cksum <x.cu)" ]
+rm small.gpu.tune
+
 # ---- what goes wrong
 check "no C compiler" ends 3 "cannot start the C compiler no-such-cc" env CC=no-such-cc "$NNC" tune small.nn
 check "the file is as it was" cmp kept.tune small.tune
