@@ -1,7 +1,5 @@
-/* Nests that only copy, from one memory order to another: square blocks are turned in registers. Where both memories
- * are large, the lines of the next column of blocks are fetched before: the processor does not foresee them. */
+/* Nests that only copy, from one memory order to another: square blocks are turned in registers. */
 #include "codegen/map.h"
-#include <string.h>
 
 static const KStmt *only_store(const KStmt *block, const KExpr **value) {
     const KStmt *let = NULL, *store = NULL;
@@ -35,10 +33,8 @@ typedef struct {
     KKernel *kernel;
     const Nest *nest;
     KBuffer *from, *to;
-    int from_inner, to_inner;                          /* logical axes that are innermost here and there */
-    KExpr *index[NEST_MAX_AXES], *next[NEST_MAX_AXES]; /* of a block, and of that in the next column; NULL: the same */
-    int around;                                        /* axis of the loop around the columns, -1: none */
-    bool far;
+    int from_inner, to_inner; /* logical axes that are innermost here and there */
+    KExpr *index[NEST_MAX_AXES];
 } Turn;
 
 static KVar *axis_var(Turn *t, int axis) {
@@ -75,84 +71,24 @@ static KStmt *turn_if_there(Turn *t, int axis, int64_t from, KStmt *block) {
     return kstmt_if(t->p, kexpr_fn(t->p, FN_lt, kexpr_index(t->p, from), extent_of(t, axis), NULL), block, NULL);
 }
 
-/* ---- lines of the next column of blocks */
-enum { FAR_BYTES = 1 << 16 }; /* a buffer that does not stay near */
-
-static bool is_far(const Turn *t, const KBuffer *b) {
-    return kbuffer_elements(b, t->p->module->batch_max) * kbase_bytes(b->base) >= FAR_BYTES;
-}
-
-static KExpr *named(const Turn *t, const char *name, KExpr *value, int64_t multiple, KStmt *out) {
-    KVar *var = kvar_new(t->p, t->kernel, name, (KType){KBASE_INDEX, 1}, false);
-    var->multiple = multiple;
-    kstmt_add(out, kstmt_let(t->p, var, value));
-    return kexpr_var(t->p, var);
-}
-
-/* The column behind this one, or the first one at the next place of the loop around; at the end the last one again. */
-static void find_next(Turn *t, int64_t columns, KStmt *out) {
-    KProgram *p = t->p;
-    int64_t lanes = p->isa.lanes;
-    KExpr *next = kexpr_binary(p, '+', t->index[t->from_inner], kexpr_index(p, lanes));
-    memset(t->next, 0, sizeof t->next);
-    if (t->around < 0 || t->from->dims[t->around].batch) {
-        next = kexpr_binary(p, 'm', next, kexpr_index(p, columns - lanes));
-        t->next[t->from_inner] = named(t, "next", next, lanes, out);
-        return;
-    }
-    KExpr *all = kexpr_index(p, columns), *last = kexpr_index(p, t->from->dims[t->around].n - 1);
-    KExpr *around = kexpr_binary(p, '+', t->index[t->around], kexpr_binary(p, '/', next, all));
-    t->next[t->from_inner] = named(t, "next", kexpr_binary(p, '%', next, all), lanes, out);
-    t->next[t->around] = named(t, "then", kexpr_binary(p, 'm', around, last), 0, out);
-}
-
-static KExpr *line(const Turn *t, KBuffer *b, int along, KVar *row) {
-    KExpr *index[NEST_MAX_AXES], *physical[MAX_RANK + 1];
-    for (int i = 0; i < b->rank; i++)
-        index[i] = t->next[i] ? t->next[i] : t->index[i];
-    index[along] = kexpr_binary(t->p, '+', index[along], kexpr_var(t->p, row));
-    return kexpr_load(t->p, b, physical, kbuffer_physical_index(t->p, b, index, physical));
-}
-
-static KStmt *fetch_and_turn(Turn *t, int64_t rows, int64_t columns) {
-    KProgram *p = t->p;
-    int64_t lanes = p->isa.lanes;
-    KStmt *turn = turn_block(t, rows, columns), *body = kstmt_block(p), *lines = kstmt_block(p);
-    if (!t->far || rows < lanes || columns < lanes)
-        return turn;
-    KVar *row = kvar_new(p, t->kernel, "r", (KType){KBASE_INDEX, 1}, false);
-    row->limit = lanes;
-    kstmt_add(lines, kstmt_prefetch_read(p, line(t, t->from, t->to_inner, row)));
-    kstmt_add(lines, kstmt_prefetch(p, line(t, t->to, t->from_inner, row)));
-    kstmt_add(body, kstmt_for(p, row, AXIS_UNROLL, kexpr_index(p, 0), kexpr_index(p, lanes), 1, lines));
-    kstmt_add(body, turn);
-    return body;
-}
-
-/* ---- blocks */
-
-/* So many blocks below each other stand in the text one by one, with constant addresses; more are a loop. */
-enum { BLOCKS_IN_TEXT = 8 };
-
 /* Blocks below each other, of `columns` columns from t->index on. */
 static void turn_rows(Turn *t, int64_t columns, KStmt *out) {
     KProgram *p = t->p;
     int64_t lanes = p->isa.lanes, rows = dim_size(t->from->dims[t->to_inner], p->module->batch_max), row = 0;
     int64_t whole = rows / lanes * lanes;
-    if (whole / lanes > (t->far ? 1 : BLOCKS_IN_TEXT) && !may_lie_beyond(t, t->to_inner, rows - 1)) {
+    if (whole > lanes && !may_lie_beyond(t, t->to_inner, rows - 1)) {
         KVar *var = axis_var(t, t->to_inner);
         var->limit = whole;
         var->multiple = lanes;
         t->index[t->to_inner] = kexpr_var(p, var);
-        KStmt *block = fetch_and_turn(t, lanes, columns);
+        KStmt *block = turn_block(t, lanes, columns);
         kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, whole), lanes, block));
         row = whole;
     }
     for (; row < rows; row += lanes) {
         int64_t first = row + lanes > rows && whole ? rows - lanes : row; /* the last block overlaps the one before */
         t->index[t->to_inner] = kexpr_index(p, first);
-        KStmt *block = fetch_and_turn(t, least(lanes, rows - first), columns);
-        kstmt_add(out, turn_if_there(t, t->to_inner, row, block));
+        kstmt_add(out, turn_if_there(t, t->to_inner, row, turn_block(t, least(lanes, rows - first), columns)));
     }
 }
 
@@ -169,8 +105,6 @@ static void turn_blocks(Turn *t, AxisKind kind, KStmt *out) {
         KStmt *body = kstmt_block(p);
         column->multiple = lanes;
         t->index[t->from_inner] = kexpr_var(p, column);
-        if (t->far)
-            find_next(t, whole, body);
         turn_rows(t, lanes, body);
         kstmt_add(out, kstmt_for(p, column, kind, kexpr_index(p, 0), end, lanes, body));
     }
@@ -194,7 +128,6 @@ static void turn_all(Turn *t, int axis, AxisKind kind, KStmt *out) {
     KVar *var = axis_var(t, axis);
     KStmt *body = kstmt_block(p);
     t->index[axis] = kexpr_var(p, var);
-    t->around = axis;
     turn_all(t, axis + 1, AXIS_SERIAL, body);
     kstmt_add(out, kstmt_for(p, var, kind, kexpr_index(p, 0), kexpr_dim(p, t->from->dims[axis]), 1, body));
 }
@@ -221,9 +154,6 @@ bool map_turn(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
     int64_t columns = dim_size(t.from->dims[t.from_inner], m->program->module->batch_max);
     if (t.from_inner == t.to_inner || !lies_inside(t.from, t.to_inner) || !lies_inside(t.to, t.from_inner))
         return false;
-    t.around = -1;
-    t.far =
-        is_far(&t, t.from) && is_far(&t, t.to) && !t.from->dims[t.from_inner].batch && !t.from->dims[t.to_inner].batch;
     bool shared = parallel && (t.from->rank > 2 || columns % m->program->isa.lanes == 0);
     turn_all(&t, 0, shared ? AXIS_PARALLEL : AXIS_SERIAL, out);
     return true;
