@@ -1,5 +1,6 @@
 /* Rules for reductions and contractions: reductions run over less, factors leave sums, transposes become labels. */
 #include "passes/simplify.h"
+#include <math.h>
 
 /* Which axes of the input a reduction runs over. */
 typedef struct {
@@ -112,6 +113,50 @@ static Value *reduce_of_transpose(Simplify *simplify, const Op *op) {
         last = axis;
     }
     return reduce_over(simplify, op->attr.reduce.kind, inner->inputs[0], &moved);
+}
+
+/* Is it the mean of x over the axes of the set, of which none is the batch? */
+static bool is_mean(const Value *mean, const Value *x, const AxisSet *set) {
+    const Op *scaled = defined_by_map(mean, FN_mul);
+    for (int i = 0; scaled && i < 2; i++) {
+        const Op *sum = defined_by(scaled->inputs[i], OP_REDUCE);
+        double factor, count = 1;
+        if (!sum || sum->attr.reduce.kind != REDUCE_SUM || sum->inputs[0] != x ||
+            !is_const(scaled->inputs[1 - i], &factor))
+            continue;
+        AxisSet over = reduced_axes(sum);
+        for (int k = 0; k < x->type->rank; k++) {
+            if (over.over[k] != set->over[k] || (set->over[k] && x->type->dims[k].batch))
+                return false;
+            count *= set->over[k] ? (double)x->type->dims[k].n : 1;
+        }
+        return fabs(factor * count - 1) < 1e-6;
+    }
+    return false;
+}
+
+/* sum(x - mean(x)) */
+static bool is_sum_of_deviations(const Op *sum) {
+    const Op *deviation = sum ? defined_by_map(sum->inputs[0], FN_sub) : NULL;
+    const Op *repeated = deviation ? defined_by(deviation->inputs[1], OP_BROADCAST) : NULL;
+    if (!repeated || sum->attr.reduce.kind != REDUCE_SUM)
+        return false;
+    AxisSet set = reduced_axes(sum);
+    for (int i = 0, kept = 0; i < sum->inputs[0]->type->rank; i++)
+        if (!set.over[i] && (kept >= repeated->attr.axes.count || repeated->attr.axes.axes[kept++] != i))
+            return false;
+    return is_mean(repeated->inputs[0], deviation->inputs[0], &set);
+}
+
+/* sum(x - mean(x)) * f = 0: what a variance hands to the gradient of the mean. */
+static Value *product_of_deviations(Simplify *simplify, const Op *op) {
+    const Type *type = op->results[0]->type;
+    if (op->attr.scalar != FN_mul || type->dtype != DTYPE_F32)
+        return NULL;
+    return is_sum_of_deviations(defined_by(op->inputs[0], OP_REDUCE)) ||
+                   is_sum_of_deviations(defined_by(op->inputs[1], OP_REDUCE))
+               ? build_const(&simplify->build, type, 0)
+               : NULL;
 }
 
 /* The factor with the reduced axes taken away, as the type of the sum; NULL if the sum runs over it. */
@@ -261,9 +306,9 @@ static Value *factor_outside_einsum(Simplify *simplify, const Op *op) {
 }
 
 const SimplifyRule simplify_reduce_rules[] = {
-    {OP_REDUCE, reduce_of_units},       {OP_REDUCE, reduce_of_constant},     {OP_REDUCE, merge_reductions},
-    {OP_REDUCE, reduce_of_broadcast},   {OP_REDUCE, reduce_of_transpose},    {OP_REDUCE, move_factor_outside},
-    {OP_EINSUM, einsum_of_transpose},   {OP_TRANSPOSE, transpose_of_einsum}, {OP_EINSUM, product_of_gather},
-    {OP_EINSUM, factor_outside_einsum},
+    {OP_REDUCE, reduce_of_units},     {OP_REDUCE, reduce_of_constant},    {OP_REDUCE, merge_reductions},
+    {OP_REDUCE, reduce_of_broadcast}, {OP_REDUCE, reduce_of_transpose},   {OP_REDUCE, move_factor_outside},
+    {OP_MAP, product_of_deviations},  {OP_EINSUM, einsum_of_transpose},   {OP_TRANSPOSE, transpose_of_einsum},
+    {OP_EINSUM, product_of_gather},   {OP_EINSUM, factor_outside_einsum},
 };
 const int simplify_reduce_rule_count = sizeof simplify_reduce_rules / sizeof *simplify_reduce_rules;
