@@ -36,6 +36,8 @@ static int64_t points(const Nest *nest, int64_t batch, bool reduced) {
     for (int i = 0; i < nest->axis_count; i++)
         if (reduced || !nest->axes[i].reduce)
             n *= dim_size(nest->axes[i].extent, batch);
+    for (int i = 0; i < nest->axis_count && reduced; i++)
+        n /= nest->axes[i].parts ? nest->axes[i].parts : 1;
     return n;
 }
 

@@ -25,6 +25,7 @@ typedef struct {
     Dim extent;
     bool reduce;
     KExpr *from, *to; /* a reduce axis of which only this part counts, by axes before it; NULL: all of it */
+    int parts;        /* that part is one of so many equal ones; 0: it may be all of it */
 } NestAxis;
 
 typedef struct {
