@@ -101,7 +101,7 @@ static double points(const KProgram *p, const Nest *nest, bool reduced) {
     for (int i = 0; i < nest->axis_count; i++)
         if (reduced || !nest->axes[i].reduce)
             n *= (double)size(p, nest->axes[i].extent);
-    return n;
+    return reduced && nest->sum_parts ? n / nest->sum_parts : n;
 }
 
 static double elements(const KProgram *p, const KBuffer *b) {

@@ -247,5 +247,7 @@ KProgram *lower_program(Arena *arena, Diag *diag, const Program *info, KIsa isa)
     if (diag_errors(diag) > errors)
         return NULL;
     triangle_program(p);
+    if (!isa.gpu)
+        sum_parts_program(p);
     return p;
 }

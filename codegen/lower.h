@@ -89,6 +89,7 @@ KExpr *lower_index(LowerRegion *, int64_t);
 NestReduction *lower_reduction(LowerRegion *, Nest *, const Value *result, ReduceKind, KExpr *);
 KKernel *lower_kernel(Lower *, const Op *, const char *suffix);
 KBase lower_base(Dtype);
+void sum_parts_program(KProgram *); /* long sums with few results are shared by the threads (sum_parts.c) */
 /* "dense_padded" */
 const char *lower_name(Lower *, const char *layer, const char *what);
 #endif

@@ -2,7 +2,7 @@
  *
  * A kernel of several nests becomes one kernel per nest, so that each can be shared out among all threads: where there
  * is too much work for one thread or block, or too much local memory. And the sums of a nest become a kernel of their
- * own, before the one that computes from them: for a library of matrix products, or in parts, for a GPU. */
+ * own, before the one that computes from them: for a library of matrix products, or in parts. */
 #include "codegen/map.h"
 
 enum { SMALL_WORK = 1 << 16 };
@@ -139,6 +139,7 @@ static void read_sums(KProgram *p, Nest *nest, KVar *part, int parts, KExpr *sum
     if (part) {
         nest->axes[nest->axis_count++] = (NestAxis){.var = part, .extent = dim_static(parts), .reduce = true};
         nest->reductions[0].expr = sums;
+        nest->reductions[0].guard = NULL;
         return;
     }
     KStmt *epilogue = kstmt_block(p);
@@ -152,6 +153,8 @@ Nest *map_sums_apart(KProgram *p, KSequence *sequence, int at, int number, int p
     KKernel *whole = sequence->kernels[at];
     Nest *rest = whole->nests[number], *nest = ARENA_NEW(p->arena, Nest);
     KVar *part = parts > 1 ? kvar_new(p, whole, "part", (KType){KBASE_INDEX, 1}, false) : NULL;
+    if (part)
+        part->limit = parts;
     KExpr *index[NEST_MAX_AXES];
     const char *name = arena_format(p->arena, "%s_%s", whole->name, apart.sums);
     KKernel *kernel = kernel_before(p, sequence, at, apart);

@@ -8,8 +8,8 @@
  * Statements of `each` run at every point before the reductions take it in; they see what is reduced so far.
  * A nest with cells is one of windows: the reductions and the lets of `cell` are there for each cell of the window at a
  * point, the pools take in what the cells give, and the epilogue sees the pools.
- * In an `ordered` nest the epilogue adds to memory at each point of the reduce axes; reductions, if there are any, run over
- * those from `sum_from` on, and the epilogue adds what they give.
+ * In an `ordered` nest the epilogue adds to memory at each point of the reduce axes; reductions, if there are any, run
+ * over those from `sum_from` on, and the epilogue adds what they give.
  *
  * A kernel with several nests runs them one after the other; what they pass on lies in local buffers if `rows` is set:
  * then every nest's axis 0 is the same parallel axis (rows of the batch), and the kernel may be done by blocks of it.
@@ -52,16 +52,16 @@ typedef struct Nest {
     KStmt *cell;            /* block of LET */
     NestReduction pools[2]; /* over the cells; `argument`: the number of the first largest */
     int pool_count;
-    KExpr **point;          /* index of the cell at hand, by parallel axes; NULL: no windows */
-    KStmt *each;            /* block of STORE, in scalar code; NULL: none */
-    KStmt *epilogue;        /* block of LET and STORE */
-    bool gemm;              /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
-    bool ordered;           /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
-    int sum_from;           /* ordered, with reductions: the first axis that they run over */
-    int sum_parts;          /* > 1: axis 0 numbers parts of the sum, even shares of its terms (map_sums_apart); 0: all */
-    int64_t tile[2];        /* rows and columns of its tiles on a GPU, if they are told (codegen/tuning.h); 0: by cost */
-    const char *form;       /* on a GPU: how a contraction is named there; NULL: it is none */
-    int vector_axis;        /* axis on the vector lanes, chosen by layout; -1: none */
+    KExpr **point;    /* index of the cell at hand, by parallel axes; NULL: no windows */
+    KStmt *each;      /* block of STORE, in scalar code; NULL: none */
+    KStmt *epilogue;  /* block of LET and STORE */
+    bool gemm;        /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
+    bool ordered;     /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
+    int sum_from;     /* ordered, with reductions: the first axis that they run over */
+    int sum_parts;    /* > 1: axis 0 numbers parts of the sum, even shares of its terms (map_sums_apart); 0: all */
+    int64_t tile[2];  /* rows and columns of its tiles on a GPU, if they are told (codegen/tuning.h); 0: by cost */
+    const char *form; /* on a GPU: how a contraction is named there; NULL: it is none */
+    int vector_axis;  /* axis on the vector lanes, chosen by layout; -1: none */
     struct KKernel *kernel; /* the kernel that it belongs to */
     Op *op;                 /* the op it is named after */
     const char *layer;
@@ -75,8 +75,8 @@ bool nest_bounds_use(const Nest *, int axis);
 void nest_visit(const Nest *, const KVisitor *);
 /* Does a nest of the kernel store to the buffer? */
 bool nests_write(const struct KKernel *, const KBuffer *);
-/* The parallel axes that all nests of the kernel start with and use in the same way for what they pass on to each other:
- * nothing passes from one place on them to another one. */
+/* The parallel axes that all nests of the kernel start with and use in the same way for what they pass on to each
+ * other: nothing passes from one place on them to another one. */
 int nests_shared_axes(const struct KKernel *);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
