@@ -8,8 +8,8 @@
  * Statements of `each` run at every point before the reductions take it in; they see what is reduced so far.
  * A nest with cells is one of windows: the reductions and the lets of `cell` are there for each cell of the window at a
  * point, the pools take in what the cells give, and the epilogue sees the pools.
- * In an `ordered` nest the epilogue adds to memory at each point of the reduce axes; reductions, if there are any, run over
- * those from `sum_from` on, and the epilogue adds what they give.
+ * In an `ordered` nest the epilogue adds to memory at each point of the reduce axes; reductions, if there are any, run
+ * over those from `sum_from` on, and the epilogue adds what they give.
  *
  * A kernel with several nests runs them one after the other; what they pass on lies in local buffers if `rows` is set:
  * then every nest's axis 0 is the same parallel axis (rows of the batch), and the kernel may be done by blocks of it.
@@ -49,6 +49,7 @@ typedef struct Nest {
     NestAxis cells[3];      /* of a window, row-major */
     int cell_count;         /* 0: no windows */
     KTriangle part;         /* elsewhere the sum adds zeros, or nobody asks for it (codegen/triangle.h) */
+    KStmt *outside;         /* what is stored outside of the part, block of STORE of constants; NULL: not known */
     KStmt *cell;            /* block of LET */
     NestReduction pools[2]; /* over the cells; `argument`: the number of the first largest */
     int pool_count;
@@ -75,9 +76,11 @@ bool nest_bounds_use(const Nest *, int axis);
 void nest_visit(const Nest *, const KVisitor *);
 /* Does a nest of the kernel store to the buffer? */
 bool nests_write(const struct KKernel *, const KBuffer *);
-/* The parallel axes that all nests of the kernel start with and use in the same way for what they pass on to each other:
- * nothing passes from one place on them to another one. */
+/* The parallel axes that all nests of the kernel start with and use in the same way for what they pass on to each
+ * other: nothing passes from one place on them to another one. */
 int nests_shared_axes(const struct KKernel *);
+/* The nest that stores what lies outside of the part that counts. */
+const Nest *nest_outside(KProgram *, const Nest *);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
 int64_t nest_epilogue_slots(const Nest *); /* for one element */
