@@ -176,9 +176,16 @@ static void take_lets(KKernel *to, const KStmt *block, int base) {
             take_lets(to, s, base);
 }
 
+static void take_comment(const Join *j, const KKernel *product, bool before) {
+    const char *mine = j->rows->comment, *other = product->comment;
+    if (mine && other)
+        j->rows->comment = arena_format(j->p->arena, "%s; %s", before ? other : mine, before ? mine : other);
+}
+
 static void take_nest(const Join *j, Nest *nest, int place) {
     KKernel *to = j->rows;
     int base = to->var_count;
+    take_comment(j, nest->kernel, place == 0);
     for (int i = 0; i < nest->axis_count; i++)
         take_variable(to, nest->axes[i].var, base);
     take_variable(to, nest->reductions[0].result, base);
