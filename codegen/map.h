@@ -100,8 +100,14 @@ typedef struct {
 /* The nests of the kernel one after the other; its local buffers, with so many rows. */
 bool map_nests(const MapNest *, bool parallel, KStmt *body);
 void map_locals(KProgram *, KKernel *, int64_t rows, KStmt *body);
+/* Products before and behind kernels over rows join them, where what passes on between them is large
+ * (codegen/map_join.c). */
+void map_join(KProgram *, KSequence *);
 /* Kernels over rows within samples (codegen/map_rows.c): rows of a block; do the lanes that layout chose fit? */
 int64_t map_long_rows_block(const KKernel *);
+bool map_rows_hold_product(const KKernel *);
+/* Do blocks of so many rows with that many elements, which a product makes, fill its tiles? */
+bool map_rows_fill_tiles(int64_t all, int64_t row);
 bool map_long_rows_fit(const KProgram *, const KKernel *);
 bool map_long_rows(KProgram *, KKernel *, int *slack, KStmt *body);
 MapComing *map_coming(const MapNest *); /* of a kernel with steps; NULL: nothing */

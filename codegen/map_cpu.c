@@ -119,7 +119,8 @@ static void allow_slack(KProgram *p, int slack) {
 
 bool map_cpu(KProgram *p) {
     int slack = 0;
-    for (int s = 0; s < p->sequence_count; s++)
+    for (int s = 0; s < p->sequence_count; s++) {
+        map_join(p, p->sequences[s]);
         for (int i = 0; i < p->sequences[s]->count; i++) {
             KKernel *kernel = p->sequences[s]->kernels[i];
             if (kernel->row_axes > 1 && !map_long_rows_fit(p, kernel))
@@ -128,6 +129,7 @@ bool map_cpu(KProgram *p) {
             if (!map_kernel(p, p->sequences[s], i, &slack))
                 return false;
         }
+    }
     allow_slack(p, slack);
     map_phases(p);
     return true;

@@ -2,27 +2,54 @@
  * Samples are shared by the threads; a block of rows goes through all nests while it lies in the first cache. */
 #include "codegen/map.h"
 
-enum { BLOCK_ELEMENTS = 2048 }; /* of a block of rows */
+enum { BLOCK_ELEMENTS = 2048 };                                   /* of a block of rows */
+enum { PRODUCT_BYTES = 1 << 15, LEAST_ROWS = 8, MOST_ROWS = 32 }; /* of one with products: what they pass on */
+
+/* A sum with axes of its own beside the rows. */
+static bool is_product(const KKernel *kernel, const Nest *nest) {
+    return nest->reduction_count && nest->parallel_count > kernel->row_axes;
+}
+
+bool map_rows_hold_product(const KKernel *kernel) {
+    for (int i = 0; i < kernel->nest_count; i++)
+        if (is_product(kernel, kernel->nests[i]))
+            return true;
+    return false;
+}
 
 /* The longest row of what the nests run through. */
 static int64_t row_elements(const KKernel *kernel) {
     int64_t most = 1;
     for (int i = 0; i < kernel->nest_count; i++) {
         int64_t elements = 1;
-        for (int k = kernel->row_axes; k < kernel->nests[i]->axis_count; k++)
-            elements *= kernel->nests[i]->axes[k].extent.n;
+        const Nest *nest = kernel->nests[i];
+        for (int k = kernel->row_axes; k < (is_product(kernel, nest) ? nest->parallel_count : nest->axis_count); k++)
+            elements *= nest->axes[k].extent.n;
         most = elements > most ? elements : most;
     }
     return most;
 }
 
-/* Rows within samples are taken by equal blocks that stay in the first cache. */
-int64_t map_long_rows_block(const KKernel *kernel) {
-    int64_t all = kernel->nests[0]->axes[kernel->row_axes - 1].extent.n, most = BLOCK_ELEMENTS / row_elements(kernel);
+static int64_t largest_divisor(int64_t all, int64_t most) {
     int64_t rows = most < 1 ? 1 : most < all ? most : all;
     while (all % rows)
         rows--;
     return rows;
+}
+
+static int64_t product_block(int64_t all, int64_t row) {
+    int64_t most = PRODUCT_BYTES / kbase_bytes(KBASE_F32) / row;
+    return largest_divisor(all, most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most);
+}
+
+bool map_rows_fill_tiles(int64_t all, int64_t row) {
+    return product_block(all, row) >= LEAST_ROWS;
+}
+
+/* Rows within samples are taken by equal blocks that stay in the first cache; with products, by tiles of rows. */
+int64_t map_long_rows_block(const KKernel *kernel) {
+    int64_t all = kernel->nests[0]->axes[kernel->row_axes - 1].extent.n, row = row_elements(kernel);
+    return map_rows_hold_product(kernel) ? product_block(all, row) : largest_divisor(all, BLOCK_ELEMENTS / row);
 }
 
 /* Lanes run along a row, or along whole vectors of the block. */

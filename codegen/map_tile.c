@@ -388,6 +388,37 @@ static void loop_batch_panels(Tiles *t, int level, int axis, KStmt *out) {
     kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), axis_to(t, axis), step, body));
 }
 
+/* Panels that are stored, not computed. */
+static void loop_outside(Tiles *t, int level, KExpr *from, KExpr *to, KStmt *out) {
+    KProgram *p = t->p;
+    const Nest *nest = t->nest;
+    KVar *var = loop_var(t, t->vector);
+    KStmt *body = kstmt_block(p);
+    if (kexpr_equal(from, to))
+        return;
+    var->multiple = (int64_t)t->vectors * t->lanes;
+    t->base[t->vector] = kexpr_var(p, var);
+    t->nest = nest_outside(p, nest);
+    emit_loops(t, level + 1, body);
+    t->nest = nest;
+    kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, from, to, var->multiple, body));
+}
+
+/* The loop over whole panels of a nest without sums: outside of the part that counts only constants are stored. */
+static bool loop_part(Tiles *t, int level, KVar *var, KExpr *first, KExpr *last, KStmt *body, KStmt *out) {
+    KProgram *p = t->p;
+    KExpr *range[2] = {first, last};
+    if (!t->nest->outside || t->nest->reduction_count || level + 1 < t->order_count || kind_of(t, level) != AXIS_SERIAL)
+        return false;
+    tile_narrow_vectors(t, var->multiple, range);
+    loop_outside(t, level, first, range[0], out);
+    kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, range[0], range[1], var->multiple, body));
+    KExpr *by = kexpr_index(p, var->multiple);
+    KExpr *end = kexpr_binary(p, '/', kexpr_binary(p, '+', range[1], kexpr_index(p, var->multiple - 1)), by);
+    loop_outside(t, level, kexpr_binary(p, '*', end, by), last, out);
+    return true;
+}
+
 static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
     KProgram *p = t->p;
     if (t->nest->axes[axis].extent.batch) {
@@ -414,8 +445,10 @@ static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
     t->tile_vectors = t->vectors;
     t->tile_count = NULL;
     emit_loops(t, level + 1, body);
+    bool done = loop_part(t, level, var, first, last, body, out);
     if (!rest) {
-        kstmt_add(out, kstmt_for(p, var, kind_of(t, level), first, last, panel, body));
+        if (!done)
+            kstmt_add(out, kstmt_for(p, var, kind_of(t, level), first, last, panel, body));
         return;
     }
     KStmt *tail = kstmt_block(p);
@@ -424,7 +457,8 @@ static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
     t->tile_count = partial;
     emit_loops(t, level + 1, tail);
     if (kind_of(t, level) == AXIS_SERIAL) {
-        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, first, last, panel, body));
+        if (!done)
+            kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, first, last, panel, body));
         kstmt_add(out, tail);
         return;
     }

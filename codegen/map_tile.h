@@ -44,6 +44,8 @@ typedef struct {
 /* Writes the tile at t->base: accumulators, the loops that reduce, the epilogue. Sets t->failed if it cannot be done.
  */
 void map_tile_body(Tiles *, KStmt *out);
+/* Narrows a range of vectors, or panels of that length, along the lanes to those that meet the part that counts. */
+void tile_narrow_vectors(const Tiles *, int64_t length, KExpr *range[2]);
 /* Changes the order of the loops and the nest, if columns of the caller's rows are to be copied (map_tile_pack.c). */
 void map_tile_pack(Tiles *);
 void map_tile_copy_block(const Tiles *, KStmt *out);

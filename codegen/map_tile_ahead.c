@@ -74,8 +74,7 @@ static int64_t all_rows_bytes(const Tiles *t) {
     return rows * tile_reduced_points(t) * kbase_bytes(KBASE_F32);
 }
 
-/* A step further, but not beyond the last one. */
-static KExpr *one_further(const Tiles *t, KExpr *from, int64_t step, int64_t extent, KStmt *out) {
+KExpr *tile_one_further(const Tiles *t, KExpr *from, int64_t step, int64_t extent, KStmt *out) {
     KProgram *p = t->p;
     KVar *next = kvar_new(p, t->m->kernel, "next", (KType){KBASE_INDEX, 1}, false);
     KExpr *further = kexpr_binary(p, '+', from, kexpr_index(p, step));
@@ -95,7 +94,7 @@ void tile_fetch_next_panel(const Tiles *t, int axis, KVar *first, KVar *place, K
     /* in each turn as many elements as the tile has rows: after a panel, a panel of each row */
     Tiles later = *t;
     KExpr *here = index[axis], *done = kexpr_binary(p, '*', kexpr_var(p, place), kexpr_index(p, rows));
-    KExpr *next = one_further(t, kexpr_var(p, first), panel, extent, outer);
+    KExpr *next = tile_one_further(t, kexpr_var(p, first), panel, extent, outer);
     later.base[t->row] = kexpr_binary(p, '+', t->base[t->row], kexpr_binary(p, '/', done, kexpr_index(p, panel)));
     index[axis] = kexpr_binary(p, '+', next, kexpr_binary(p, '%', done, kexpr_index(p, panel)));
     fetch(&later, load, index, out);
@@ -113,7 +112,7 @@ void tile_fetch_next_tile(const Tiles *t, int axis, KExpr **index, KStmt *out) {
     KExpr *here = index[axis];
     int64_t step = (int64_t)t->vectors * t->lanes;
     int64_t panels = (t->nest->axes[t->vector].extent.n + step - 1) / step;
-    later.base[t->row] = one_further(t, t->base[t->row], t->rows, rows->extent.n, out);
+    later.base[t->row] = tile_one_further(t, t->base[t->row], t->rows, rows->extent.n, out);
     if (!rows_within(t) && panels > 1) { /* a share of it for each of the panels that read the same rows */
         KExpr *before = kexpr_binary(p, '/', t->base[t->vector], kexpr_index(p, step));
         before = kexpr_binary(p, '*', before, kexpr_dim(p, t->nest->axes[axis].extent));
@@ -152,7 +151,7 @@ void tile_fetch_next_vectors(const Tiles *t, int axis, KVar *first, int64_t pane
     point = points < all
                 ? kexpr_binary(p, '/', kexpr_binary(p, '*', point, kexpr_index(p, points)), kexpr_index(p, all))
                 : kexpr_binary(p, '*', point, kexpr_index(p, share));
-    KExpr *next = one_further(t, t->base[t->vector], step, lanes->extent.n, out);
+    KExpr *next = tile_one_further(t, t->base[t->vector], step, lanes->extent.n, out);
     for (int64_t i = 0; i < share * t->vectors; i++) {
         index[axis] = kexpr_binary(p, '+', point, kexpr_index(p, i / t->vectors));
         later.base[t->vector] = kexpr_binary(p, '+', next, kexpr_index(p, i % t->vectors * t->lanes));

@@ -253,7 +253,9 @@ static void reduce_across(Tiles *t, Accumulators *a, KExpr **index, KStmt *out) 
         KStmt *body = kstmt_block(p);
         index[t->vector] = kexpr_var(p, var);
         reduce_body(t, a, index, NULL, body);
-        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), whole, t->lanes, body));
+        KExpr *range[2] = {kexpr_index(p, 0), whole};
+        tile_narrow_vectors(t, t->lanes, range);
+        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, range[0], range[1], t->lanes, body));
     }
     if (constant && whole_value == end_value)
         return;
@@ -351,24 +353,40 @@ static void finish(Tiles *t, Accumulators *a, KStmt *out) {
     tile_close_rows(t, a, out, body);
 }
 
+/* The sum, if anything of the tile lies in the part that counts, and the epilogue; where only constants are stored
+ * outside, neither. */
+static void sum_and_finish(Tiles *t, Accumulators *a, KStmt *out) {
+    KExpr *meets = tile_meets_part(t);
+    KStmt *inside = meets ? kstmt_block(t->p) : out, *outside = NULL;
+    const Nest *nest = t->nest;
+    tile_sum(t, a, inside);
+    if (meets && nest->outside) {
+        finish(t, a, inside);
+        outside = kstmt_block(t->p);
+        t->nest = nest_outside(t->p, nest);
+        finish(t, ARENA_NEW(t->p->arena, Accumulators), outside);
+        t->nest = nest;
+    }
+    if (meets)
+        kstmt_add(out, kstmt_if(t->p, meets, inside, outside));
+    if (!outside)
+        finish(t, a, out);
+}
+
 void map_tile_body(Tiles *t, KStmt *out) {
     Accumulators *a = ARENA_NEW(t->p->arena, Accumulators);
-    if (t->nest->reduction_count) {
-        if (tile_long_sum(t))
-            kstmt_add(out, kstmt_forget(t->p));
-        declare_accumulators(t, a, out);
-        if (t->riding) {
-            tile_sum_with_rider(t, a, out);
-            return;
-        }
-        KExpr *meets = tile_meets_part(t);
-        KStmt *sum = meets ? kstmt_block(t->p) : out;
-        tile_sum(t, a, sum);
-        if (meets)
-            kstmt_add(out, kstmt_if(t->p, meets, sum, NULL));
+    if (!t->nest->reduction_count) {
+        if (t->vectors > 1 && map_tile_beside(t) == t->tile_vectors)
+            map_tile_body_beside(t, out);
+        else
+            finish(t, a, out);
+        return;
     }
-    if (!t->nest->reduction_count && t->vectors > 1 && map_tile_beside(t) == t->tile_vectors)
-        map_tile_body_beside(t, out);
+    if (tile_long_sum(t))
+        kstmt_add(out, kstmt_forget(t->p));
+    declare_accumulators(t, a, out);
+    if (t->riding)
+        tile_sum_with_rider(t, a, out);
     else
-        finish(t, a, out);
+        sum_and_finish(t, a, out);
 }

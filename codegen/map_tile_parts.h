@@ -40,7 +40,8 @@ bool tile_long_sum(const Tiles *);
 int tile_part_axis(const Nest *);
 /* The whole sum; what is read and written later is fetched between its products where that is worth it. */
 void tile_sum(Tiles *, Accumulators *, KStmt *out);
-/* Does anything of the tile lie in the part that counts, where that does not depend on a reduce axis? NULL: all does. */
+/* Does anything of the tile lie in the part that counts, where that does not depend on a reduce axis? NULL: all does.
+ */
 KExpr *tile_meets_part(const Tiles *);
 /* A part of the sum, of as many as there are pieces. */
 void tile_sum_part(Tiles *, Accumulators *, KExpr *piece, KExpr *pieces, KStmt *out);
@@ -52,6 +53,8 @@ void tile_prefetch_row(Tiles *, Accumulators *, KExpr *row, KStmt *out);
 void tile_fetch_next_panel(const Tiles *, int axis, KVar *first, KVar *place, KExpr **index, KStmt *outer, KStmt *out);
 /* Of the next panel of vectors: a share of it at each turn of the loop over the panels of this axis. */
 void tile_fetch_next_vectors(const Tiles *, int axis, KVar *first, int64_t panel, KStmt *out);
+/* A step further along an axis, but not beyond the last one. */
+KExpr *tile_one_further(const Tiles *, KExpr *from, int64_t step, int64_t extent, KStmt *out);
 /* What the next tile along the rows reads at this place of the sum. */
 void tile_fetch_next_tile(const Tiles *, int axis, KExpr **index, KStmt *out);
 

@@ -4,6 +4,7 @@
 
 enum { LONG_SUM = 24 };
 enum { FAR_BYTES = 1 << 16 };                    /* a buffer that does not stay near */
+enum { FAR_PRODUCTS = 1 << 10 };                 /* of vectors, while a line comes from memory */
 enum { LEAST_PIECE = 4, LEAST_BATCH_PIECE = 8 }; /* turns of a loop between prefetches */
 
 int64_t tile_reduced_points(const Tiles *t) {
@@ -219,6 +220,17 @@ static void narrow(const Tiles *t, int axis, KExpr *range[2]) {
     }
 }
 
+void tile_narrow_vectors(const Tiles *t, int64_t length, KExpr *range[2]) {
+    KProgram *p = t->p;
+    KExpr *by = kexpr_index(p, length), *last = range[1];
+    if (!t->nest->part.above)
+        return;
+    narrow(t, t->vector, range);
+    range[0] = kexpr_binary(p, '*', kexpr_binary(p, '/', range[0], by), by);
+    if (t->nest->axes[t->vector].extent.n % length)
+        range[1] = kexpr_binary(p, 'm', range[1], last);
+}
+
 KExpr *tile_meets_part(const Tiles *t) {
     KProgram *p = t->p;
     const KTriangle *part = &t->nest->part;
@@ -391,6 +403,53 @@ static void narrow_pieces(const Tiles *t, int64_t pieces, KExpr *range[2]) {
     range[1] = kexpr_binary(p, '/', kexpr_binary(p, '+', points[1], kexpr_index(p, extent / pieces - 1)), length);
 }
 
+/* Is the sum over before memory answers, and is there a tile below this one? */
+static bool is_short(const Tiles *t) {
+    if (t->row < 0 || t->row2 >= 0 || t->m->rows_from || t->nest->axes[t->row].extent.batch)
+        return false;
+    return tile_reduced_points(t) * tile_all_rows(t) * t->tile_vectors < FAR_PRODUCTS &&
+           t->nest->axes[t->row].extent.n >= 2 * t->rows;
+}
+
+static KExpr *named(const Tiles *t, KExpr *value, KStmt *out) {
+    KVar *next = kvar_new(t->p, t->m->kernel, "next", (KType){KBASE_INDEX, 1}, false);
+    kstmt_add(out, kstmt_let(t->p, next, value));
+    return kexpr_var(t->p, next);
+}
+
+/* The tile below this one; below the last one, the first at the next place of the axis around. */
+static void move_below(const Tiles *t, Tiles *below, KStmt *lets) {
+    KProgram *p = t->p;
+    int64_t extent = t->nest->axes[t->row].extent.n;
+    int around = -1;
+    for (int i = 0; i < t->order_count; i++)
+        if (t->order[i] == LOOP_AXIS && !t->nest->axes[t->order_axis[i]].extent.batch)
+            around = t->order_axis[i];
+    if (around < 0 || extent % t->rows) {
+        below->base[t->row] = tile_one_further(t, t->base[t->row], t->rows, extent, lets);
+        return;
+    }
+    KExpr *end = kexpr_binary(p, '+', t->base[t->row], kexpr_index(p, t->rows)), *length = kexpr_index(p, extent);
+    KExpr *place = kexpr_binary(p, '+', t->base[around], kexpr_binary(p, '/', end, length));
+    KExpr *last = kexpr_index(p, t->nest->axes[around].extent.n - 1);
+    below->base[t->row] = named(t, kexpr_binary(p, '%', end, length), lets);
+    below->base[around] = named(t, kexpr_binary(p, 'm', place, last), lets);
+}
+
+/* A row of this tile; during a short sum, of the tile below it, whose place is named in `around`. */
+static void prefetch_row_in_time(Tiles *t, Accumulators *a, KExpr *row, KStmt *around, KStmt *out) {
+    Tiles below = *t;
+    KStmt *lets = kstmt_block(t->p), *next;
+    if (is_short(t))
+        move_below(t, &below, lets);
+    tile_prefetch_row(&below, a, row, out);
+    for (KStmt *s = lets->block.first; s && out->block.first; s = next) {
+        next = s->next;
+        s->next = NULL;
+        kstmt_add(around, s);
+    }
+}
+
 /* A part of the sum for each row of the tile. */
 static void sum_in_pieces(Tiles *t, Accumulators *a, KStmt *out) {
     KProgram *p = t->p;
@@ -398,7 +457,7 @@ static void sum_in_pieces(Tiles *t, Accumulators *a, KStmt *out) {
     KVar *piece = kvar_new(p, t->m->kernel, "piece", (KType){KBASE_INDEX, 1}, false);
     KStmt *body = kstmt_block(p);
     piece->limit = tile_all_rows(t);
-    tile_prefetch_row(t, a, kexpr_var(p, piece), body);
+    prefetch_row_in_time(t, a, kexpr_var(p, piece), out, body);
     if (!body->block.first) {
         sum_whole(t, a, out);
         return;

@@ -146,6 +146,15 @@ double nest_flops(const Nest *nest, int64_t batch) {
     return flops * expected_part(nest);
 }
 
+const Nest *nest_outside(KProgram *p, const Nest *nest) {
+    Nest *outside = ARENA_NEW(p->arena, Nest);
+    *outside = *nest;
+    outside->reduction_count = 0;
+    outside->epilogue = nest->outside;
+    outside->outside = NULL;
+    return outside;
+}
+
 static bool block_writes(const KStmt *block, const KBuffer *b) {
     for (const KStmt *s = block->block.first; s; s = s->next)
         if ((s->kind == KS_STORE && s->store.buffer == b) || (s->kind == KS_BLOCK && block_writes(s, b)))

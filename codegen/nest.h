@@ -49,6 +49,7 @@ typedef struct Nest {
     NestAxis cells[3];      /* of a window, row-major */
     int cell_count;         /* 0: no windows */
     KTriangle part;         /* elsewhere the sum adds zeros, or nobody asks for it (codegen/triangle.h) */
+    KStmt *outside;         /* what is stored outside of the part, block of STORE of constants; NULL: not known */
     KStmt *cell;            /* block of LET */
     NestReduction pools[2]; /* over the cells; `argument`: the number of the first largest */
     int pool_count;
@@ -78,6 +79,8 @@ bool nests_write(const struct KKernel *, const KBuffer *);
 /* The parallel axes that all nests of the kernel start with and use in the same way for what they pass on to each
  * other: nothing passes from one place on them to another one. */
 int nests_shared_axes(const struct KKernel *);
+/* The nest that stores what lies outside of the part that counts. */
+const Nest *nest_outside(KProgram *, const Nest *);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
 int64_t nest_epilogue_slots(const Nest *); /* for one element */

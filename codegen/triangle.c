@@ -316,19 +316,74 @@ static bool is_static_axis(const Nest *nest, const KVar *var) {
     return false;
 }
 
+static bool is_static_part(const Nest *nest, KTriangle part) {
+    return part.above && is_static_axis(nest, part.above) && is_static_axis(nest, part.below);
+}
+
+/* Where a reduction takes in more than what changes nothing. */
+static KTriangle part_of(const Triangles *t, const Nest *nest, KTriangle asked) {
+    const NestReduction *reduction = &nest->reductions[0];
+    const KExpr *e = reduction->expr;
+    if (reduction->kind == REDUCE_SUM)
+        return asked.above ? asked : zero_of(t, e);
+    const BufferFacts *facts = e->kind == KE_LOAD ? facts_of(t, e->load.buffer) : NULL;
+    KTriangle part = facts && facts->writers == 1 ? at_index(facts->small, e->load.index) : everywhere;
+    bool largest = reduction->kind == REDUCE_MAX && !reduction->argument && part.above &&
+                   nest->axis_count == nest->parallel_count + 1;
+    int along = largest ? axis_with(e->load.index, e->load.index_count, nest->axes[nest->parallel_count].var) : -1;
+    return along >= 0 && rows_meet(e->load.buffer, facts->small, along) ? part : everywhere;
+}
+
 static void find_part(Triangles *t, Nest *nest) {
     for (int i = 0; i < nest->reduction_count; i++) {
         NestReduction *reduction = &nest->reductions[i];
         const VarFacts *result = &t->vars[reduction->result->id];
         KTriangle asked = is_plain(nest) && result->state == ASKED_IN_PART ? result->asked : everywhere;
-        KTriangle part = asked.above ? asked : zero_of(t, reduction->expr);
         ask(t, reduction->expr, asked);
         if (reduction->guard)
             ask(t, reduction->guard, everywhere);
-        if (is_plain(nest) && nest->reduction_count == 1 && reduction->kind == REDUCE_SUM && part.above &&
-            is_static_axis(nest, part.above) && is_static_axis(nest, part.below))
+        KTriangle part = is_plain(nest) && nest->reduction_count == 1 ? part_of(t, nest, asked) : everywhere;
+        if (is_static_part(nest, part))
             nest->part = part;
     }
+}
+
+/* A constant outside of a triangle. */
+static KTriangle constant_outside(const Triangles *t, const KExpr *e, double *number) {
+    bool chosen = e->kind == KE_FN && e->fn.fn == FN_select && e->fn.args[2]->kind == KE_CONST;
+    KTriangle where = chosen ? condition(e->fn.args[0]) : everywhere;
+    *number = where.above ? e->fn.args[2]->number : 0;
+    return where.above ? where : zero_of(t, e);
+}
+
+/* The stores of the block with what they store outside of one triangle; false: not all are constant there. */
+static bool add_outside(const Triangles *t, const Nest *nest, const KStmt *block, KTriangle *part, KStmt *outside) {
+    for (const KStmt *s = block->block.first; s; s = s->next) {
+        if (s->kind == KS_BLOCK && !add_outside(t, nest, s, part, outside))
+            return false;
+        if (s->kind != KS_STORE)
+            continue;
+        double number;
+        KTriangle where = constant_outside(t, value_of_variable(nest->epilogue, s->store.value), &number);
+        *part = part->above ? *part : where;
+        if (!where.above || !same(where, *part))
+            return false;
+        KExpr *value = kexpr_number(t->p, s->store.value->type.base, number);
+        kstmt_add(outside,
+                  kstmt_store(t->p, s->store.buffer, s->store.index, s->store.index_count, value, s->store.count));
+    }
+    return true;
+}
+
+/* Where all that is stored outside of the part is constant, nothing is computed there. */
+static void find_outside(const Triangles *t, Nest *nest) {
+    KStmt *outside = kstmt_block(t->p);
+    KTriangle part = nest->part;
+    bool may_be = is_plain(nest) && (part.above || !nest->reduction_count);
+    if (!may_be || !add_outside(t, nest, nest->epilogue, &part, outside) || !is_static_part(nest, part))
+        return;
+    nest->part = part;
+    nest->outside = outside;
 }
 
 static void ask_nest(Triangles *t, Nest *nest) {
@@ -345,6 +400,7 @@ static void ask_nest(Triangles *t, Nest *nest) {
             ask(t, nest->axes[i].to, everywhere);
         }
     find_part(t, nest);
+    find_outside(t, nest);
 }
 
 /* ---- kernels */

@@ -1,6 +1,8 @@
 /* Barriers: a training step of each measured model has no more than it had, each of those of the seed model
- * is needed (without it the interpreter finds a race), and none is missing. */
+ * is needed (without it the interpreter finds a race), and none is missing. Kernels that share large buffers stay
+ * together. */
 #include "codegen/kir_interp.h"
+#include "codegen/nest.h"
 #include "frontend/frontend.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
@@ -22,6 +24,16 @@ static int barriers_of(const KSequence *sequence) {
     return count;
 }
 
+/* How often so many kernels with sums over a triangle follow each other. */
+static int runs_of_triangles(const KSequence *sequence, int length) {
+    int runs = 0, here = 0;
+    for (int i = 0; i < sequence->count; i++) {
+        here = sequence->kernels[i]->nests[0]->part.above ? here + 1 : 0;
+        runs += here == length;
+    }
+    return runs;
+}
+
 static KProgram *map_row(Arena *arena, Diag *diag, const Program *program, int barrier_work) {
     Program *copy = ARENA_NEW(arena, Program);
     *copy = *program;
@@ -38,6 +50,16 @@ static void check_count(const Row *row) {
     CHECK(barriers > 0 && barriers <= row->most);
     if (barriers > row->most)
         printf("%s: %d barriers in a step\n", row->file, barriers);
+    arena_free(arena);
+}
+
+/* The four gradients of attention in each of four blocks: all read the weights, or their gradient. */
+static void check_together(void) {
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    const Program *program = kernel_source(arena, diag, "bench/rows/gpt.nn", NULL);
+    KProgram *p = program ? map_row(arena, diag, program, 0) : NULL;
+    CHECK(p && runs_of_triangles(kernel_sequence(p, "train_step"), 4) == 4);
     arena_free(arena);
 }
 
@@ -79,6 +101,7 @@ static void check_needed(const char *name, int64_t batch, int barrier_work) {
 int main(void) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check_count(&rows[i]);
+    check_together();
     check_needed("seed", 32, 0);
     check_needed("seed", 32, 200); /* small kernels are shared too */
     check_needed("seed", 9, 200);
