@@ -3,11 +3,9 @@
 #include "codegen/map.h"
 
 enum { LEAST_ROWS = 4, MOST_ROWS = 12 };
-enum { MOST_NEXT = 4 }; /* kernels behind one that soon read what it makes */
-enum {
-    STACK_BYTES = 1 << 18, /* that the local buffers of a kernel may take */
-    NEAR_BYTES = 1 << 15
-}; /* of the first cache */
+enum { MOST_NEXT = 4 };         /* kernels behind one that soon read what it makes */
+enum { STACK_BYTES = 1 << 18 }; /* that the local buffers of a kernel may take */
+enum { NEAR_BYTES = 1 << 15 };  /* of the first cache */
 
 /* Sums that are added to all over local memory stay in the cache: fewer rows if they are large. So does what scalar
  * code looks at element by element. */

@@ -46,6 +46,8 @@ bool gpu_wants_block(const GpuNest *, int64_t points); /* many to reduce, few re
  * And the cycles of that, the sums in so many parts. */
 int64_t gpu_beside(const GpuNest *);
 double gpu_sums_cycles(const GpuNest *, int64_t parts);
+/* The terms, of all, that this part of the sum takes: an even share of whole units. */
+void gpu_part_of_sum(const GpuNest *, KExpr *part, KExpr *all, int64_t unit, KExpr *range[2], KStmt *out);
 /* Does a step along the axis move along the last axis of a buffer that is read? */
 bool gpu_moves_along(const KExpr *, const KVar *);
 

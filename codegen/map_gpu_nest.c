@@ -179,21 +179,29 @@ static KExpr *let(const GpuNest *g, const char *name, KExpr *value, KStmt *out) 
     return kexpr_var(g->p, var);
 }
 
+void gpu_part_of_sum(const GpuNest *g, KExpr *part, KExpr *all, int64_t unit, KExpr *range[2], KStmt *out) {
+    KProgram *p = g->p;
+    int64_t shares = g->nest->sum_parts * unit;
+    KExpr *share = kexpr_binary(p, '+', all, kexpr_index(p, shares - 1));
+    share = kexpr_binary(p, '*', kexpr_binary(p, '/', share, kexpr_index(p, shares)), kexpr_index(p, unit));
+    KExpr *terms = let(g, "terms", share, out);
+    range[0] = let(g, "sum_from", kexpr_binary(p, '*', part, terms), out);
+    range[1] = let(g, "sum_to", kexpr_binary(p, 'm', all, kexpr_binary(p, '+', range[0], terms)), out);
+}
+
 /* The first axis numbers parts of the sum: this block's. */
 static void find_terms(GpuNest *g, KExpr *point, KStmt *out) {
-    KProgram *p = g->p;
     GpuAxes others = gpu_points(g), reduced = gpu_reduced(g);
-    int parts = g->nest->sum_parts;
-    if (!parts)
+    KExpr *range[2];
+    if (!g->nest->sum_parts)
         return;
     for (int i = 1; i < others.count; i++)
         others.axes[i - 1] = others.axes[i];
     others.count--;
-    KExpr *part = kexpr_binary(p, '/', point, gpu_extent(g, &others)), *all = gpu_extent(g, &reduced);
-    KExpr *rounded = kexpr_binary(p, '+', all, kexpr_index(p, parts - 1));
-    KExpr *terms = let(g, "terms", kexpr_binary(p, '/', rounded, kexpr_index(p, parts)), out);
-    g->from = let(g, "sum_from", kexpr_binary(p, '*', part, terms), out);
-    g->to = let(g, "sum_to", kexpr_binary(p, 'm', all, kexpr_binary(p, '+', g->from, terms)), out);
+    KExpr *part = kexpr_binary(g->p, '/', point, gpu_extent(g, &others));
+    gpu_part_of_sum(g, part, gpu_extent(g, &reduced), 1, range, out);
+    g->from = range[0];
+    g->to = range[1];
 }
 
 /* A block for each point or some of them; as large as those of tiles, so that it can stand beside them. */

@@ -339,23 +339,13 @@ static void make_operands(GpuTile *t, KExpr *row_from, KExpr *column_from) {
 static void find_depth(GpuTile *t, KStmt *out) {
     GpuNest *g = t->g;
     KProgram *p = g->p;
-    int64_t parts = g->nest->sum_parts;
-    KExpr *depth = gpu_extent(g, &t->depth), *others = gpu_number(t, 1);
-    t->depth_from = gpu_number(t, 0);
-    t->depth_to = depth;
-    if (!parts)
-        return;
+    KExpr *range[2] = {gpu_number(t, 0), gpu_extent(g, &t->depth)}, *others = gpu_number(t, 1);
     for (int i = 1; i < t->planes.count; i++)
         others = kexpr_binary(p, '*', others, kexpr_dim(p, g->nest->axes[t->planes.axes[i]].extent));
-    KExpr *even = gpu_number(t, parts * GPU_PANEL), *part = kexpr_binary(p, '/', t->plane, others);
-    KExpr *panels = kexpr_binary(p, '/', gpu_plus(t, depth, gpu_number(t, parts * GPU_PANEL - 1)), even);
-    KVar *terms = gpu_index_var(g, "terms", 0), *from = gpu_index_var(g, "sum_from", 0);
-    KVar *to = gpu_index_var(g, "sum_to", 0);
-    kstmt_add(out, kstmt_let(p, terms, gpu_times(t, panels, GPU_PANEL)));
-    kstmt_add(out, kstmt_let(p, from, kexpr_binary(p, '*', part, value(t, terms))));
-    kstmt_add(out, kstmt_let(p, to, kexpr_binary(p, 'm', depth, gpu_plus(t, value(t, from), value(t, terms)))));
-    t->depth_from = value(t, from);
-    t->depth_to = value(t, to);
+    if (g->nest->sum_parts)
+        gpu_part_of_sum(g, kexpr_binary(p, '/', t->plane, others), range[1], GPU_PANEL, range, out);
+    t->depth_from = range[0];
+    t->depth_to = range[1];
 }
 
 /* Blocks: tiles of rows of all planes along x, tiles of columns along y. */

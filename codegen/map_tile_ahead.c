@@ -74,13 +74,17 @@ static int64_t all_rows_bytes(const Tiles *t) {
     return rows * tile_reduced_points(t) * kbase_bytes(KBASE_F32);
 }
 
+KExpr *tile_next(const Tiles *t, KExpr *place, int64_t multiple, KStmt *out) {
+    KVar *next = kvar_new(t->p, t->m->kernel, "next", (KType){KBASE_INDEX, 1}, false);
+    next->multiple = multiple;
+    kstmt_add(out, kstmt_let(t->p, next, place));
+    return kexpr_var(t->p, next);
+}
+
 KExpr *tile_one_further(const Tiles *t, KExpr *from, int64_t step, int64_t extent, KStmt *out) {
     KProgram *p = t->p;
-    KVar *next = kvar_new(p, t->m->kernel, "next", (KType){KBASE_INDEX, 1}, false);
     KExpr *further = kexpr_binary(p, '+', from, kexpr_index(p, step));
-    next->multiple = extent % step == 0 ? step : 0;
-    kstmt_add(out, kstmt_let(p, next, kexpr_binary(p, 'm', further, kexpr_index(p, extent - step))));
-    return kexpr_var(p, next);
+    return tile_next(t, kexpr_binary(p, 'm', further, kexpr_index(p, extent - step)), extent % step ? 0 : step, out);
 }
 
 void tile_fetch_next_panel(const Tiles *t, int axis, KVar *first, KVar *place, KExpr **index, KStmt *outer,

@@ -53,6 +53,8 @@ void tile_prefetch_row(Tiles *, Accumulators *, KExpr *row, KStmt *out);
 void tile_fetch_next_panel(const Tiles *, int axis, KVar *first, KVar *place, KExpr **index, KStmt *outer, KStmt *out);
 /* Of the next panel of vectors: a share of it at each turn of the loop over the panels of this axis. */
 void tile_fetch_next_vectors(const Tiles *, int axis, KVar *first, int64_t panel, KStmt *out);
+/* A place that is fetched before, by a name. */
+KExpr *tile_next(const Tiles *, KExpr *place, int64_t multiple, KStmt *out);
 /* A step further along an axis, but not beyond the last one. */
 KExpr *tile_one_further(const Tiles *, KExpr *from, int64_t step, int64_t extent, KStmt *out);
 /* What the next tile along the rows reads at this place of the sum. */

@@ -411,12 +411,6 @@ static bool is_short(const Tiles *t) {
            t->nest->axes[t->row].extent.n >= 2 * t->rows;
 }
 
-static KExpr *named(const Tiles *t, KExpr *value, KStmt *out) {
-    KVar *next = kvar_new(t->p, t->m->kernel, "next", (KType){KBASE_INDEX, 1}, false);
-    kstmt_add(out, kstmt_let(t->p, next, value));
-    return kexpr_var(t->p, next);
-}
-
 /* The tile below this one; below the last one, the first at the next place of the axis around. */
 static void move_below(const Tiles *t, Tiles *below, KStmt *lets) {
     KProgram *p = t->p;
@@ -432,8 +426,8 @@ static void move_below(const Tiles *t, Tiles *below, KStmt *lets) {
     KExpr *end = kexpr_binary(p, '+', t->base[t->row], kexpr_index(p, t->rows)), *length = kexpr_index(p, extent);
     KExpr *place = kexpr_binary(p, '+', t->base[around], kexpr_binary(p, '/', end, length));
     KExpr *last = kexpr_index(p, t->nest->axes[around].extent.n - 1);
-    below->base[t->row] = named(t, kexpr_binary(p, '%', end, length), lets);
-    below->base[around] = named(t, kexpr_binary(p, 'm', place, last), lets);
+    below->base[t->row] = tile_next(t, kexpr_binary(p, '%', end, length), 0, lets);
+    below->base[around] = tile_next(t, kexpr_binary(p, 'm', place, last), 0, lets);
 }
 
 /* A row of this tile; during a short sum, of the tile below it, whose place is named in `around`. */

@@ -39,10 +39,11 @@ Program *kernel_source(Arena *arena, Diag *diag, const char *file, const char *d
     return kernel_source_with(arena, diag, file, &define, define != NULL);
 }
 
-KProgram *kernel_compile(Arena *arena, Diag *diag, Program *program, int barrier_work) {
+KProgram *kernel_compile(Arena *arena, Diag *diag, Program *program, const char *target, int barrier_work,
+                         bool planned) {
     PassContext context = pass_context(diag, NULL, NULL);
     KIsa isa;
-    if (!passes_run(program->module, &context, pass_pipeline, pass_pipeline_count) || !isa_find("x86-64-v4", &isa))
+    if (!passes_run(program->module, &context, pass_pipeline, pass_pipeline_count) || !isa_find(target, &isa))
         return NULL;
     isa.barrier_work = barrier_work ? barrier_work : isa.barrier_work;
     KProgram *p = lower_program(arena, diag, program, isa);
@@ -51,7 +52,7 @@ KProgram *kernel_compile(Arena *arena, Diag *diag, Program *program, int barrier
     layout_program(p);
     if (!map_cpu(p))
         return NULL;
-    memory_plan(p, true);
+    memory_plan(p, planned);
     return p;
 }
 

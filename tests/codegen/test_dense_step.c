@@ -8,7 +8,7 @@ static KProgram *compile(Arena *arena, Diag *diag, SourceFile *source, const cha
     *source = (SourceFile){.name = "test.nn", .text = text, .length = strlen(text)};
     Ast *ast = ast_parse(arena, interner_new(arena), diag, source);
     Program *program = ast ? frontend_program(arena, diag, ast, &(FrontendOptions){NULL, 0, NULL}) : NULL;
-    return program ? kernel_compile(arena, diag, program, 0) : NULL;
+    return program ? kernel_compile(arena, diag, program, "x86-64-v4", 0, true) : NULL;
 }
 
 static bool same_shape(const KBuffer *a, const KBuffer *b) {
@@ -62,8 +62,9 @@ static void check_fused(void) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
     SourceFile source;
-    KProgram *p = compile(arena, diag, &source, NETWORK "compile { loss = categorical_crossentropy; optimizer = Adam() }\n"
-                                                        "fit { batch_size = 32 }\n");
+    KProgram *p = compile(arena, diag, &source,
+                          NETWORK "compile { loss = categorical_crossentropy; optimizer = Adam() }\n"
+                                  "fit { batch_size = 32 }\n");
     CHECK(p && kernel_sequence(p, "train_step"));
     for (int i = 0; i < 3 && p; i++) {
         const KBuffer *kernel = find(p, kernels[i]);

@@ -262,8 +262,10 @@ static void test_refused(void) {
         const char *gpu;
         KPrecision precision;
         bool right;
-    } cases[] = {{"sm_75", PRECISION_FLOAT32, true},   {"sm_80", PRECISION_TF32, true},
-                 {"sm_90", PRECISION_BFLOAT16, true},  {"sm_75", PRECISION_TF32, false},
+    } cases[] = {{"sm_75", PRECISION_FLOAT32, true},
+                 {"sm_80", PRECISION_TF32, true},
+                 {"sm_90", PRECISION_BFLOAT16, true},
+                 {"sm_75", PRECISION_TF32, false},
                  {"native", PRECISION_BFLOAT16, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Arena *arena = arena_new();

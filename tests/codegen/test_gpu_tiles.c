@@ -62,9 +62,9 @@ static void test_explain(Arena *arena) {
     KProgram p = {.arena = arena, .isa = {.gpu = gpu_arch_find("sm_80")}};
     GpuContraction c = contraction(100, 40, 2, 20, 2);
     const char *text = gpu_tile_explain(&p, &(GpuTileShape){.rows = 2, .columns = 1}, &c);
-    CHECK(strcmp(text,
-                 "24 tiles of 32 x 16 in float32, 2 x 1 for each of 256 threads, 2 panels of 16 terms; operands move 144.0 KB "
-                 "to shared memory") == 0);
+    CHECK(strcmp(text, "24 tiles of 32 x 16 in float32, 2 x 1 for each of 256 threads, 2 panels of 16 terms; operands "
+                       "move 144.0 KB "
+                       "to shared memory") == 0);
 }
 
 int main(void) {

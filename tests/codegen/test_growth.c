@@ -8,7 +8,7 @@ enum { EXAMPLES = 3 };
 
 static KProgram *compile(Arena *arena, Diag *diag, const char *blocks) {
     Program *program = kernel_source(arena, diag, "examples/shakespeare-gpt.nn", blocks);
-    KProgram *p = program ? kernel_compile(arena, diag, program, 0) : NULL;
+    KProgram *p = program ? kernel_compile(arena, diag, program, "x86-64-v4", 0, true) : NULL;
     if (p)
         kernel_share(p);
     return p;

@@ -1,8 +1,8 @@
 /* The GPU mapping, proved without a GPU: 200 random models on the kernel-IR interpreter, which runs grid, blocks,
  * threads, shared memory and barriers and refuses races and divergent barriers, agree with the tensor interpreter, for
  * whole and partial batches; blocks in any order change no bit. So do they with every contraction in tiles of any
- * shape, and its sum in any number of parts. Hand-made contractions and reductions take the forms that small models do not: tiles, blocks that reduce
- * together, kernels that are split. Some programs are compiled by nvcc. */
+ * shape, and its sum in any number of parts. Hand-made contractions and reductions take the forms that small models do
+ * not: tiles, blocks that reduce together, kernels that are split. Some programs are compiled by nvcc. */
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/interp_compare.h"
 #include "tests/passes/random_model.h"
@@ -55,7 +55,8 @@ typedef struct {
 static void count_statement(void *context, const KStmt *s) {
     Forms *forms = context;
     forms->barriers += s->kind == KS_BARRIER;
-    forms->beside += s->kind == KS_FOR && s->loop.axis == AXIS_GRID_X && s->loop.step > 1 && strcmp(s->loop.var->name, "point") == 0;
+    forms->beside +=
+        s->kind == KS_FOR && s->loop.axis == AXIS_GRID_X && s->loop.step > 1 && strcmp(s->loop.var->name, "point") == 0;
     forms->tiles += s->kind == KS_FOR && s->loop.axis == AXIS_THREAD_Y;
 }
 

@@ -37,7 +37,7 @@ int main(void) {
         Arena *arena = arena_new();
         Diag *diag = diag_new(arena);
         Program *program = kernel_source(arena, diag, arena_format(arena, "%s.nn", files[i]), NULL);
-        KProgram *p = program ? kernel_compile(arena, diag, program, 0) : NULL;
+        KProgram *p = program ? kernel_compile(arena, diag, program, "x86-64-v4", 0, true) : NULL;
         CHECK(p && p->arena_bytes >= p->arena_lower_bound && p->arena_bytes * 10 <= p->arena_lower_bound * 11);
         if (p)
             printf("%-26s %lld bytes, at least %lld\n", files[i], (long long)p->arena_bytes,

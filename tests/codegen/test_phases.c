@@ -38,7 +38,7 @@ static KProgram *map_row(Arena *arena, Diag *diag, const Program *program, int b
     Program *copy = ARENA_NEW(arena, Program);
     *copy = *program;
     copy->module = module_clone(arena, program->module);
-    return kernel_compile(arena, diag, copy, barrier_work);
+    return kernel_compile(arena, diag, copy, "x86-64-v4", barrier_work, true);
 }
 
 static void check_count(const Row *row) {

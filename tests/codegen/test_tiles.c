@@ -12,7 +12,7 @@ static KProgram *compile(Arena *arena, const char *row, int batch) {
     snprintf(define, sizeof define, "batch=%d", batch);
     snprintf(file, sizeof file, "bench/rows/%s.nn", row);
     Program *program = kernel_source(arena, diag, file, define);
-    return program ? kernel_compile(arena, diag, program, 0) : NULL;
+    return program ? kernel_compile(arena, diag, program, "x86-64-v4", 0, true) : NULL;
 }
 
 /* Products that one turn of this body adds to accumulators of its own; -1: there are loops in it. */

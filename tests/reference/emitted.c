@@ -1,12 +1,8 @@
 #include "tests/reference/emitted.h"
 #include "codegen/host.h"
-#include "codegen/isa.h"
 #include "codegen/kernel_share.h"
-#include "codegen/layout.h"
-#include "codegen/lower.h"
-#include "codegen/map.h"
-#include "codegen/memory_plan.h"
-#include "passes/pass.h"
+#include "codegen/kir_verify.h"
+#include "tests/codegen/kernel_compare.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,17 +13,9 @@
 /* ---- C files */
 
 static KProgram *emitted_kernels(const Emitted *e, Arena *arena, Diag *diag, Program *program) {
-    KIsa isa;
-    PassContext context = pass_context(diag, NULL, NULL);
-    if (!passes_run(program->module, &context, pass_pipeline, pass_pipeline_count) || !isa_find(e->isa, &isa))
-        return NULL;
-    KProgram *p = lower_program(arena, diag, program, isa);
+    KProgram *p = kernel_compile(arena, diag, program, e->isa, 0, e->planned);
     if (!p)
         return NULL;
-    layout_program(p);
-    if (!map_cpu(p))
-        return NULL;
-    memory_plan(p, e->planned);
     kernel_share(p);
     return kprogram_verify(p, "the memory plan") ? p : NULL;
 }
