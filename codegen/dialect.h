@@ -28,9 +28,6 @@ typedef struct {
     const char *call[2];                 /* [1]: added to c */
     const char *order[2], *transpose[2]; /* [0]: rows lie apart, as they are; [1]: columns lie apart, transposed */
     const char *size;                    /* of a number of rows, columns or terms */
-    const char *declarations;            /* before the kernels */
-    const char *prepare;                 /* before the threads start */
-    const char *link;                    /* what the linker is told */
 } DialectGemm;
 
 typedef struct Dialect {

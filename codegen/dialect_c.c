@@ -35,22 +35,13 @@ static const DialectFused fused[] = {
     {FN_select, 0, FN_eq, true, "nnrt_select_eq_%t(%1, %2, %3, %4)"},
 };
 
-/* OpenBLAS by the standard interface of C. Its own threads would compete with those of the program. */
+/* OpenBLAS by the standard interface of C. */
 static const DialectGemm gemm = {
     .call = {"cblas_sgemm(%1, %2, %3, %4, %5, %6, 1.0f, %7, %8, 0.0f, %9);",
              "cblas_sgemm(%1, %2, %3, %4, %5, %6, 1.0f, %7, %8, 1.0f, %9);"},
     .order = {"CblasRowMajor", "CblasColMajor"},
     .transpose = {"CblasNoTrans", "CblasTrans"},
     .size = "(int)(%1)",
-    .declarations =
-        "/* Of OpenBLAS, as its cblas.h declares them. Its threads stay out: those of this program share the work. */\n"
-        "enum { CblasRowMajor = 101, CblasColMajor = 102, CblasNoTrans = 111, CblasTrans = 112 };\n"
-        "void cblas_sgemm(int order, int transpose_a, int transpose_b, int rows, int columns, int terms, float alpha,\n"
-        "                 const float *a, int a_distance, const float *b, int b_distance, float beta, float *c,\n"
-        "                 int c_distance);\n"
-        "void openblas_set_num_threads(int threads);\n\n",
-    .prepare = "openblas_set_num_threads(1);",
-    .link = "-lopenblas",
 };
 
 const Dialect dialect_c = {

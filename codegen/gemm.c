@@ -123,11 +123,3 @@ void gemm_program(KProgram *p, int64_t least) {
         for (int k = 0; k < p->sequences[s]->count; k++)
             k += leave_kernel(p, p->sequences[s], k, least);
 }
-
-bool gemm_is_used(const KProgram *p) {
-    for (int s = 0; s < p->sequence_count; s++)
-        for (int k = 0; k < p->sequences[s]->count; k++)
-            if (kkernel_uses_gemm(p, p->sequences[s]->kernels[k]))
-                return true;
-    return false;
-}

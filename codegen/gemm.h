@@ -15,7 +15,6 @@ enum { GEMM_BLOCKS = 4 };
 
 /* Products with at least `least` rows, columns and terms. */
 void gemm_program(KProgram *, int64_t least);
-bool gemm_is_used(const KProgram *); /* some mapped kernel calls the library */
 
 /* ---- inside the room: what an axis of a product is */
 typedef enum { GEMM_ROWS, GEMM_COLUMNS, GEMM_SUM, GEMM_EACH, GEMM_NONE } GemmRole;

@@ -1,8 +1,8 @@
 /* The emitted file as a whole: first comment, includes, offsets, kernels, and the parts in the other host_*.c files.
  * Needs: a mapped program with a memory plan. Leaves: the text of the C source and of its header. */
-#include "codegen/gemm.h"
 #include "codegen/gpu_arch.h"
 #include "codegen/host_parts.h"
+#include "codegen/library.h"
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
@@ -288,12 +288,12 @@ static void first_comment(const Host *h, Text *out) {
     text_add(out, " *\n");
     const char *march = strcmp(h->program->isa.c_flags, "") == 0 ? "" : h->program->isa.c_flags;
     const char *space = *march ? " " : "";
-    const char *link = host_link(h->program), *libraries = h->options->runtime ? "" : " -lnnrt -lz";
+    const char *link = host_link(h->program), *runtime = h->options->runtime ? "" : " -lnnrt -lz";
     if (h->options->library)
         text_format(out, " * Compile:  %s %s%s-c %s%s", h->target->compile, march, space, stem, h->target->extension);
     else
         text_format(out, " * Compile:  %s %s%s%s%s%s%s%s -lm -o %s", h->target->compile, march, space, stem,
-                    h->target->extension, libraries, link ? " " : "", link ? link : "", stem);
+                    h->target->extension, runtime, link ? " " : "", link ? link : "", stem);
     if (link && h->options->library)
         text_format(out, "\n * Link what uses it with %s -lm.", link);
     text_format(out, "%s%s */\n", h->target->threads ? "\n * " : "", h->target->threads ? h->target->threads : "");
@@ -329,8 +329,9 @@ static void includes(Host *h, Text *out, const Text *header) {
     else
         text_format(out, "%s%s", h->target->includes, host_has_fitted(h) ? "#include \"nnrt_adapt.h\"\n" : "");
     text_add(out, h->target->system_includes);
-    if (gemm_is_used(h->program))
-        text_add(out, h->dialect->gemm->declarations);
+    for (int i = 0; i < library_count; i++)
+        if (library_is_used(h->program, &library_infos[i]))
+            text_add(out, library_infos[i].declarations);
 }
 
 const HostTarget host_c = {
@@ -351,7 +352,17 @@ const char *host_flags(const HostTarget *target) {
 }
 
 const char *host_link(const KProgram *p) {
-    return gemm_is_used(p) ? dialect_c.gemm->link : NULL;
+    const char *link = NULL;
+    for (int i = 0; i < library_count; i++)
+        if (library_is_used(p, &library_infos[i]))
+            link = link ? arena_format(p->arena, "%s %s", link, library_infos[i].link) : library_infos[i].link;
+    return link;
+}
+
+void host_prepare(const Host *h, Text *out, int depth) {
+    for (int i = 0; i < library_count; i++)
+        if (library_infos[i].prepare && library_is_used(h->program, &library_infos[i]))
+            host_line(out, depth, "%s", library_infos[i].prepare);
 }
 
 static const char *const step_titles[HOST_STEPS] = {

@@ -25,7 +25,7 @@ const char *host_flags(const HostTarget *);
  * program's diag. */
 bool host_emit(Text *source, Text *header, KProgram *, const HostOptions *);
 
-/* What the linker is told beside the runtime, such as -lopenblas; NULL: nothing. */
+/* What the linker is told beside the runtime, such as -lopenblas, words of it; NULL: nothing. */
 const char *host_link(const KProgram *);
 
 /* The public header alone. */

@@ -58,6 +58,8 @@ void host_text(const Host *, Text *, const char *template);
 void host_line(Text *, int depth, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* "..." as a C string, or NULL. */
 void host_string(Text *, const char *);
+/* What the libraries that the program calls want before the steps. */
+void host_prepare(const Host *, Text *, int depth);
 /* Value as a C double: 0.1, NAN, -INFINITY. */
 void host_double(Text *, double);
 /* Some kernel of the step reads or writes it. */

@@ -3,7 +3,6 @@
  *
  * Every thread runs the same sequence. A kernel gives each thread a fixed share of its parallel loop's iterations, or
  * runs on thread 0 alone. Threads meet where a kernel needs what others have written (codegen/map_phases.c). */
-#include "codegen/gemm.h"
 #include "codegen/host_parts.h"
 #include <ctype.h>
 #include <string.h>
@@ -175,8 +174,7 @@ static void print_job(Host *h, Text *out) {
                   "    threads = threads < 1 ? 1 : threads > NNRT_MAX_THREADS ? NNRT_MAX_THREADS : threads;\n"
                   "    job->barrier = &barrier;\n"
                   "    nnrt_barrier_init(&barrier, threads);\n");
-    if (gemm_is_used(h->program))
-        host_line(out, 1, "%s", h->dialect->gemm->prepare);
+    host_prepare(h, out, 1);
     text_add(out, "#ifdef _OPENMP\n"
                   "    if (threads > 1) {\n"
                   "#pragma omp parallel num_threads(threads)\n"

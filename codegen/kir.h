@@ -348,7 +348,7 @@ const bool *kkernel_live(const KProgram *, const KKernel *);
 /* The buffers of the program that a mapped kernel reads and writes, in order of their ids; neither: it only prefetches. */
 typedef struct { KBuffer *buffer; bool read, written; } KUse;
 int kkernel_uses(const KProgram *, const KKernel *, const KUse **uses);
-bool kkernel_uses_gemm(const KProgram *, const KKernel *); /* KS_GEMM */
+bool kkernel_calls(const KProgram *, const KKernel *, KStmtKind); /* a library, by a statement of this kind */
 bool kkernel_uses_batch(const KProgram *, const KKernel *); /* B itself, not only as the end of a parallel or grid loop */
 bool kkernel_uses_rows(const KProgram *, const KKernel *);  /* some argument is indirect */
 const KStmt *kkernel_parallel(const KKernel *); /* its AXIS_PARALLEL loop, or NULL: one thread runs it */

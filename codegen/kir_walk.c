@@ -115,7 +115,8 @@ struct KFacts {
     const bool *live;
     KUse *uses;
     int use_count, use_capacity;
-    bool rows, gemm;
+    bool rows;
+    unsigned calls; /* of libraries: a bit for each kind of statement */
     int batches; /* how often B is read, but as the end of a loop that the caller hands out */
 };
 
@@ -175,7 +176,7 @@ static void note_statement(void *context, const KStmt *s) {
         note_use(finder, s->gemm->c.buffer, true);
         if (s->gemm->accumulate)
             note_use(finder, s->gemm->c.buffer, false);
-        finder->facts->gemm = true;
+        finder->facts->calls |= 1u << s->kind;
     }
 }
 
@@ -222,8 +223,8 @@ bool kkernel_uses_rows(const KProgram *p, const KKernel *k) {
     return facts_of(p, k)->rows;
 }
 
-bool kkernel_uses_gemm(const KProgram *p, const KKernel *k) {
-    return facts_of(p, k)->gemm;
+bool kkernel_calls(const KProgram *p, const KKernel *k, KStmtKind kind) {
+    return facts_of(p, k)->calls >> kind & 1;
 }
 
 bool kkernel_uses_batch(const KProgram *p, const KKernel *k) {

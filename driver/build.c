@@ -1,6 +1,7 @@
 /* The user's compilers: of C ($CC, else cc) and of CUDA ($NVCC, else nvcc); and where the runtime's headers and library
  * lie: where nnc was built or installed. */
 #include "driver/build.h"
+#include "codegen/library.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -133,16 +134,26 @@ static int compile_with(const CBuild *build, const char *source, const char *pro
     words[n++] = build->library ? build->library : "-lnnrt";
     if (*build->zlib)
         words[n++] = build->zlib;
-    if (build->blas)
-        words[n++] = build->blas;
+    if (build->link)
+        n += split_words(build, build->link, words + n, 8);
     words[n++] = "-lm";
     words[n] = NULL;
     return run_command(words, log);
 }
 
+/* The library that a program wants and that the messages say is not there; NULL: it is something else. */
+static const Library *missing_library(const CBuild *build, const char *messages) {
+    for (int i = 0; i < library_count && build->link && messages; i++)
+        for (int k = 0; k < 2 && strstr(build->link, library_infos[i].link); k++)
+            if (library_infos[i].missing[k] && strstr(messages, library_infos[i].missing[k]))
+                return &library_infos[i];
+    return NULL;
+}
+
 static void compile_failed(const CBuild *build, const char *source, int status, const char *log) {
     size_t length = 0;
     char *messages = text_read_file(log, &length);
+    const Library *library = missing_library(build, messages);
     if (build->target->on_gpu && (status == 127 || status < 0)) {
         diag_error(build->diag, (Span){0}, "cannot start nvcc, which makes a program of CUDA (%s)", build->compiler);
         diag_help(build->diag,
@@ -151,10 +162,10 @@ static void compile_failed(const CBuild *build, const char *source, int status, 
     } else if (status == 127 || status < 0) {
         diag_error(build->diag, (Span){0}, "cannot start the C compiler %s", build->compiler);
         diag_help(build->diag, "install gcc or clang, or name one in the environment: CC=clang nnc ...");
-    } else if (build->blas && messages && strstr(messages, "openblas")) {
-        diag_error(build->diag, (Span){0}, "%s finds no OpenBLAS, which --blas=openblas needs", build->compiler);
-        diag_help(build->diag, "install libopenblas-dev (Debian, Ubuntu), openblas-devel (Fedora) or openblas (Arch, "
-                               "Homebrew), or leave --blas out");
+    } else if (library) {
+        diag_error(build->diag, (Span){0}, "%s finds no %s, which --%s=%s needs", build->compiler, library->title,
+                   library->option, library->name);
+        diag_help(build->diag, "%s, or leave --%s out", library->install, library->option);
     } else {
         diag_error(build->diag, (Span){0}, "%s could not compile %s (exit code %d)", build->compiler, source, status);
         diag_help(build->diag, "what it said:\n%s", messages ? messages : "nothing");

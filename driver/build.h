@@ -11,7 +11,7 @@ typedef struct {
     const char *flags;
     const char *include, *library; /* folder of nnrt.h, libnnrt.a; NULL: left to the compiler */
     const char *zlib;              /* -lz, or nothing */
-    const char *blas;              /* -lopenblas, or NULL */
+    const char *link;              /* -lopenblas: other libraries; NULL: none */
 } CBuild;
 
 /* A new folder for files on their way, /tmp/nnc-PURPOSE-.., or in $TMPDIR; NULL with an error. */

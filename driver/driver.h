@@ -3,6 +3,7 @@
 #define NNC_DRIVER_H
 #include "codegen/host.h"
 #include "codegen/kir.h"
+#include "codegen/library.h"
 #include "frontend/frontend.h"
 #include "passes/pass.h"
 
@@ -31,6 +32,7 @@ typedef struct {
     bool check; /* run: train on GPU and processor, and compare */
     const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
     KPrecision precision;
+    const Library *products; /* --blas: who computes large products of matrices; NULL: the program itself */
     int64_t batch_size; /* 0: as the fit block says */
     int64_t max_batch;  /* memory is planned for so many samples; 0: pipeline.c chooses */
     Emit emit;

@@ -344,16 +344,25 @@ static bool check_check(Parser *p) {
     return false;
 }
 
-static const char *const blas_names[] = {"none", "openblas"};
-
-static bool check_blas(Parser *p) {
-    Options *o = p->options;
-    o->blas = o->blas ? o->blas : "none";
-    if (!check_choice(p, "blas", o->blas, blas_names, sizeof blas_names / sizeof *blas_names))
-        return false;
-    if (strcmp(o->blas, "none") == 0 || strcmp(o->target, "c") == 0)
+/* An option that names a library, or none. */
+static bool check_library(Parser *p, const char *option, const char *name, const Library **library) {
+    const char *names[8] = {"none"}, *fits = "none";
+    bool on_gpu = target_find(p->options->target)->on_gpu;
+    int count = 1;
+    for (int i = 0; i < library_count && count < 8; i++)
+        if (strcmp(library_infos[i].option, option) == 0) {
+            names[count++] = library_infos[i].name;
+            fits = library_infos[i].on_gpu == on_gpu ? library_infos[i].name : fits;
+        }
+    *library = name ? library_find(option, name) : NULL;
+    if (!name || (!*library && check_choice(p, option, name, names, count)))
         return true;
-    diag_error(p->diag, (Span){0}, "--blas=%s is not built for --target=%s", o->blas, o->target);
+    if (!*library)
+        return false;
+    if ((*library)->on_gpu == on_gpu)
+        return true;
+    diag_error(p->diag, (Span){0}, "--%s=%s is not built for --target=%s", option, name, p->options->target);
+    diag_help(p->diag, "there is --%s=%s", option, fits);
     return false;
 }
 
@@ -366,7 +375,7 @@ static bool check_values(Parser *p) {
     o->cpu = o->cpu ? o->cpu : "native";
     if (!check_choice(p, "target", o->target, names, target_count) ||
         !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_precision(p) ||
-        !check_blas(p) || !check_check(p))
+        !check_library(p, "blas", o->blas, &o->products) || !check_check(p))
         return false;
     if (o->emit_name && !check_choice(p, "emit", o->emit_name, emit_names, EMIT_COUNT))
         return false;

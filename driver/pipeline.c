@@ -54,7 +54,7 @@ static bool build_program(Pipeline *p) {
 static PassOptions passes_for_target(const Pipeline *p) {
     const Options *o = p->options;
     PassOptions passes = o->passes;
-    if (strcmp(o->blas, "openblas") == 0 || target_find(o->target)->on_gpu)
+    if (o->products || target_find(o->target)->on_gpu)
         passes.skip = passes.skip ? arena_format(p->arena, "%s,sink", passes.skip) : "sink";
     return passes;
 }
@@ -165,7 +165,7 @@ static bool make_kernels(Pipeline *p) {
         return false;
     }
     p->kernels->precision = p->options->precision;
-    if (strcmp(p->options->blas, "openblas") == 0)
+    if (p->options->products)
         gemm_program(p->kernels, GEMM_LEAST);
     if (!after_stage(p, KERNELS_LOWER, &start))
         return p->stopped;

@@ -189,7 +189,7 @@ static bool make_source(Run *run, Text *source, const char **name) {
         ok = run_fail(run, STATUS_USAGE);
     } else {
         *name = p.program->name;
-        run->build.blas = host_link(p.kernels);
+        run->build.link = host_link(p.kernels);
         place_data(run, &p.program->train);
         place_data(run, &p.program->test);
         place_data(run, &p.program->validation);

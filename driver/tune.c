@@ -225,7 +225,7 @@ static bool make_program(Tune *t, Build *b, Tuning *tuning, bool first) {
         t->status =
             emit_code(&source, &header, &p, path, false) ? write_output(t->diag, path, &source) : STATUS_PROGRAM;
     if (ok)
-        t->build.blas = host_link(p.kernels);
+        t->build.link = host_link(p.kernels);
     if (ok && t->status == STATUS_OK)
         t->status = build_program(&t->build, path, b->program, false);
     text_free(&source);

@@ -1,7 +1,7 @@
 #include "tests/codegen/compiled_kernels.h"
 #include "codegen/c_printer.h"
-#include "codegen/gemm.h"
 #include "codegen/kernel_share.h"
+#include "codegen/library.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +33,8 @@ static void compiled_model(Text *out, KProgram *p) {
 }
 
 /* The library's function by its definition, strict about what it is given. */
-static void compiled_gemm(Text *out) {
-    text_add(out, dialect_c.gemm->declarations);
+static void compiled_gemm(Text *out, const Library *library) {
+    text_add(out, library->declarations);
     text_add(
         out,
         "#include <stdlib.h>\n"
@@ -102,8 +102,8 @@ bool compiled_source(Text *out, KProgram *p) {
     bool ok = true;
     kernel_share(p);
     text_add(out, "#include \"nnrt_kernel.h\"\n#include <stddef.h>\n");
-    if (gemm_is_used(p))
-        compiled_gemm(out);
+    if (library_is_used(p, library_find("blas", "openblas")))
+        compiled_gemm(out, library_find("blas", "openblas"));
     compiled_model(out, p);
     c_print_offsets(out, p, NULL);
     c_print_places(out, p, &dialect_c);
