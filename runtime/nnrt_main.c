@@ -114,10 +114,13 @@ static bool main_name_metrics(nnrt_trainer *trainer) {
 static bool main_reserve(nnrt_trainer *trainer) {
     const nnrt_program *program = trainer->program;
     size_t alignment = program->model_alignment > 64 ? program->model_alignment : 64;
+    if (alignment < NNRT_LARGE_PAGE && program->model_bytes >= NNRT_LARGE_PAGE)
+        alignment = NNRT_LARGE_PAGE;
     size_t bytes = (program->model_bytes + alignment - 1) / alignment * alignment;
     trainer->model = aligned_alloc(alignment, bytes ? bytes : alignment);
     if (!trainer->model || !main_name_metrics(trainer))
         return false;
+    nnrt_model_large_pages(trainer->model, program->model_bytes);
     memset(trainer->model, 0, program->model_bytes);
     return true;
 }

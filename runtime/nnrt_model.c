@@ -2,6 +2,7 @@
  *
  * Needs: the variable table of the program. Leaves: a filled model struct or a complete file; on error neither the
  * model nor the old file has changed, and nnrt_error_text says what is missing, unexpected or of another shape. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "nnrt_model.h"
 #include "nnrt_error.h"
 #include "nnrt_init.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { MODEL_LISTED_PROBLEMS = 4, MODEL_LOCAL_TENSORS = 64, MODEL_PIECE = 1024 };
 
@@ -55,10 +57,22 @@ static int model_fill_variable(const nnrt_program *program, int index, char *mod
     return NNRT_OK;
 }
 
+void nnrt_model_large_pages(void *model, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    uintptr_t mask = NNRT_LARGE_PAGE - 1;
+    uintptr_t first = ((uintptr_t)model + mask) & ~mask, end = ((uintptr_t)model + bytes) & ~mask;
+    if (first < end)
+        madvise((char *)model + (first - (uintptr_t)model), end - first, MADV_HUGEPAGE); /* refused: small pages */
+#else
+    (void)model, (void)bytes;
+#endif
+}
+
 /* Everything but the arena starts as zero, so that a struct from any memory behaves the same. */
 int nnrt_model_fill(const nnrt_program *program, void *model, uint64_t seed) {
     char *bytes = model;
     size_t arena_end = program->arena_offset + program->arena_bytes;
+    nnrt_model_large_pages(model, program->model_bytes);
     memset(bytes, 0, program->arena_offset);
     memset(bytes + arena_end, 0, program->model_bytes - arena_end);
     for (int i = 0; i < program->variable_count; i++) {

@@ -282,6 +282,42 @@ static void test_summary_table(void) {
     CHECK_TEXT(nnrt_grouped_number((char[32]){0}, -123), "-123");
 }
 
+/* Bytes of memory for which large pages were asked for, by the flags that the system keeps; -1: it keeps none. */
+static long large_bytes(const char *memory, size_t bytes) {
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char line[512];
+    unsigned long start, stop, from = 0, to = 0, first = (unsigned long)(uintptr_t)memory, end = first + bytes;
+    long found = -1;
+    while (file && fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%lx-%lx ", &start, &stop) == 2) {
+            from = start < first ? first : start;
+            to = stop > end ? end : stop;
+        } else if (strncmp(line, "VmFlags:", 8) == 0)
+            found += (found < 0) + (from < to && strstr(line, " hg") ? (long)(to - from) : 0);
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+/* Whole large pages inside of the memory, nothing beside them; what lies there stays. */
+static void test_large_pages(void) {
+    size_t bytes = 4 * NNRT_LARGE_PAGE, used = 3 * NNRT_LARGE_PAGE;
+    char *memory = aligned_alloc(NNRT_LARGE_PAGE, bytes);
+    if (!memory)
+        return;
+    memory[0] = memory[NNRT_LARGE_PAGE] = 1;
+    nnrt_model_large_pages(memory + 64, 100);
+    nnrt_model_large_pages(memory + 64, NNRT_LARGE_PAGE);
+    CHECK(large_bytes(memory, bytes) <= 0);
+    nnrt_model_large_pages(memory + 64, used);
+    long large = large_bytes(memory, bytes); /* 0: the system refuses them, or has none */
+    CHECK(large <= 0 || large == (long)(used - NNRT_LARGE_PAGE));
+    CHECK(large <= 0 || large_bytes(memory, NNRT_LARGE_PAGE) == 0);
+    CHECK(memory[0] == 1 && memory[NNRT_LARGE_PAGE] == 1);
+    free(memory);
+}
+
 int main(void) {
     snprintf(path, sizeof path, "%s", "/tmp/nnrt_model_XXXXXX");
     int descriptor = mkstemp(path);
@@ -295,6 +331,7 @@ int main(void) {
     test_rejected();
     test_unwritable();
     test_summary_table();
+    test_large_pages();
     unlink(path);
     return test_report();
 }
