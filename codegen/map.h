@@ -11,8 +11,9 @@ bool map_gpu(KProgram *);
 
 /* ---- inside the room: kernels that are too much for one thread or block (codegen/map_split.c) */
 int64_t map_local_bytes(const KProgram *, const KKernel *, int64_t rows);
-/* If kernel number `at` has several nests with more local memory than `most_bytes` (of `rows` rows at a time in a kernel
- * over rows), or, not being over rows, with more work than one thread or block should do alone: one kernel per nest. */
+/* If kernel number `at` has several nests with more local memory than `most_bytes` (of `rows` rows at a time in a
+ * kernel over rows), or, not being over rows, with more work than one thread or block should do alone: one kernel per
+ * nest. */
 void map_fit(KProgram *, KSequence *, int at, int64_t rows, int64_t most_bytes);
 void map_apart(KProgram *, KSequence *, int at); /* one kernel per nest */
 /* The only reduction of nest `number`, a sum, becomes a nest and a kernel before this one, in so many parts; what is
@@ -21,6 +22,13 @@ typedef struct {
     const char *suffix, *sums, *comment; /* of the names of the kernel and of the buffer; of the kernel */
 } MapApart;
 Nest *map_sums_apart(KProgram *, KSequence *, int at, int number, int parts, MapApart);
+
+/* ---- inside the room: kernels at other places of their sequence (codegen/map_move.c) */
+/* Does a kernel between these two places write what `moved` reads, or touch what it writes? */
+bool map_in_the_way(const KProgram *, const KSequence *, const KKernel *moved, int from, int to);
+void map_remove(KSequence *, int at);
+/* Kernels over rows within samples come right behind the kernels that make what they read. */
+void map_rows_behind(const KProgram *, KSequence *);
 
 /* ---- inside the room: the order of the kernels, and the barriers between them (codegen/map_phases.c) */
 void map_phases(KProgram *);
@@ -52,7 +60,7 @@ typedef struct {
     KStmt *out; /* statements go here */
     KVar *row;  /* variable of the unrolled loop around `out`, NULL: none; what does not use it goes to `outer` */
     KStmt *outer;
-    bool sums;  /* in a sum: what the rows share is computed once, there */
+    bool sums;       /* in a sum: what the rows share is computed once, there */
     MapLoads *loads; /* loads that have a name already */
     bool failed;     /* cannot be done on lanes */
 } MapPlace;
@@ -94,7 +102,7 @@ typedef struct {
     const MapComing *coming;    /* NULL: nothing is fetched before it is used */
     KKernel *const *next;       /* the kernels behind this one */
     int next_count;
-    int row_axis;               /* rows lie along this axis, not 0: places on those before it are fixed */
+    int row_axis; /* rows lie along this axis, not 0: places on those before it are fixed */
     KExpr *fixed[MAX_RANK];
 } MapNest;
 /* The nests of the kernel one after the other; its local buffers, with so many rows. */

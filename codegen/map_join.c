@@ -148,20 +148,6 @@ static bool lead(const Join *j, Nest *nest, const Access *a) {
     return true;
 }
 
-/* Does a kernel between these two write what `moved` reads, or touch what it writes? */
-static bool is_in_the_way(const Join *j, const KKernel *moved, int from, int to) {
-    KProgram *p = j->p;
-    for (int b = 0; b < p->buffer_count; b++) {
-        Access mine = kernel_access(moved, p->buffers[b]);
-        for (int k = from + 1; k < to && (mine.loads || mine.stores); k++) {
-            Access other = kernel_access(j->sequence->kernels[k], p->buffers[b]);
-            if (other.stores || (mine.stores && other.loads))
-                return true;
-        }
-    }
-    return false;
-}
-
 /* ---- joining */
 static void take_variable(KKernel *to, KVar *var, int base) {
     var->id += base;
@@ -198,12 +184,6 @@ static void take_nest(const Join *j, Nest *nest, int place) {
     to->nests[place] = nest;
 }
 
-static void remove_kernel(KSequence *sequence, int at) {
-    sequence->count--;
-    for (int i = at; i < sequence->count; i++)
-        sequence->kernels[i] = sequence->kernels[i + 1];
-}
-
 /* What nobody else reads needs no memory of the program. The buffer stays the same object. */
 static void make_local(const Join *j, KBuffer *b) {
     KProgram *p = j->p;
@@ -236,12 +216,13 @@ static bool join_before(Join *j, KBuffer *buffer, int k) {
             return false;
     if (!map_rows_fill_tiles(buffer->dims[axes - 1].n, row))
         return false;
-    if (made.loads || !is_most(j->p, product, buffer) || is_in_the_way(j, product, k, j->at) || !lead(j, nest, &made)) {
+    if (made.loads || !is_most(j->p, product, buffer) || map_in_the_way(j->p, j->sequence, product, k, j->at) ||
+        !lead(j, nest, &made)) {
         *nest = before;
         return false;
     }
     take_nest(j, nest, 0);
-    remove_kernel(j->sequence, k);
+    map_remove(j->sequence, k);
     make_local(j, buffer);
     return true;
 }
@@ -260,14 +241,14 @@ static bool join_behind(Join *j, KBuffer *buffer, int k) {
     KKernel *rows = j->rows, *product = j->sequence->kernels[k];
     Nest *nest = product->nests[0], before = *nest;
     Access read = access_of(nest, buffer);
-    if (read.stores || !is_most(j->p, product, buffer) || is_in_the_way(j, rows, j->at, k) || !lead(j, nest, &read) ||
-        !reads_in_place(j, nest)) {
+    if (read.stores || !is_most(j->p, product, buffer) || map_in_the_way(j->p, j->sequence, rows, j->at, k) ||
+        !lead(j, nest, &read) || !reads_in_place(j, nest)) {
         *nest = before;
         return false;
     }
     take_nest(j, nest, rows->nest_count);
     j->sequence->kernels[k] = rows;
-    remove_kernel(j->sequence, j->at);
+    map_remove(j->sequence, j->at);
     make_local(j, buffer);
     return true;
 }

@@ -6,7 +6,7 @@
 #include "codegen/map_tile_parts.h"
 
 enum { AHEAD_BYTES = 1 << 16, AGAIN_BYTES = 1 << 15, LATER_BYTES = 1 << 21 }; /* least */
-enum { LINE = 16, MOST_SHARE = 2 }; /* a line in elements; points that are fetched at a turn */
+enum { LINE = 16, MOST_SHARE = 2, MOST_LINES = 4 }; /* a line in elements; points and lines fetched at a turn */
 
 /* The load of a product that depends on this one of the axes of the rows and the vectors, in the program's own memory;
  * NULL: none. */
@@ -87,14 +87,41 @@ KExpr *tile_one_further(const Tiles *t, KExpr *from, int64_t step, int64_t exten
     return tile_next(t, kexpr_binary(p, 'm', further, kexpr_index(p, extent - step)), extent % step ? 0 : step, out);
 }
 
+/* Tiles along the vectors read the same rows: each fetches, at each panel of the sum, its share of the rows below. */
+static void fetch_rows_below(const Tiles *t, const KExpr *load, int axis, KVar *first, int64_t panel, KExpr **index,
+                             KStmt *out) {
+    KProgram *p = t->p;
+    int64_t step = (int64_t)t->vectors * t->lanes, tiles = t->nest->axes[t->vector].extent.n / step;
+    int64_t lines = t->rows * panel / LINE, share = tiles ? lines / tiles : 0;
+    if (t->order_count < 2 || t->order[t->order_count - 2] != LOOP_ROWS || t->nest->axes[t->row].extent.batch ||
+        t->nest->axes[t->row].extent.n % t->rows || share < 1 || share > MOST_LINES || lines % tiles)
+        return;
+    Tiles below = *t;
+    KExpr *here = index[axis], *part = kexpr_binary(p, '/', t->base[t->vector], kexpr_index(p, step));
+    tile_move_below(t, true, &below, out);
+    KExpr *row = below.base[t->row];
+    for (int64_t i = 0; i < share; i++) {
+        KExpr *line = kexpr_binary(p, '+', kexpr_binary(p, '*', part, kexpr_index(p, share)), kexpr_index(p, i));
+        KExpr *at = kexpr_binary(p, '*', line, kexpr_index(p, LINE)), *length = kexpr_index(p, panel);
+        below.base[t->row] = kexpr_binary(p, '+', row, kexpr_binary(p, '/', at, length));
+        index[axis] = kexpr_binary(p, '+', kexpr_var(p, first), kexpr_binary(p, '%', at, length));
+        fetch(&below, load, index, out);
+    }
+    index[axis] = here;
+}
+
 void tile_fetch_next_panel(const Tiles *t, int axis, KVar *first, KVar *place, KExpr **index, KStmt *outer,
                            KStmt *out) {
     KProgram *p = t->p;
     const KExpr *load = broadcast_load(t);
     int64_t extent = t->nest->axes[axis].extent.n, panel = place->limit, rows = t->rows;
-    if (!load || !rows_within(t) || panel % LINE || extent < 2 * panel || !lies_along(load, &t->nest->axes[axis]) ||
+    if (!load || panel % LINE || extent < 2 * panel || !lies_along(load, &t->nest->axes[axis]) ||
         all_rows_bytes(t) <= AGAIN_BYTES)
         return;
+    if (!rows_within(t)) {
+        fetch_rows_below(t, load, axis, first, panel, index, outer);
+        return;
+    }
     /* in each turn as many elements as the tile has rows: after a panel, a panel of each row */
     Tiles later = *t;
     KExpr *here = index[axis], *done = kexpr_binary(p, '*', kexpr_var(p, place), kexpr_index(p, rows));

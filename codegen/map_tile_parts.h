@@ -57,6 +57,9 @@ void tile_fetch_next_vectors(const Tiles *, int axis, KVar *first, int64_t panel
 KExpr *tile_next(const Tiles *, KExpr *place, int64_t multiple, KStmt *out);
 /* A step further along an axis, but not beyond the last one. */
 KExpr *tile_one_further(const Tiles *, KExpr *from, int64_t step, int64_t extent, KStmt *out);
+/* The tile below this one; below the last one, the first at the next place of the axis around, if that may be the
+ * samples: rows of the caller there are not known to exist. */
+void tile_move_below(const Tiles *, bool samples, Tiles *below, KStmt *lets);
 /* What the next tile along the rows reads at this place of the sum. */
 void tile_fetch_next_tile(const Tiles *, int axis, KExpr **index, KStmt *out);
 

@@ -411,13 +411,12 @@ static bool is_short(const Tiles *t) {
            t->nest->axes[t->row].extent.n >= 2 * t->rows;
 }
 
-/* The tile below this one; below the last one, the first at the next place of the axis around. */
-static void move_below(const Tiles *t, Tiles *below, KStmt *lets) {
+void tile_move_below(const Tiles *t, bool samples, Tiles *below, KStmt *lets) {
     KProgram *p = t->p;
     int64_t extent = t->nest->axes[t->row].extent.n;
     int around = -1;
     for (int i = 0; i < t->order_count; i++)
-        if (t->order[i] == LOOP_AXIS && !t->nest->axes[t->order_axis[i]].extent.batch)
+        if (t->order[i] == LOOP_AXIS && (samples || !t->nest->axes[t->order_axis[i]].extent.batch))
             around = t->order_axis[i];
     if (around < 0 || extent % t->rows) {
         below->base[t->row] = tile_one_further(t, t->base[t->row], t->rows, extent, lets);
@@ -425,7 +424,7 @@ static void move_below(const Tiles *t, Tiles *below, KStmt *lets) {
     }
     KExpr *end = kexpr_binary(p, '+', t->base[t->row], kexpr_index(p, t->rows)), *length = kexpr_index(p, extent);
     KExpr *place = kexpr_binary(p, '+', t->base[around], kexpr_binary(p, '/', end, length));
-    KExpr *last = kexpr_index(p, t->nest->axes[around].extent.n - 1);
+    KExpr *last = kexpr_index(p, dim_size(t->nest->axes[around].extent, p->module->batch_max) - 1);
     below->base[t->row] = tile_next(t, kexpr_binary(p, '%', end, length), 0, lets);
     below->base[around] = tile_next(t, kexpr_binary(p, 'm', place, last), 0, lets);
 }
@@ -435,7 +434,7 @@ static void prefetch_row_in_time(Tiles *t, Accumulators *a, KExpr *row, KStmt *a
     Tiles below = *t;
     KStmt *lets = kstmt_block(t->p), *next;
     if (is_short(t))
-        move_below(t, &below, lets);
+        tile_move_below(t, false, &below, lets);
     tile_prefetch_row(&below, a, row, out);
     for (KStmt *s = lets->block.first; s && out->block.first; s = next) {
         next = s->next;
