@@ -65,6 +65,8 @@ static double chance_of(const CostWalk *w, const KExpr *e) {
     switch (e->fn.fn) {
     case FN_lt:
         return a < b;
+    case FN_eq:
+        return a == b;
     case FN_le:
         return a <= b;
     case FN_gt:
