@@ -46,10 +46,11 @@ static bool same_elements(const Nest *sum, const KExpr *a, const Nest *product, 
     return true;
 }
 
-/* Has the product the parallel axes of the sum, at most one more, and vectors along one of the sum's? */
+/* Has the product the parallel axes of the sum, at most one more, and the same one on the lanes? */
 static bool covers(const Nest *sum, const Nest *product, NestCarried *carried) {
     int more = product->parallel_count - sum->parallel_count;
-    if (product->axis_count - product->parallel_count != sum->axis_count - sum->parallel_count || more < 0 || more > 1)
+    if (product->axis_count - product->parallel_count != sum->axis_count - sum->parallel_count || more < 0 ||
+        more > 1 || carried->axis[sum->vector_axis] != product->vector_axis)
         return false;
     carried->lacks = -1;
     if (!more)
@@ -59,7 +60,7 @@ static bool covers(const Nest *sum, const Nest *product, NestCarried *carried) {
         left -= carried->axis[i];
     carried->lacks = left;
     const NestAxis *axis = &product->axes[left];
-    return left != product->vector_axis && !axis->extent.batch && axis->extent.n > 1;
+    return !axis->extent.batch && axis->extent.n > 1;
 }
 
 /* Is something in the product's sum what the other one adds up? */
