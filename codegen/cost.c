@@ -57,8 +57,15 @@ static double value_of(const CostWalk *w, const KExpr *e) {
     }
 }
 
+/* What holds at one place of many is left out. */
+static bool is_rare(const KExpr *e) {
+    return e->kind == KE_FN && e->fn.fn == FN_eq && e->fn.args[0]->type.base == KBASE_INDEX;
+}
+
 /* 1, 0, or 0.5 if only the data know. */
 static double chance_of(const CostWalk *w, const KExpr *e) {
+    if (is_rare(e))
+        return 0;
     if (e->kind != KE_FN || e->fn.args[0]->type.base != KBASE_INDEX || e->fn.args[0]->type.lanes > 1)
         return 0.5;
     double a = value_of(w, e->fn.args[0]), b = value_of(w, e->fn.args[1]);
@@ -250,13 +257,14 @@ static bool bounds_use(const KStmt *s, const KVar *var) {
                 return true;
             break;
         case KS_IF:
-            if (kexpr_uses(s->branch.condition, var) || bounds_use(s->branch.then, var) ||
-                bounds_use(s->branch.otherwise, var))
+            if ((kexpr_uses(s->branch.condition, var) && !is_rare(s->branch.condition)) ||
+                bounds_use(s->branch.then, var) || bounds_use(s->branch.otherwise, var))
                 return true;
             break;
         case KS_LET:
-            if (s->let.var->type.base == KBASE_INDEX && kexpr_uses(s->let.value, var))
-                return true; /* a bound of a loop behind it */
+            if (s->let.var->type.base == KBASE_INDEX && kexpr_uses(s->let.value, var) &&
+                bounds_use(s->next, s->let.var))
+                return true;
             break;
         default:
             break;

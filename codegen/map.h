@@ -27,8 +27,13 @@ Nest *map_sums_apart(KProgram *, KSequence *, int at, int number, int parts, Map
 /* Does a kernel between these two places write what `moved` reads, or touch what it writes? */
 bool map_in_the_way(const KProgram *, const KSequence *, const KKernel *moved, int from, int to);
 void map_remove(KSequence *, int at);
+/* The variables of a nest that comes to this kernel get numbers there. */
+void map_take_variables(KKernel *to, Nest *);
 /* Kernels over rows within samples come right behind the kernels that make what they read. */
 void map_rows_behind(const KProgram *, KSequence *);
+
+/* Sums of what a product reads go along with it (codegen/map_carry.c). */
+void map_carry(KProgram *, KSequence *);
 
 /* ---- inside the room: the order of the kernels, and the barriers between them (codegen/map_phases.c) */
 void map_phases(KProgram *);

@@ -149,19 +149,6 @@ static bool lead(const Join *j, Nest *nest, const Access *a) {
 }
 
 /* ---- joining */
-static void take_variable(KKernel *to, KVar *var, int base) {
-    var->id += base;
-    to->var_count = var->id >= to->var_count ? var->id + 1 : to->var_count;
-}
-
-static void take_lets(KKernel *to, const KStmt *block, int base) {
-    for (const KStmt *s = block->block.first; s; s = s->next)
-        if (s->kind == KS_LET)
-            take_variable(to, s->let.var, base);
-        else if (s->kind == KS_BLOCK)
-            take_lets(to, s, base);
-}
-
 static void take_comment(const Join *j, const KKernel *product, bool before) {
     const char *mine = j->rows->comment, *other = product->comment;
     if (mine && other)
@@ -170,12 +157,8 @@ static void take_comment(const Join *j, const KKernel *product, bool before) {
 
 static void take_nest(const Join *j, Nest *nest, int place) {
     KKernel *to = j->rows;
-    int base = to->var_count;
     take_comment(j, nest->kernel, place == 0);
-    for (int i = 0; i < nest->axis_count; i++)
-        take_variable(to, nest->axes[i].var, base);
-    take_variable(to, nest->reductions[0].result, base);
-    take_lets(to, nest->epilogue, base);
+    map_take_variables(to, nest);
     to->work += nest->kernel->work;
     nest->kernel = to;
     ARENA_PUSH(j->p->arena, to->nests, to->nest_count, to->nest_capacity, nest);

@@ -70,6 +70,28 @@ void map_remove(KSequence *sequence, int at) {
         sequence->kernels[i] = sequence->kernels[i + 1];
 }
 
+static void take_variable(KKernel *to, KVar *var, int base) {
+    var->id += base;
+    to->var_count = var->id >= to->var_count ? var->id + 1 : to->var_count;
+}
+
+static void take_lets(KKernel *to, const KStmt *block, int base) {
+    for (const KStmt *s = block->block.first; s; s = s->next)
+        if (s->kind == KS_LET)
+            take_variable(to, s->let.var, base);
+        else if (s->kind == KS_BLOCK)
+            take_lets(to, s, base);
+}
+
+void map_take_variables(KKernel *to, Nest *nest) {
+    int base = to->var_count;
+    for (int i = 0; i < nest->axis_count; i++)
+        take_variable(to, nest->axes[i].var, base);
+    for (int i = 0; i < nest->reduction_count; i++)
+        take_variable(to, nest->reductions[i].result, base);
+    take_lets(to, nest->epilogue, base);
+}
+
 /* What a kernel over rows reads is near as long as nothing else has been computed: it comes right behind the last
  * kernel that makes some of it, if nothing keeps it. */
 void map_rows_behind(const KProgram *p, KSequence *sequence) {

@@ -61,7 +61,7 @@ static int rows_beyond(const Tiles *t, int axis) {
 
 /* Accumulators that fit beside operands. */
 static int budget(const Tiles *t) {
-    int all = t->p->isa.registers >= 32 ? 28 : 12;
+    int all = (t->p->isa.registers >= 32 ? 28 : 12) - (t->nest->carried.nest ? MAX_VECTORS : 0);
     int sums = t->nest->reduction_count * nest_cells(t->nest);
     return sums > 1 ? all / sums : all;
 }

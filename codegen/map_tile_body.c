@@ -219,6 +219,7 @@ static void store_each(Tiles *t, const Accumulators *a, MapPlace *place) {
 
 static void reduce_body(Tiles *t, Accumulators *a, KExpr *const *reduce_index, KExpr *count, KStmt *out) {
     map_forget(&a->loads, true);
+    tile_carry(t, a, reduce_index, out);
     KStmt *body = tile_open_rows(t, a, out);
     for (int v = 0; v < t->tile_vectors; v++) {
         MapPlace place = tile_place_at(t, a, v, out, body);
@@ -385,8 +386,10 @@ void map_tile_body(Tiles *t, KStmt *out) {
     if (tile_long_sum(t))
         kstmt_add(out, kstmt_forget(t->p));
     declare_accumulators(t, a, out);
+    tile_carry_start(t, a, out);
     if (t->riding)
         tile_sum_with_rider(t, a, out);
     else
         sum_and_finish(t, a, out);
+    tile_carry_finish(t, a, out);
 }

@@ -14,7 +14,8 @@ typedef struct {
 typedef struct {
     Accumulator sum[NEST_MAX_CELLS][MAX_VECTORS]; /* by reduction, or by cell of a window */
     Accumulator place[MAX_REDUCTIONS][MAX_VECTORS];
-    KVar *row; /* of the unrolled loop being written */
+    KVar *carried[MAX_VECTORS]; /* of the sum that goes along */
+    KVar *row;                  /* of the unrolled loop being written */
     MapLoads loads;
 } Accumulators;
 
@@ -31,6 +32,12 @@ MapPlace tile_place_at(const Tiles *, Accumulators *, int vector, KStmt *outer, 
 void tile_accumulate(Tiles *, Accumulators *, KExpr **index, KStmt *out);
 /* The results of the reductions for one vector, then the epilogue. */
 void tile_finish_vector(Tiles *, Accumulators *, int vector, KStmt *outer, KStmt *body);
+
+/* ---- the sum that goes along (map_tile_carry.c); all of it nothing where there is none */
+void tile_carry_start(Tiles *, Accumulators *, KStmt *out);
+/* Adds what stands at one place of the reduce axes. */
+void tile_carry(Tiles *, Accumulators *, KExpr *const *index, KStmt *out);
+void tile_carry_finish(Tiles *, Accumulators *, KStmt *out); /* its epilogue */
 
 /* ---- the sum (map_tile_sum.c) */
 int64_t tile_reduced_points(const Tiles *);

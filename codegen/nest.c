@@ -22,6 +22,8 @@ void nest_visit(const Nest *nest, const KVisitor *visitor) {
     visit_reductions(nest->pools, nest->pool_count, visitor);
     kstmt_visit(nest->each, visitor);
     kstmt_visit(nest->epilogue, visitor);
+    if (nest->carried.nest)
+        nest_visit(nest->carried.nest, visitor);
 }
 
 int nest_cells(const Nest *nest) {

@@ -41,6 +41,14 @@ typedef struct {
     int64_t distance;
 } KTriangle;
 
+/* A nest without loops of its own: a sum over the same axes of something that the sum of the nest that carries it reads
+ * too. It may lack one parallel axis: then it is added up at the first place of that. */
+typedef struct {
+    const struct Nest *nest; /* in the same kernel; NULL: none is carried */
+    int axis[NEST_MAX_AXES]; /* by its axes: that of the nest that carries it */
+    int lacks;               /* -1: none */
+} NestCarried;
+
 typedef struct Nest {
     NestAxis axes[NEST_MAX_AXES]; /* parallel axes first */
     int axis_count, parallel_count;
@@ -48,6 +56,7 @@ typedef struct Nest {
     int reduction_count;
     NestAxis cells[3];      /* of a window, row-major */
     int cell_count;         /* 0: no windows */
+    NestCarried carried;    /* a sum that goes along (codegen/map_carry.c) */
     KTriangle part;         /* elsewhere the sum adds zeros, or nobody asks for it (codegen/triangle.h) */
     KStmt *outside;         /* what is stored outside of the part, block of STORE of constants; NULL: not known */
     KStmt *cell;            /* block of LET */

@@ -109,11 +109,20 @@ static bool sweep_region(Sweep *s, Region *region) {
     return true;
 }
 
+static const bool *find_multiplied(const Func *func, Arena *arena) {
+    bool *multiplied = ARENA_ARRAY(arena, bool, func->value_count + 1);
+    for (const Op *op = func->body.first; op; op = op->next)
+        for (int i = 0; op->code == OP_EINSUM && i < op->input_count; i++)
+            multiplied[op->inputs[i]->id] = true;
+    return multiplied;
+}
+
 /* One pass over the ops in order. */
 static bool sweep(Func *func, PassContext *context, bool has_grad) {
     Sweep s = {.func = func, .context = context, .known = func->value_count};
     s.rules = (Simplify){.has_grad = has_grad, .value_count = func->value_count};
     s.rules.uses = func_count_uses(func, context->arena);
+    s.rules.multiplied = find_multiplied(func, context->arena);
     s.replacement = ARENA_ARRAY(context->arena, Value *, s.known + 1);
     s.dead = ARENA_ARRAY(context->arena, Op *, s.known + 1);
     bool ok = sweep_region(&s, &func->body);

@@ -9,6 +9,7 @@
 typedef struct {
     Builder build;   /* inserts before the op under consideration */
     const int *uses; /* by Value.id, as of the start of the sweep */
+    const bool *multiplied; /* likewise: an einsum reads it, so it lies in memory */
     int value_count; /* of `uses`; younger values are taken as used once */
     bool has_grad;   /* the function has `grad` ops: stop_gradient means something */
 } Simplify;

@@ -179,9 +179,13 @@ static Value *factor_outside(Simplify *simplify, const Op *op, const Value *fact
     return build_broadcast(&simplify->build, broadcast->inputs[0], op->results[0]->type, axes);
 }
 
-/* sum(x * f) = sum(x) * f, sum(x / f) = sum(x) / f, sum(-x) = -sum(x), where f is the same along the summed axes. */
+/* sum(x * f) = sum(x) * f, sum(x / f) = sum(x) / f, sum(-x) = -sum(x), where f is the same along the summed axes. Not
+ * where a product reads x * f too: x would be stored beside it for the sum. */
 static Value *move_factor_outside(Simplify *simplify, const Op *op) {
     const Op *inner = defined_by(op->inputs[0], OP_MAP);
+    int id = op->inputs[0]->id;
+    if (id < simplify->value_count && simplify->multiplied[id])
+        return NULL;
     if (op->attr.reduce.kind != REDUCE_SUM || !inner || op->results[0]->type->dtype != DTYPE_F32)
         return NULL;
     AxisSet set = reduced_axes(op);
