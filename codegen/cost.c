@@ -255,8 +255,9 @@ static bool bounds_use(const KStmt *s, const KVar *var) {
                 return true;
             break;
         case KS_LET:
-            if (s->let.var->type.base == KBASE_INDEX && kexpr_uses(s->let.value, var))
-                return true; /* a bound of a loop behind it */
+            if (s->let.var->type.base == KBASE_INDEX && kexpr_uses(s->let.value, var) &&
+                bounds_use(s->next, s->let.var)) /* of a loop behind it */
+                return true;
             break;
         default:
             break;
