@@ -179,6 +179,13 @@ static Value *factor_outside(Simplify *simplify, const Op *op, const Value *fact
     return build_broadcast(&simplify->build, broadcast->inputs[0], op->results[0]->type, axes);
 }
 
+/* Is x, the result of a contraction, made for x f alone, and others read x f too? It lies in memory once then, as x f.
+ */
+static bool is_read_scaled(const Simplify *simplify, const Value *scaled, const Value *x) {
+    return !used_once(simplify, scaled) && used_once(simplify, x) && x->def &&
+           op_infos[x->def->code].op_class == CLASS_CONTRACT;
+}
+
 /* sum(x * f) = sum(x) * f, sum(x / f) = sum(x) / f, sum(-x) = -sum(x), where f is the same along the summed axes. */
 static Value *move_factor_outside(Simplify *simplify, const Op *op) {
     const Op *inner = defined_by(op->inputs[0], OP_MAP);
@@ -191,6 +198,8 @@ static Value *move_factor_outside(Simplify *simplify, const Op *op) {
     if (fn != FN_mul && fn != FN_div)
         return NULL;
     for (int i = fn == FN_div; i < 2; i++) {
+        if (is_read_scaled(simplify, op->inputs[0], inner->inputs[1 - i]))
+            continue;
         Value *factor = factor_outside(simplify, op, inner->inputs[i]);
         if (factor)
             return build_map2(&simplify->build, fn, reduce_over(simplify, REDUCE_SUM, inner->inputs[1 - i], &set),
