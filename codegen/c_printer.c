@@ -65,7 +65,7 @@ static bool is_printed(const CPrinter *p, const KStmt *s) {
     case KS_BLOCK:
         for (const KStmt *child = s->block.first; child; child = child->next)
             if (is_printed(p, child) && child->kind != KS_COMMENT && child->kind != KS_FORGET &&
-                child->kind != KS_PREFETCH)
+                (child->kind != KS_PREFETCH || p->dialect->prefetch_read))
                 return true;
         return false;
     case KS_FOR:

@@ -263,7 +263,7 @@ static bool bounds_use(const KStmt *s, const KVar *var) {
             break;
         case KS_LET:
             if (s->let.var->type.base == KBASE_INDEX && kexpr_uses(s->let.value, var) &&
-                bounds_use(s->next, s->let.var))
+                bounds_use(s->next, s->let.var)) /* of a loop behind it */
                 return true;
             break;
         default:

@@ -268,6 +268,31 @@ static bool split_by(KProgram *p, KExpr *a, int64_t divisor, KExpr **quotient, K
     return whole.count || whole.constant || part.count == 0 || high < divisor;
 }
 
+/* Of what such a variable steps by, the largest part that divides the divisor; 0: it is no such variable. */
+static int64_t step_in(const KExpr *term, int64_t coefficient, int64_t divisor) {
+    bool steps = term->kind == KE_VAR && term->var->multiple > 0 && coefficient > 0;
+    int64_t step = steps ? term->var->multiple * coefficient : 0;
+    return steps && divisor % step == 0 ? step : 0;
+}
+
+/* a = large + small, where large is a multiple of a step that divides the divisor, and small is less than that step:
+ * no sum of them reaches the next multiple of the divisor. */
+static bool split_steps(KProgram *p, KExpr *a, int64_t divisor, KExpr **large, KExpr **small) {
+    Sum all = {.count = 0}, steps = {.count = 0}, rest = {.count = 0};
+    int64_t least_step = divisor, low, high;
+    if (!sum_add(&all, a, 1))
+        return false;
+    for (int i = 0; i < all.count; i++) {
+        int64_t step = step_in(all.term[i], all.coefficient[i], divisor);
+        least_step = step && step < least_step ? step : least_step;
+        sum_term(step ? &steps : &rest, all.term[i], all.coefficient[i]);
+    }
+    rest.constant = all.constant;
+    *large = sum_expr(p, &steps);
+    *small = sum_expr(p, &rest);
+    return steps.count == 1 && kexpr_range(p, *small, &low, &high) && low >= 0 && high < least_step && high > 0;
+}
+
 static KExpr *fold_division(KProgram *p, char op, KExpr *a, KExpr *b) {
     int64_t divisor, x, low, high;
     KExpr *quotient, *rest;
@@ -277,6 +302,10 @@ static KExpr *fold_division(KProgram *p, char op, KExpr *a, KExpr *b) {
         return op == '/' ? a : kexpr_index(p, 0);
     if (op == '/' && a->kind == KE_INDEX && a->index.op == '/' && kexpr_constant(a->index.right, &x))
         return fold_division(p, '/', a->index.left, kexpr_index(p, x * divisor));
+    if (split_steps(p, a, divisor, &quotient, &rest)) {
+        quotient = fold_division(p, op, quotient, b);
+        return op == '/' ? quotient : fold_sum(p, '+', quotient, rest);
+    }
     if (!split_by(p, a, divisor, &quotient, &rest))
         return index_new(p, op, a, b);
     if (kexpr_range(p, rest, &low, &high) && low >= 0 && high < divisor)

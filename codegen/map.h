@@ -116,6 +116,8 @@ void map_locals(KProgram *, KKernel *, int64_t rows, KStmt *body);
 /* Products before and behind kernels over rows join them, where what passes on between them is large
  * (codegen/map_join.c). */
 void map_join(KProgram *, KSequence *);
+/* What is turned for one product alone is turned there, piece by piece (codegen/map_piece.c). */
+void map_pieces(KProgram *, KSequence *);
 /* Kernels over rows within samples (codegen/map_rows.c): rows of a block; do the lanes that layout chose fit? */
 int64_t map_long_rows_block(const KKernel *);
 bool map_rows_hold_product(const KKernel *);
@@ -126,6 +128,10 @@ bool map_long_rows(KProgram *, KKernel *, int *slack, KStmt *body);
 MapComing *map_coming(const MapNest *); /* of a kernel with steps; NULL: nothing */
 /* A nest that only copies, and in another order: blocks turned in registers. false: it is no such nest. */
 bool map_turn(const MapNest *, const Nest *, bool parallel, KStmt *out);
+/* Is it one? What it reads and what it makes, by the same axes. */
+bool map_is_turn(const KProgram *, const Nest *, KBuffer **from, KBuffer **to);
+/* nest->turned, at these places of the axes that lead to a piece, into nest->piece. */
+void map_turn_piece(const MapNest *, const Nest *, KExpr *const *place, KStmt *out);
 /* A product of matrices for a library, if nest->gemm and all matrices lie so. */
 bool map_gemm(const MapNest *, const Nest *, bool parallel, KStmt *out);
 bool map_nest_tiles(const MapNest *, const Nest *, bool parallel, KStmt *out);

@@ -121,6 +121,7 @@ bool map_cpu(KProgram *p) {
         map_join(p, p->sequences[s]);
         map_rows_behind(p, p->sequences[s]);
         map_carry(p, p->sequences[s]);
+        map_pieces(p, p->sequences[s]);
         for (int i = 0; i < p->sequences[s]->count; i++) {
             KKernel *kernel = p->sequences[s]->kernels[i];
             if (kernel->row_axes > 1 && !map_long_rows_fit(p, kernel))

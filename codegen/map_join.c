@@ -24,18 +24,11 @@ typedef struct {
     const Nest *nest;
 } Access;
 
-static int parallel_axis(const Nest *nest, const KExpr *index) {
-    for (int i = 0; index->kind == KE_VAR && i < nest->parallel_count; i++)
-        if (nest->axes[i].var == index->var)
-            return i;
-    return -1;
-}
-
 static void note_index(Access *a, KExpr *const *index, int count) {
     bool first = !a->loads && !a->stores;
     int n = 0, most = first ? count : a->axes;
     while (n < most) {
-        int axis = parallel_axis(a->nest, index[n]);
+        int axis = nest_parallel_axis(a->nest, index[n]);
         if (axis < 0 || (!first && axis != a->axis[n]))
             break;
         a->axis[n++] = axis;

@@ -34,7 +34,7 @@ static bool shares_vectors(const KExpr *e, const KVar *vector, const KVar *var) 
 
 static bool may_be_rows(const Tiles *t, int axis) {
     if (axis == t->vector || axis < t->m->row_axis || t->nest->axes[axis].reduce || !t->nest->reduction_count ||
-        t->vector < 0 || nest_bounds_use(t->nest, axis))
+        t->vector < 0 || nest_bounds_use(t->nest, axis) || nest_leads_to_piece(t->nest, axis))
         return false;
     for (int i = 0; i < t->nest->reduction_count; i++)
         if (!shares_vectors(t->nest->reductions[i].expr, t->nest->axes[t->vector].var, t->nest->axes[axis].var))
@@ -149,7 +149,7 @@ static void choose_spread(Tiles *t) {
     for (int axis = 0; axis < nest->parallel_count && found < 2; axis++) {
         int64_t extent = extent_at_most(t, axis);
         if (axis == t->vector || axis < t->m->row_axis || is_in_block(t, axis) || nest->axes[axis].extent.batch ||
-            nest_bounds_use(nest, axis) || extent < 2 ||
+            nest_bounds_use(nest, axis) || nest_leads_to_piece(nest, axis) || extent < 2 ||
             !shares_scalars(nest->reductions[0].expr, nest->axes[t->vector].var, nest->axes[axis].var))
             continue;
         if (extent * t->rows > budget(t))
@@ -497,6 +497,8 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
         t->riding = true;
     }
     t->base[axis] = kexpr_var(p, var);
+    if (!t->riding)
+        tile_fetch_next_place(t, level, out, body);
     emit_loops(t, level + 1, body);
     if (t->riding) {
         t->riding = false;
@@ -527,6 +529,8 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
 static void emit_loops(Tiles *t, int level, KStmt *out) {
     if (t->failed)
         return;
+    if (t->nest->turned && level == t->turn_level)
+        map_turn_piece(t->m, t->nest, t->base, out);
     if (level == t->order_count) {
         map_tile_body(t, out);
         return;
@@ -551,6 +555,9 @@ static bool try_tiles(const MapNest *m, const Nest *nest, bool parallel, int vec
     choose_tile(&t);
     choose_order(&t);
     map_tile_pack(&t);
+    for (int i = 0; i < t.order_count; i++)
+        if (t.order[i] == LOOP_AXIS && nest_leads_to_piece(nest, t.order_axis[i]))
+            t.turn_level = i + 1;
     t.tile_rows = t.tile_vectors = 1;
     if (t.row2 >= 0)
         t.base[t.row2] = kexpr_index(t.p, 0);

@@ -27,6 +27,7 @@ typedef struct {
     /* the epilogue of a tile rides in the sum of the next one (map_tile_rides) */
     bool riding;
     KBuffer *waiting[MAX_VECTORS]; /* sums of the tile before, by row */
+    int turn_level;                /* of the loops in which nest->turned is turned */
     int block_axis;                /* LOOP_AXIS runs over a block of it; -1: none */
     KExpr *block_from, *block_to;
     int64_t block_rows;
@@ -49,6 +50,9 @@ void tile_narrow_vectors(const Tiles *, int64_t length, KExpr *range[2]);
 /* Changes the order of the loops and the nest, if columns of the caller's rows are to be copied (map_tile_pack.c). */
 void map_tile_pack(Tiles *);
 void map_tile_copy_block(const Tiles *, KStmt *out);
+/* A tile along the rows, in the loop of this level, fetches its share of what the tiles at the next place of the loops
+ * around read; where that is, is named in `around` (map_tile_ahead.c). */
+void tile_fetch_next_place(const Tiles *, int level, KStmt *around, KStmt *out);
 /* A long epilogue (an optimizer with its roots and divisions) is put between the products of the next tile, row by row,
  * so that neither waits for the other. Is it worth that here, for tiles along t->row? */
 bool map_tile_rides(const Tiles *);

@@ -1,12 +1,13 @@
 /* What a sum reads is fetched ahead where it comes from far and does not follow what was read before: the processor
  * foresees a stream, not its jumps. Of what is broadcast to all lanes that is the next panel or the next tile, of the
- * vectors the panel of the tiles that come later. Needs the loop of the sum at hand; leaves prefetches in it, or
- * nothing.
+ * vectors the panel of the tiles that come later, or what the tiles at the next place of the axes around read. Needs
+ * the loop of the sum, or over its tiles, at hand; leaves prefetches in it, or nothing.
  */
 #include "codegen/map_tile_parts.h"
 
 enum { AHEAD_BYTES = 1 << 16, AGAIN_BYTES = 1 << 15, LATER_BYTES = 1 << 21 }; /* least */
 enum { LINE = 16, MOST_SHARE = 2, MOST_LINES = 4 }; /* a line in elements; points and lines fetched at a turn */
+enum { PIECE_BYTES = 1 << 14 };                     /* most */
 
 /* The load of a product that depends on this one of the axes of the rows and the vectors, in the program's own memory;
  * NULL: none. */
@@ -187,5 +188,112 @@ void tile_fetch_next_vectors(const Tiles *t, int axis, KVar *first, int64_t pane
         index[axis] = kexpr_binary(p, '+', point, kexpr_index(p, i / t->vectors));
         later.base[t->vector] = kexpr_binary(p, '+', next, kexpr_index(p, i % t->vectors * t->lanes));
         fetch(&later, load, index, out);
+    }
+}
+
+/* ---- pieces: what all tiles along the rows read at one place of the axes around them, as the keys of a head */
+
+/* The loop over this index around those of the level; -1: there is none. */
+static int loop_over(const Tiles *t, int level, const KExpr *index) {
+    for (int i = 0; i < level; i++)
+        if (index->kind == KE_VAR && t->nest->axes[t->order_axis[i]].var == index->var)
+            return i;
+    return -1;
+}
+
+/* Memory axes that lead to a piece of the load, one for each loop around; -1: it does not lie in one place, is not the
+ * same for all rows, or comes again in another turn of the loops. */
+static int piece_axes(const Tiles *t, int level, const KExpr *load) {
+    const KBuffer *b = load->load.buffer;
+    int axes = 0;
+    if (load->kind != KE_LOAD || b->space != SPACE_ARENA || b->base != KBASE_F32 || b->block > 0)
+        return -1;
+    for (int i = 0; i < b->rank; i++) {
+        const KExpr *index = load->load.index[b->order[i]];
+        int loop = loop_over(t, level, index);
+        if (index->kind != KE_VAR || index->var == t->nest->axes[t->row].var || (loop >= 0 && axes < i) ||
+            (loop < 0 && b->dims[b->order[i]].batch))
+            return -1;
+        axes += loop >= 0;
+    }
+    return axes == level && axes < b->rank ? axes : -1;
+}
+
+static int64_t size_of(const Tiles *t, int axis) {
+    return dim_size(t->nest->axes[axis].extent, t->p->module->batch_max);
+}
+
+/* The next place of the two innermost of the loops around. */
+static void move_on(const Tiles *t, int level, Tiles *later, KStmt *out) {
+    KProgram *p = t->p;
+    int inner = t->order_axis[level - 1], outer = level > 1 ? t->order_axis[level - 2] : -1;
+    KExpr *one = kexpr_index(p, 1), *after = kexpr_binary(p, '+', t->base[inner], one);
+    KExpr *end = kexpr_index(p, size_of(t, inner));
+    if (outer < 0) {
+        later->base[inner] = tile_next(t, kexpr_binary(p, 'm', after, kexpr_binary(p, '-', end, one)), 0, out);
+        return;
+    }
+    KExpr *last = kexpr_index(p, size_of(t, outer) - 1);
+    KExpr *place = kexpr_binary(p, '+', t->base[outer], kexpr_binary(p, '/', after, end));
+    later->base[inner] = tile_next(t, kexpr_binary(p, '%', after, end), 0, out);
+    later->base[outer] = tile_next(t, kexpr_binary(p, 'm', place, last), 0, out);
+}
+
+/* The share of one tile, by the rows of the piece in memory. */
+static void fetch_share(const Tiles *t, const Tiles *later, const KExpr *load, int axes, KStmt *out) {
+    KProgram *p = t->p;
+    const KBuffer *b = load->load.buffer;
+    int64_t rows = 1, length = b->dims[b->order[b->rank - 1]].n, extent = t->nest->axes[t->row].extent.n;
+    for (int i = axes; i < b->rank - 1; i++)
+        rows *= b->dims[b->order[i]].n;
+    if (rows % extent || length % LINE || length / LINE > MOST_LINES)
+        return;
+    KVar *row = kvar_new(p, t->m->kernel, "r", (KType){KBASE_INDEX, 1}, false);
+    KStmt *body = kstmt_block(p);
+    row->limit = rows / extent * t->rows;
+    KExpr *place = kexpr_binary(p, '*', t->base[t->row], kexpr_index(p, rows / extent)), *index[MAX_RANK];
+    place = kexpr_binary(p, '+', place, kexpr_var(p, row));
+    for (int i = b->rank - 2; i >= 0; i--) {
+        KExpr *dim = kexpr_dim(p, b->dims[b->order[i]]);
+        int loop = i < axes ? loop_over(t, t->order_count, load->load.index[b->order[i]]) : -1;
+        index[i] = loop >= 0 ? later->base[t->order_axis[loop]] : i == axes ? place : kexpr_binary(p, '%', place, dim);
+        place = i > axes ? kexpr_binary(p, '/', place, dim) : place;
+    }
+    for (int64_t i = 0; i < length; i += LINE) {
+        index[b->rank - 1] = kexpr_index(p, i);
+        kstmt_add(body, kstmt_prefetch_read(p, kexpr_load(p, load->load.buffer, index, b->rank)));
+    }
+    kstmt_add(out, kstmt_for(p, row, AXIS_UNROLL, kexpr_index(p, 0), kexpr_index(p, row->limit), 1, body));
+}
+
+static bool fetches_piece(const Tiles *t, int level, const KExpr *load, int *axes) {
+    *axes = load ? piece_axes(t, level, load) : -1;
+    if (*axes < 0)
+        return false;
+    const KBuffer *b = load->load.buffer;
+    int64_t bytes = kbase_bytes(KBASE_F32);
+    for (int i = *axes; i < b->rank; i++)
+        bytes *= b->dims[b->order[i]].n;
+    return bytes <= PIECE_BYTES && kbuffer_elements(b, t->p->module->batch_max) * kbase_bytes(b->base) >= AHEAD_BYTES;
+}
+
+void tile_fetch_next_place(const Tiles *t, int level, KStmt *around, KStmt *out) {
+    const Nest *nest = t->nest;
+    bool whole = level > 0 && t->row2 < 0 && !nest->axes[t->row].extent.batch && t->vector >= 0 &&
+                 !nest->axes[t->vector].reduce && !t->m->rows_from && !t->packed;
+    for (int i = 0; i < level; i++)
+        whole = whole && t->order[i] == LOOP_AXIS && !nest->axes[t->order_axis[i]].reduce;
+    if (!whole || nest->reduction_count != 1 || nest->cell_count || nest->ordered || tile_reduced_points(t) < LINE)
+        return;
+    const KExpr *e = nest->reductions[0].expr;
+    bool product = e->kind == KE_FN && e->fn.fn == FN_mul;
+    const KExpr *loads[] = {nest->turned, product ? e->fn.args[0] : NULL, product ? e->fn.args[1] : NULL};
+    for (int i = 0; i < 3; i++) {
+        Tiles later = *t;
+        int axes;
+        if (fetches_piece(t, level, loads[i], &axes)) {
+            move_on(t, level, &later, around);
+            fetch_share(t, &later, loads[i], axes, out);
+        }
     }
 }

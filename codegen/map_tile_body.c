@@ -358,19 +358,21 @@ static void finish(Tiles *t, Accumulators *a, KStmt *out) {
  * outside, neither. */
 static void sum_and_finish(Tiles *t, Accumulators *a, KStmt *out) {
     KExpr *meets = tile_meets_part(t);
-    KStmt *inside = meets ? kstmt_block(t->p) : out, *outside = NULL;
+    KStmt *inside = meets ? kstmt_block(t->p) : out, *outside = meets ? kstmt_block(t->p) : NULL;
     const Nest *nest = t->nest;
+    bool apart = meets && nest->outside;
     tile_sum(t, a, inside);
-    if (meets && nest->outside) {
+    if (meets)
+        tile_prefetch_below(t, a, outside);
+    if (apart) {
         finish(t, a, inside);
-        outside = kstmt_block(t->p);
         t->nest = nest_outside(t->p, nest);
         finish(t, ARENA_NEW(t->p->arena, Accumulators), outside);
         t->nest = nest;
     }
     if (meets)
         kstmt_add(out, kstmt_if(t->p, meets, inside, outside));
-    if (!outside)
+    if (!apart)
         finish(t, a, out);
 }
 

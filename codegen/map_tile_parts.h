@@ -50,6 +50,8 @@ void tile_sum(Tiles *, Accumulators *, KStmt *out);
 /* Does anything of the tile lie in the part that counts, where that does not depend on a reduce axis? NULL: all does.
  */
 KExpr *tile_meets_part(const Tiles *);
+/* In a tile that does not meet it: what a short sum would fetch for the tile below, if that one meets it. */
+void tile_prefetch_below(Tiles *, Accumulators *, KStmt *out);
 /* A part of the sum, of as many as there are pieces. */
 void tile_sum_part(Tiles *, Accumulators *, KExpr *piece, KExpr *pieces, KStmt *out);
 /* Fetches what the epilogue of a row touches in far memory. */

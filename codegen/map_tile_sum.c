@@ -443,6 +443,24 @@ static void prefetch_row_in_time(Tiles *t, Accumulators *a, KExpr *row, KStmt *a
     }
 }
 
+void tile_prefetch_below(Tiles *t, Accumulators *a, KStmt *out) {
+    KProgram *p = t->p;
+    Tiles below = *t;
+    if (!prefetches(t) || is_around(t->nest, first_reduce_axis(t->nest)) || !is_short(t))
+        return;
+    KVar *row = kvar_new(p, t->m->kernel, "piece", (KType){KBASE_INDEX, 1}, false);
+    KStmt *lets = kstmt_block(p), *body = kstmt_block(p);
+    row->limit = tile_all_rows(t);
+    tile_move_below(t, false, &below, lets);
+    tile_prefetch_row(&below, a, kexpr_var(p, row), body);
+    if (!body->block.first)
+        return;
+    KStmt *rows = kstmt_block(p);
+    kstmt_add(rows, kstmt_for(p, row, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, row->limit), 1, body));
+    kstmt_add(lets, kstmt_if(p, tile_meets_part(&below), rows, NULL));
+    kstmt_add(out, lets);
+}
+
 /* A part of the sum for each row of the tile. */
 static void sum_in_pieces(Tiles *t, Accumulators *a, KStmt *out) {
     KProgram *p = t->p;

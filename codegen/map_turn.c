@@ -35,15 +35,20 @@ typedef struct {
     KBuffer *from, *to;
     int from_inner, to_inner; /* logical axes that are innermost here and there */
     KExpr *index[NEST_MAX_AXES];
+    int axis[MAX_RANK];   /* of the nest, by logical axis of `from` */
+    bool fixed[MAX_RANK]; /* one place of this axis is turned; there is none of it in `to` */
 } Turn;
 
 static KVar *axis_var(Turn *t, int axis) {
-    return kvar_new(t->p, t->kernel, t->nest->axes[axis].var->name, (KType){KBASE_INDEX, 1}, false);
+    return kvar_new(t->p, t->kernel, t->nest->axes[t->axis[axis]].var->name, (KType){KBASE_INDEX, 1}, false);
 }
 
 static KStmt *turn_block(Turn *t, int64_t rows, int64_t columns) {
-    KExpr *to[MAX_RANK + 1], *from[MAX_RANK + 1];
-    kbuffer_physical_index(t->p, t->to, t->index, to);
+    KExpr *to[MAX_RANK + 1], *from[MAX_RANK + 1], *kept[MAX_RANK];
+    for (int i = 0, n = 0; i < t->from->rank; i++)
+        if (!t->fixed[i])
+            kept[n++] = t->index[i];
+    kbuffer_physical_index(t->p, t->to, kept, to);
     kbuffer_physical_index(t->p, t->from, t->index, from);
     int lanes = t->p->isa.lanes; /* a smaller block at the edge is turned element by element */
     return kstmt_transpose(t->p, t->to, to, t->from, from, rows, columns,
@@ -119,7 +124,7 @@ static void turn_blocks(Turn *t, AxisKind kind, KStmt *out) {
 /* Around the blocks, loops over the axes that are innermost neither here nor there. */
 static void turn_all(Turn *t, int axis, AxisKind kind, KStmt *out) {
     KProgram *p = t->p;
-    while (axis == t->from_inner || axis == t->to_inner)
+    while (axis == t->from_inner || axis == t->to_inner || (axis < t->from->rank && t->fixed[axis]))
         axis++;
     if (axis >= t->from->rank) {
         turn_blocks(t, kind, out);
@@ -138,23 +143,48 @@ static bool lies_inside(const KBuffer *b, int axis) {
     return b->order[last] == axis;
 }
 
-bool map_turn(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
+bool map_is_turn(const KProgram *p, const Nest *nest, KBuffer **from, KBuffer **to) {
     const KExpr *value = NULL;
-    const KStmt *store = nest->reduction_count || m->rows_from ? NULL : only_store(nest->epilogue, &value);
-    if (!store || value->kind != KE_LOAD || nest->parallel_count < 2 || m->program->isa.lanes < 4)
+    const KStmt *store = nest->reduction_count ? NULL : only_store(nest->epilogue, &value);
+    if (!store || value->kind != KE_LOAD || nest->parallel_count < 2 || p->isa.lanes < 4)
         return false;
-    Turn t = {
-        .p = m->program, .kernel = m->kernel, .nest = nest, .from = value->load.buffer, .to = store->store.buffer};
+    *from = value->load.buffer;
+    *to = store->store.buffer;
     if (!is_plain(nest, value->load.index, value->load.index_count) ||
-        !is_plain(nest, store->store.index, store->store.index_count) || !is_own(t.from) || !is_own(t.to) ||
-        t.from->rank != nest->parallel_count)
+        !is_plain(nest, store->store.index, store->store.index_count) || !is_own(*from) || !is_own(*to) ||
+        (*from)->rank != nest->parallel_count)
         return false;
+    int from_inner = kbuffer_innermost(*from), to_inner = kbuffer_innermost(*to);
+    return from_inner != to_inner && lies_inside(*from, to_inner) && lies_inside(*to, from_inner);
+}
+
+bool map_turn(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
+    Turn t = {.p = m->program, .kernel = m->kernel, .nest = nest};
+    if (m->rows_from || !map_is_turn(m->program, nest, &t.from, &t.to))
+        return false;
+    for (int i = 0; i < t.from->rank; i++)
+        t.axis[i] = i;
     t.from_inner = kbuffer_innermost(t.from);
     t.to_inner = kbuffer_innermost(t.to);
     int64_t columns = dim_size(t.from->dims[t.from_inner], m->program->module->batch_max);
-    if (t.from_inner == t.to_inner || !lies_inside(t.from, t.to_inner) || !lies_inside(t.to, t.from_inner))
-        return false;
     bool shared = parallel && (t.from->rank > 2 || columns % m->program->isa.lanes == 0);
     turn_all(&t, 0, shared ? AXIS_PARALLEL : AXIS_SERIAL, out);
     return true;
+}
+
+void map_turn_piece(const MapNest *m, const Nest *nest, KExpr *const *place, KStmt *out) {
+    Turn t = {.p = m->program, .kernel = m->kernel, .nest = nest, .from = nest->turned->load.buffer, .to = nest->piece};
+    int inner = kbuffer_innermost(t.to);
+    t.from_inner = kbuffer_innermost(t.from);
+    for (int i = 0, kept = 0; i < t.from->rank; i++) {
+        int axis = 0;
+        while (nest->axes[axis].var != nest->turned->load.index[i]->var)
+            axis++;
+        t.axis[i] = axis;
+        t.fixed[i] = nest_leads_to_piece(nest, axis);
+        t.index[i] = t.fixed[i] ? place[axis] : NULL;
+        if (!t.fixed[i] && kept++ == inner)
+            t.to_inner = i;
+    }
+    turn_all(&t, 0, AXIS_SERIAL, out);
 }

@@ -9,6 +9,18 @@ bool nest_bounds_use(const Nest *nest, int axis) {
     return false;
 }
 
+int nest_parallel_axis(const Nest *nest, const KExpr *index) {
+    for (int i = 0; index->kind == KE_VAR && i < nest->parallel_count; i++)
+        if (nest->axes[i].var == index->var)
+            return i;
+    return -1;
+}
+
+bool nest_leads_to_piece(const Nest *nest, int axis) {
+    return nest->turned && axis < nest->parallel_count && axis != nest->vector_axis &&
+           kexpr_uses(nest->turned, nest->axes[axis].var);
+}
+
 static void visit_reductions(const NestReduction *reductions, int count, const KVisitor *visitor) {
     for (int i = 0; i < count; i++) {
         kexpr_visit(reductions[i].expr, visitor);

@@ -65,6 +65,9 @@ typedef struct Nest {
     KExpr **point;    /* index of the cell at hand, by parallel axes; NULL: no windows */
     KStmt *each;      /* block of STORE, in scalar code; NULL: none */
     KStmt *epilogue;  /* block of LET and STORE */
+    KExpr *turned;    /* load that its product reads in another order, from a local buffer, turned in the loops over the
+                         axes of the nest that lead to a piece (map_piece.c); NULL: none */
+    KBuffer *piece;   /* that buffer: the axes of the load that the product runs through at such a place */
     bool gemm;        /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
     bool ordered;     /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
     int sum_from;     /* ordered, with reductions: the first axis that they run over */
@@ -79,6 +82,10 @@ typedef struct Nest {
 
 /* Cells of a window, 1 without. */
 int nest_cells(const Nest *);
+/* The parallel axis that this index is; -1: it is none. */
+int nest_parallel_axis(const Nest *, const KExpr *index);
+/* Is it one of the axes that lead to a piece of what is turned? */
+bool nest_leads_to_piece(const Nest *, int axis);
 /* Does the part of a reduce axis that counts depend on this axis? Then it is on no lane, and not a row of tiles. */
 bool nest_bounds_use(const Nest *, int axis);
 /* All that the nest reads and stores: its reductions with their guards, those over cells, and its statements. */

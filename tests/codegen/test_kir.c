@@ -47,6 +47,13 @@ static void test_folding(void) {
     CHECK_TEXT(index_text(&h, op(&h, '/', op(&h, '+', kexpr_batch(h.p), hi(&h, 7)), hi(&h, 8))), "(B + 7) / 8");
     CHECK_TEXT(index_text(&h, kexpr_dim(h.p, dim_batch(3))), "B * 3");
     CHECK_TEXT(index_text(&h, op(&h, '-', c, op(&h, '-', a, b))), "c.2 - (a.0 - b.1)");
+    KVar *by8 = hloopvar(&h, "d", 0); /* what is less than a step reaches no multiple of the divisor */
+    by8->multiple = 8;
+    KExpr *d = hv(&h, by8), *e = hv(&h, hloopvar(&h, "e", 8)), *inside = op(&h, '+', d, e);
+    CHECK_TEXT(index_text(&h, op(&h, '/', inside, n32)), "d.3 / 32");
+    CHECK_TEXT(index_text(&h, op(&h, '%', inside, n32)), "d.3 % 32 + e.4");
+    CHECK_TEXT(index_text(&h, op(&h, '/', op(&h, '+', inside, hi(&h, 1)), n32)), "(d.3 + e.4 + 1) / 32");
+    CHECK_TEXT(index_text(&h, op(&h, '/', inside, hi(&h, 12))), "(d.3 + e.4) / 12");
     hand_free(&h);
 }
 
@@ -82,12 +89,14 @@ static void test_folding_is_exact(void) {
     KVar *var[3] = {hloopvar(&h, "a", 5), hloopvar(&h, "b", 32), hloopvar(&h, "c", 0)};
     uint32_t state = 1;
     int wrong = 0;
+    var[2]->multiple = 4;
     for (int round = 0; round < 3000; round++) {
         KExpr *folded[6];
         int64_t plain[6], values[3];
         for (int i = 0; i < 3; i++) {
             state = state * 1664525u + 1013904223u;
             values[i] = (state >> 16) % (i == 0 ? 5 : i == 1 ? 32 : 100);
+            values[i] -= i == 2 ? values[i] % var[2]->multiple : 0;
             folded[i] = hv(&h, var[i]);
             plain[i] = values[i];
         }
