@@ -6,7 +6,8 @@
  *     over whole axes only (axes of extent 1 are dropped by a reshape), and is no broadcast or transpose of another;
  *   - neighbouring reshapes, transposes, slices and paddings are one; what changes nothing is gone;
  *   - factors that a sum does not run over stand outside of it; transposes at an einsum are in its labels;
- *   - what keeps zeros stands before an unpool, which a sum over all space does not see.
+ *   - increasing functions stand behind a max pooling, what keeps zeros before an unpool, which a sum over all space
+ *     does not see.
  *
  * Reassociates sums and products of constants and of scalars, so the last bits of a float may differ; NaN survives. */
 #include "passes/dce.h"
