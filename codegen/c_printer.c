@@ -149,6 +149,50 @@ static void scaled(CPrinter *p, Text *out, const KExpr *from, const char *name, 
         text_format(out, " * %lld", (long long)step);
 }
 
+/* A loop that fills a register array with uniform numbers that lie behind each other: one call draws them all. */
+static const KExpr *drawn_at_once(const CPrinter *p, const KStmt *s, int64_t *vectors) {
+    const KStmt *only = NULL;
+    int64_t from, step;
+    if (!p->dialect->uniforms || s->loop.axis != AXIS_UNROLL || s->loop.step != 1 ||
+        !kexpr_constant(s->loop.from, &from) || from != 0 || !kexpr_constant(s->loop.to, vectors) ||
+        count_printed(p, s->loop.body, &only) != 1 || only->kind != KS_STORE)
+        return NULL;
+    const KExpr *value = only->store.value;
+    bool array = only->store.buffer->lanes > 1 && only->store.index_count == 2 &&
+                 only->store.index[0]->kind == KE_VAR && only->store.index[0]->var == s->loop.var;
+    bool drawn = value->kind == KE_RANDOM && value->random.kind == RANDOM_UNIFORM && value->type.lanes > 1;
+    return array && drawn && kexpr_coefficient(value->random.index, s->loop.var, &step) && step == value->type.lanes
+               ? value
+               : NULL;
+}
+
+static bool print_drawn(CPrinter *p, const KStmt *s) {
+    int64_t vectors;
+    const KExpr *value = drawn_at_once(p, s, &vectors);
+    const KStmt *store = NULL;
+    if (!value)
+        return false;
+    count_printed(p, s->loop.body, &store);
+    KExpr *none = kexpr_index(p->program, 0);
+    KExpr *index = kexpr_substitute(p->program, value->random.index, &s->loop.var, &none, 1);
+    Text texts[3] = {{0}}, template = {0}, line = {0};
+    c_expr(p, &texts[0], value->random.seed, PRECEDENCE_UNARY);
+    c_expr(p, &texts[1], value->random.step, PRECEDENCE_UNARY);
+    c_expr(p, &texts[2], index, PRECEDENCE_UNARY);
+    text_format(&template, "%s_%%t((uint32_t)%%1, %s, (uint32_t)%%2, (uint64_t)%%3, %d, ", p->dialect->uniforms,
+                c_stream(p, value->random.stream), (int)vectors);
+    c_template(p, &line, template.data, value->type, (const char *const[]){texts[0].data, texts[1].data, texts[2].data},
+               3);
+    c_access(p, &line, store->store.buffer, NULL, 0);
+    text_add(&line, ");");
+    c_line(p, line.data);
+    for (int i = 0; i < 3; i++)
+        text_free(&texts[i]);
+    text_free(&template);
+    text_free(&line);
+    return true;
+}
+
 static void print_loop(CPrinter *p, const KStmt *s) {
     bool shared_out = s->loop.axis == AXIS_PARALLEL;
     int names = p->taken_count;
@@ -484,7 +528,7 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
     case KS_FOR:
         if (p->dialect->axis_index[s->loop.axis])
             print_device_axis(p, s);
-        else
+        else if (!print_drawn(p, s))
             print_loop(p, s);
         break;
     case KS_IF:

@@ -55,6 +55,7 @@ typedef struct Dialect {
     int fused_count;
     const DialectGemm *gemm;      /* NULL: none */
     const char *uniform, *normal; /* seed, stream, step, index; vectors: name with _%t added */
+    const char *uniforms;         /* and how many vectors, where they go; NULL: none */
 } Dialect;
 
 extern const Dialect dialect_c, dialect_cuda;

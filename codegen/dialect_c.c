@@ -69,4 +69,5 @@ const Dialect dialect_c = {
     .gemm = &gemm,
     .uniform = "nnrt_uniform",
     .normal = "nnrt_normal",
+    .uniforms = "nnrt_uniforms",
 };

@@ -9,6 +9,7 @@
 
 enum { NEAR_BYTES = 1 << 19 }; /* what stays in the cache of a core */
 enum { IN_FLIGHT = 8 };        /* additions that are on their way at a time */
+enum { EVEN_PARTS = 16 };      /* iterations that threads share almost evenly */
 
 /* ---- choosing */
 static bool depends(const KExpr *e, const KVar *var) {
@@ -274,13 +275,26 @@ static bool rows_come_from_far(const Tiles *t) {
            loaded_bytes(t, e, nest->axes[t->vector].var) <= NEAR_BYTES;
 }
 
+/* Rows of samples outermost, if they are more even parts for threads than the first loop would be. */
+static bool samples_share_better(const Tiles *t) {
+    const Nest *nest = t->nest;
+    if (!t->parallel || t->row < 0 || t->m->rows_from || !nest->axes[t->row].extent.batch)
+        return false;
+    for (int i = 0; i < nest->parallel_count; i++)
+        if (i != t->row && i != t->row2 && i != t->vector && extent_at_most(t, i) > 1)
+            return extent_at_most(t, i) < EVEN_PARTS && extent_at_most(t, i) * t->rows < extent_at_most(t, t->row);
+    return false;
+}
+
 static void choose_order(Tiles *t) {
     const Nest *nest = t->nest;
     if (nest->ordered) {
         choose_ordered(t);
         return;
     }
-    bool panels = t->vector >= 0 && !nest->axes[t->vector].reduce;
+    bool panels = t->vector >= 0 && !nest->axes[t->vector].reduce, samples = samples_share_better(t);
+    if (samples)
+        add_loop(t, LOOP_ROWS, t->row);
     for (int i = 0; i < nest->parallel_count; i++) {
         if (i == t->row || i == t->row2 || i < t->m->row_axis || (panels && i == t->vector))
             continue;
@@ -289,8 +303,8 @@ static void choose_order(Tiles *t) {
         else
             add_loop(t, LOOP_AXIS, i);
     }
-    if (!panels || t->row < 0) {
-        if (t->row >= 0)
+    if (!panels || t->row < 0 || samples) {
+        if (t->row >= 0 && !samples)
             add_loop(t, LOOP_ROWS, t->row);
         if (panels)
             add_loop(t, LOOP_PANELS, t->vector);
@@ -335,14 +349,25 @@ static KExpr *bound_here(Tiles *t, const KExpr *bound, KStmt *out) {
     return map_index(&place, bound);
 }
 
-enum { BLOCK = 16 };
+enum { BLOCK = 16, FIRST_CACHE = 48 << 10 };
+
+/* Elements of the axis whose sums a block is: what fits the first cache, and two blocks for threads at least. What the
+ * points read comes from far once for each block. */
+static int64_t block_of_sums(const Tiles *t, int axis) {
+    int64_t all = extent_at_most(t, axis), bytes = 4, block = BLOCK;
+    for (int i = 0; i < t->nest->parallel_count; i++)
+        bytes *= i == axis ? 1 : extent_at_most(t, i);
+    while (4 * block <= all && 2 * block * bytes <= FIRST_CACHE)
+        block *= 2;
+    return block;
+}
 
 static void loop_blocks(Tiles *t, int level, int axis, KStmt *out) {
     KProgram *p = t->p;
     KVar *var = t->packed ? t->block : loop_var(t, axis);
     KStmt *body = kstmt_block(p);
     KExpr *end = axis_to(t, axis);
-    int64_t step = t->packed ? t->block_rows : BLOCK;
+    int64_t step = t->packed ? t->block_rows : block_of_sums(t, axis);
     var->multiple = step;
     t->block_from = kexpr_var(p, var);
     t->block_to = kexpr_binary(p, '+', t->block_from, kexpr_index(p, step));

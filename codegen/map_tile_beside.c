@@ -8,13 +8,17 @@
 enum { LONG_FUNCTION = 12, LEAST_FUNCTIONS = 2, MOST_BESIDE = 4, MAX_FUNCTIONS = 12 };
 
 /* ---- the epilogue with every long function as a value of its own */
+static bool is_drawn(const KExpr *e) {
+    return e->kind == KE_RANDOM && e->random.kind == RANDOM_UNIFORM;
+}
+
 static bool is_long(const KExpr *e) {
-    return e->kind == KE_FN && scalar_infos[e->fn.fn].cost >= LONG_FUNCTION;
+    return is_drawn(e) || (e->kind == KE_FN && scalar_infos[e->fn.fn].cost >= LONG_FUNCTION);
 }
 
 static int count_long(const KExpr *e) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
-    int count = kexpr_operands(e, operands), found = is_long(e);
+    int count = is_drawn(e) ? 0 : kexpr_operands(e, operands), found = is_drawn(e) ? LEAST_FUNCTIONS : is_long(e);
     for (int i = 0; i < count; i++)
         found += count_long(operands[i]);
     return found;

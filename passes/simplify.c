@@ -6,7 +6,9 @@
  *     over whole axes only (axes of extent 1 are dropped by a reshape), and is no broadcast or transpose of another;
  *   - neighbouring reshapes, transposes, slices and paddings are one; what changes nothing is gone;
  *   - factors that a sum does not run over stand outside of it; transposes at an einsum are in its labels;
- *   - what keeps zeros stands before an unpool, which a sum over all space does not see.
+ *   - increasing functions stand behind a max pooling, what keeps zeros before an unpool, which a sum over all space
+ *     does not see;
+ *   - where dropout stands behind a relu, the gradient asks what dropout left, not both masks.
  *
  * Reassociates sums and products of constants and of scalars, so the last bits of a float may differ; NaN survives. */
 #include "passes/dce.h"
@@ -64,6 +66,8 @@ static Value *simplify_op(Simplify *simplify, const Op *op) {
         value = apply_rules(simplify, op, simplify_reduce_rules, simplify_reduce_rule_count);
     if (!value)
         value = apply_rules(simplify, op, simplify_window_rules, simplify_window_rule_count);
+    if (!value)
+        value = apply_rules(simplify, op, simplify_mask_rules, simplify_mask_rule_count);
     return value;
 }
 

@@ -20,9 +20,9 @@ typedef struct {
 } SimplifyRule;
 
 extern const SimplifyRule simplify_map_rules[], simplify_shape_rules[], simplify_reduce_rules[],
-    simplify_window_rules[];
+    simplify_window_rules[], simplify_mask_rules[];
 extern const int simplify_map_rule_count, simplify_shape_rule_count, simplify_reduce_rule_count,
-    simplify_window_rule_count;
+    simplify_window_rule_count, simplify_mask_rule_count;
 
 /* The op that computes a value, if it has this code, else NULL. */
 const Op *defined_by(const Value *, OpCode);

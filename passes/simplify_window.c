@@ -1,6 +1,7 @@
-/* Rules for the gradient of max pooling. `unpool` puts one number per window into its cell and zeros into the others:
- * what follows and keeps zeros (the gradient of a relu) is computed per window, of the value in that cell, which is the
- * maximum. What was pooled then need not be kept. */
+/* Rules for max pooling and its gradient. The largest of what an increasing function gives (a bias added, a relu) is
+ * what it gives for the largest: it is computed per window, behind the pooling. `unpool` puts one number per window
+ * into its cell and zeros into the others: what follows and keeps zeros (the gradient of a relu) is computed per
+ * window, of the value in that cell, which is the maximum. What was pooled then need not be kept. */
 #include "passes/simplify.h"
 
 enum { DEEPEST = 6 }; /* functions behind each other that are looked through */
@@ -49,6 +50,75 @@ static Value *at_window(Simplify *simplify, const Value *value, const Op *unpool
     return build_map(build, op->attr.scalar, inputs, op->input_count);
 }
 
+/* Does the function never fall where input i rises? */
+static bool increases(const Op *op, int input) {
+    double factor;
+    switch (op->attr.scalar) {
+    case FN_add:
+    case FN_max:
+    case FN_min:
+    case FN_relu:
+    case FN_exp:
+    case FN_expm1:
+    case FN_tanh:
+    case FN_sigmoid:
+    case FN_erf:
+    case FN_softplus:
+        return true;
+    case FN_sub:
+        return input == 0;
+    case FN_mul:
+        return is_const(op->inputs[1 - input], &factor) && factor > 0;
+    default:
+        return false;
+    }
+}
+
+/* An operand that the cells of a window share. */
+static bool is_same_in_window(const Value *value, int last) {
+    double number;
+    return is_const(value, &number) || (defined_by(value, OP_BROADCAST) && !moves_along_space(value->def, last));
+}
+
+/* Has every window a cell, and are there fewer windows than cells? */
+static bool windows_are_fewer(const WindowAttr *w) {
+    int64_t cells = 1;
+    for (int s = 0; s < w->spatial; s++) {
+        cells *= w->stride[s];
+        if (w->low[s] >= w->size[s] || w->high[s] >= w->size[s])
+            return false;
+    }
+    return cells > 1;
+}
+
+static Value *pool_before_increasing(Simplify *simplify, const Op *pool) {
+    Builder *build = &simplify->build;
+    const Op *op = defined_by(pool->inputs[0], OP_MAP);
+    const Type *windows = pool->results[0]->type;
+    Value *inputs[3] = {NULL};
+    if (pool->attr.window.kind != REDUCE_MAX || !op || !used_once(simplify, pool->inputs[0]) ||
+        !windows_are_fewer(&pool->attr.window))
+        return NULL;
+    int moving = -1;
+    for (int i = 0; i < op->input_count; i++)
+        if (!is_same_in_window(op->inputs[i], windows->rank - 1)) {
+            if (moving >= 0 || !increases(op, i))
+                return NULL;
+            moving = i;
+        }
+    if (moving < 0)
+        return NULL;
+    for (int i = 0; i < op->input_count; i++) {
+        const Value *input = op->inputs[i];
+        double number;
+        inputs[i] = i == moving ? build_pool(build, op->inputs[i], &pool->attr.window)
+                    : is_const(input, &number)
+                        ? build_const(build, windows, number)
+                        : build_broadcast(build, input->def->inputs[0], windows, input->def->attr.axes.axes);
+    }
+    return build_map(build, op->attr.scalar, inputs, op->input_count);
+}
+
 /* Input i of the function: zero gives zero, whatever finite numbers the others are. */
 static bool keeps_zero(const Op *op, int input) {
     switch (op->attr.scalar) {
@@ -92,6 +162,7 @@ static Value *reduce_of_unpool(Simplify *simplify, const Op *op) {
 }
 
 const SimplifyRule simplify_window_rules[] = {
+    {OP_POOL, pool_before_increasing},
     {OP_MAP, compute_before_unpool},
     {OP_REDUCE, reduce_of_unpool},
 };

@@ -8,7 +8,8 @@
  *   load_strided load_strided_part                     (p, distance of lanes[, count]) f32, i32, bool
  *   load load_part store store_part splat select       for i32xW and boolxW as nnrt_math.h has them for f32xW
  *   max min abs sign, lanes, not, reduce_add/max/min   i32xW; lanes is 0, 1, 2, ..; not takes a boolxW
- *   nnrt_uniform_f32xW, nnrt_normal_f32xW              (seed, stream, step, index): index, index + 1, .. */
+ *   nnrt_uniform_f32xW, nnrt_normal_f32xW              (seed, stream, step, index): index, index + 1, ..
+ *   nnrt_uniforms_f32xW                                (seed, stream, step, index, vectors, out): so many at once */
 #ifndef NNRT_KERNEL_H
 #define NNRT_KERNEL_H
 #include "nnrt_math.h"
@@ -137,6 +138,17 @@ NNRT_MATH float nnrt_softplus_f32(float x) {
                 numbers[i] = nnrt_uniform_of_word(words[at % 4]);                                                      \
             }                                                                                                          \
         return nnrt_load_f32x##W(numbers);                                                                             \
+    }                                                                                                                  \
+    NNRT_MATH void nnrt_uniforms_f32x##W(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index, int vectors,   \
+                                         nnrt_f32x##W *out) {                                                          \
+        float numbers[64];                                                                                             \
+        if (W == 16 && vectors == 4 && index % 16 == 0) {                                                              \
+            nnrt_uniform_64(seed, stream, step, index / 16, numbers);                                                  \
+            for (int i = 0; i < 4; i++)                                                                                \
+                out[i] = nnrt_load_f32x##W(numbers + W * i);                                                           \
+        } else                                                                                                         \
+            for (int i = 0; i < vectors; i++)                                                                          \
+                out[i] = nnrt_uniform_f32x##W(seed, stream, step, index + (uint64_t)(W * i));                          \
     }                                                                                                                  \
     NNRT_MATH nnrt_f32x##W nnrt_normal_f32x##W(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index) {        \
         nnrt_f32x##W v;                                                                                                \

@@ -90,6 +90,52 @@ NNRT_FUNCTION void nnrt_uniform_16(uint64_t seed, uint32_t stream, uint32_t step
     __m512 numbers = _mm512_cvtepi32_ps(_mm512_srli_epi32(words, 8));
     _mm512_storeu_ps(out, _mm512_mul_ps(numbers, _mm512_set1_ps(5.9604644775390625e-8f)));
 }
+
+/* Those of 64 neighbouring indices, 16 * group .. 16 * group + 63: the words c0 and c2 of eight blocks each have a
+ * vector of their own, so nothing moves between the rounds; and two such chains go side by side, for the processor
+ * does not look far enough ahead to begin with the second. The empty asm keeps their instructions mixed. */
+NNRT_FUNCTION void nnrt_uniform_64(uint64_t seed, uint32_t stream, uint32_t step, uint64_t group, float out[64]) {
+    const __m512i m0 = _mm512_set1_epi64(0xD2511F53), m1 = _mm512_set1_epi64(0xCD9E8D57);
+    const __m512i first = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0),
+                  last = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32) ^ stream;
+    __m512i c0[2], c1[2], c2[2], c3[2];
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        c0[i] = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+        c0[i] = _mm512_add_epi64(_mm512_set1_epi64((long long)(4 * group + 8 * (uint64_t)i)), c0[i]);
+        c1[i] = _mm512_srli_epi64(c0[i], 32);
+        c2[i] = _mm512_set1_epi64(step);
+        c3[i] = _mm512_setzero_si512();
+    }
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; round++) {
+        const __m512i key0 = _mm512_set1_epi64(k0), key1 = _mm512_set1_epi64(k1);
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+            __m512i a = _mm512_mul_epu32(c0[i], m0), b = _mm512_mul_epu32(c2[i], m1);
+            c0[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(b, 32), c1[i], key0, 0x96);
+            c2[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(a, 32), c3[i], key1, 0x96);
+            c1[i] = b;
+            c3[i] = a;
+        }
+        __asm__ volatile("" : "+v"(c0[0]), "+v"(c2[0]), "+v"(c0[1]), "+v"(c2[1]));
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        __m512i low = _mm512_mask_shuffle_epi32(c0[i], 0xAAAA, c1[i], _MM_PERM_CCAA);
+        __m512i high = _mm512_mask_shuffle_epi32(c2[i], 0xAAAA, c3[i], _MM_PERM_CCAA);
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            __m512i words = _mm512_permutex2var_epi64(low, half ? last : first, high);
+            __m512 numbers = _mm512_cvtepi32_ps(_mm512_srli_epi32(words, 8));
+            numbers = _mm512_mul_ps(numbers, _mm512_set1_ps(5.9604644775390625e-8f));
+            _mm512_storeu_ps(out + 32 * i + 16 * half, numbers);
+        }
+    }
+}
 #else
 NNRT_FUNCTION void nnrt_uniform_16(uint64_t seed, uint32_t stream, uint32_t step, uint64_t group, float out[16]) {
     uint32_t c0[4], c1[4], c2[4], c3[4], k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32) ^ stream;
@@ -116,6 +162,11 @@ NNRT_FUNCTION void nnrt_uniform_16(uint64_t seed, uint32_t stream, uint32_t step
         out[4 * i + 2] = nnrt_uniform_of_word(c2[i]);
         out[4 * i + 3] = nnrt_uniform_of_word(c3[i]);
     }
+}
+
+NNRT_FUNCTION void nnrt_uniform_64(uint64_t seed, uint32_t stream, uint32_t step, uint64_t group, float out[64]) {
+    for (uint64_t i = 0; i < 4; i++)
+        nnrt_uniform_16(seed, stream, step, group + i, out + 16 * i);
 }
 #endif
 

@@ -450,6 +450,29 @@ static void hand_others(Hand *h, int lanes) {
                              kstmt_store(p, step, NULL, 0, total, NULL)));
 }
 
+/* Uniform numbers for register arrays: one call draws four vectors, from an index that may begin anywhere. */
+static void hand_drawn(Hand *h, int lanes) {
+    static const int vectors[] = {4, 4, 2}, from[] = {32, 6, 16};
+    KProgram *p = h->p;
+    KBuffer *numbers = hbuffer(h, SPACE_RESULT, "numbers", KBASE_F32, 2, dim_static(10), dim_static(lanes));
+    hand_kernel(h, "drawn");
+    for (int i = 0, row = 0; i < 3; row += vectors[i++]) {
+        KBuffer *local = kbuffer_local(p, h->k, SPACE_LOCAL, "v", KBASE_F32, 1, (Dim[]){dim_static(vectors[i])});
+        KVar *r = hloopvar(h, "r", vectors[i]), *s = hloopvar(h, "s", vectors[i]);
+        KExpr *seed = kexpr_number(p, KBASE_I32, 9), *step = kexpr_number(p, KBASE_I32, 2);
+        KExpr *index = hplus(h, hi(h, from[i]), kexpr_binary(p, '*', hv(h, r), hi(h, lanes)));
+        KExpr *random = kexpr_random(p, RANDOM_UNIFORM, 65536, seed, step, index);
+        KExpr *to[] = {hv(h, r), hi(h, 0)}, *of[] = {hv(h, s), hi(h, 0)}, *at[] = {hplus(h, hi(h, row), of[0]), of[1]};
+        random->type.lanes = lanes;
+        local->lanes = lanes;
+        kstmt_add(h->k->body, kstmt_alloc(p, local));
+        KStmt *draw = hfor(h, h->k->body, r, AXIS_UNROLL, hi(h, 0), hi(h, vectors[i]), 1);
+        kstmt_add(draw, kstmt_store(p, local, to, 2, random, NULL));
+        KStmt *copy = hfor(h, h->k->body, s, AXIS_UNROLL, hi(h, 0), hi(h, vectors[i]), 1);
+        kstmt_add(copy, kstmt_store(p, numbers, at, 2, kexpr_load_vector(p, local, of, 2, lanes, NULL, NULL), NULL));
+    }
+}
+
 /* Buffers that show others with other axes: an argument, a variable, a result. */
 static void hand_views(Hand *h) {
     KBuffer *x = hbuffer(h, SPACE_ARGUMENT, "x", KBASE_F32, 2, dim_batch(1), dim_static(6));
@@ -498,6 +521,12 @@ static void test_compiled(void) {
         hand_others(&h, lanes);
         CHECK(kprogram_verify(h.p, "test"));
         compile_and_compare(&h, &builds[i], "others", 0);
+        hand_free(&h);
+        h = hand_new(8);
+        hand_drawn(&h, lanes);
+        CHECK(kprogram_verify(h.p, "test"));
+        CHECK(strstr(printed(&h, &dialect_c), "nnrt_uniforms_f32x") != NULL);
+        compile_and_compare(&h, &builds[i], "drawn", 0);
         hand_free(&h);
         h = hand_new(8);
         hand_views(&h);

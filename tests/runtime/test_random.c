@@ -40,15 +40,18 @@ static void check_contract(void) {
     CHECK(nnrt_uniform_of_word(~0u) < 1.0f && nnrt_uniform_of_word(255u) == 0.0f);
 }
 
-/* Sixteen at once are the sixteen single ones. */
+/* Sixteen or 64 at once are the single ones. */
 static void check_sixteen(void) {
     static const uint64_t groups[] = {0, 1, 77, 0x3FFFFFFFu, 0x40000000u, 0x123456789ABu};
     for (int g = 0; g < 6; g++) {
-        float out[16];
+        float out[16], more[64];
         int bad = 0;
         nnrt_uniform_16(0xFEDCBA9876543210u, 3, 4, groups[g], out);
-        for (uint64_t i = 0; i < 16; i++)
-            bad += out[i] != nnrt_uniform(0xFEDCBA9876543210u, 3, 4, groups[g] * 16 + i);
+        nnrt_uniform_64(0xFEDCBA9876543210u, 3, 4, groups[g], more);
+        for (uint64_t i = 0; i < 64; i++) {
+            float single = nnrt_uniform(0xFEDCBA9876543210u, 3, 4, groups[g] * 16 + i);
+            bad += (i < 16 && out[i] != single) || more[i] != single;
+        }
         CHECK(bad == 0);
     }
 }
