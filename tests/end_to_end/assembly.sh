@@ -5,17 +5,19 @@
 go_to_examples
 
 cat >"$work/spills.awk" <<'AWK'
-# Loops of 8 and more products on vectors, with nothing else to compute. A stack operand is an address by the stack pointer
-# alone, or by the frame pointer of functions that have one; a broadcast of one number reads data.
-function look(first, last,    k, products, others, spills) {
+# Loops of 8 and more products on vectors, with nothing else to compute but a sum that goes along. A stack operand is an
+# address by the stack pointer alone, or by the frame pointer of functions that have one; a broadcast of one number reads
+# data.
+function look(first, last,    k, products, adds, others, spills) {
     for (k = first; k <= last; k++) {
         if (line[k] !~ /[yz]mm/) continue
         if (line[k] ~ /\tvfn?m(add|sub)/) products++
-        else if (line[k] ~ /\tv(mul|div|add|sub|sqrt|max|min|scalef|rndscale|cvt|pand|por|pxor|and|or|xor|blend|perm|cmp)/) others++
+        else if (line[k] ~ /\tvadd/) adds++
+        else if (line[k] ~ /\tv(mul|div|sub|sqrt|max|min|scalef|rndscale|cvt|pand|por|pxor|and|or|xor|blend|perm|cmp)/) others++
         if (line[k] ~ /broadcast|1to/) continue
         if (line[k] ~ /[ \t,]-?(0x)?[0-9a-f]*\(%rsp\)/ || (framed && line[k] ~ /[ \t,]-?(0x)?[0-9a-f]*\(%rbp\)/)) spills++
     }
-    if (products < 8 || others > 0) return
+    if (products < 8 || adds > 4 || others > 0) return
     loops++
     if (spills) { printf "%s %d spills beside %d products\n", name, spills, products; bad++ }
 }
