@@ -57,6 +57,7 @@ typedef struct Nest {
     KStmt *each;      /* block of STORE, in scalar code; NULL: none */
     KStmt *epilogue;  /* block of LET and STORE */
     bool gemm;        /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
+    const char *library; /* on a GPU: why it is, or is not, the library's; NULL: nobody has asked */
     bool ordered;     /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
     int sum_from;     /* ordered, with reductions: the first axis that they run over */
     int sum_parts;    /* > 1: axis 0 numbers parts of the sum, even shares of its terms (map_sums_apart); 0: all */
