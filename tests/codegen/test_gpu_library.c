@@ -209,7 +209,7 @@ static bool is_worth(const char *gpu, KPrecision precision, int64_t rows, int64_
     const char *why = NULL;
     CHECK(isa_of_gpu(gpu, &p.isa));
     bool worth = gpu_library_is_worth(&p, &c, &why);
-    CHECK(why && strstr(why, "multiprocessors") && strstr(why, worth ? "are at least" : " "));
+    CHECK(why && strstr(why, "multiprocessors") && strstr(why, worth ? " and the time" : "is"));
     arena_free(arena);
     return worth;
 }
