@@ -139,6 +139,13 @@ static bool map_sequence(KProgram *p, KSequence *sequence) {
     return true;
 }
 
+/* A launch waits for the one before. */
+static void wait_for_launches(KProgram *p) {
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int i = 1; i < p->sequences[s]->count; i++)
+            p->sequences[s]->kernels[i]->needs_barrier_before = true;
+}
+
 static bool has_precision(const KProgram *p) {
     if (p->precision == PRECISION_FLOAT32 || p->isa.gpu->tensor_tf32)
         return true;
@@ -161,5 +168,6 @@ bool map_gpu(KProgram *p) {
         if (!map_sequence(p, p->sequences[s]))
             return false;
     map_gpu_beside(p);
+    wait_for_launches(p);
     return true;
 }

@@ -2,7 +2,7 @@
  *
  * A product goes to the library if one call does all of it, and if it is wide (gpu_library_is_worth). What is behind it
  * is done in the call where that is a bias and a relu at most; else the sums go to the arena, and the kernel that it
- * was for reads them there. A library knows no list of rows: samples that a step reads by one are gathered before.
+ * was for reads them there. A library knows no list of rows: samples that a step reads by `rows` are gathered before.
  * Needs nests, kernels as they will be; leaves nests that are marked, which map_gpu_call maps. */
 #include "codegen/gemm.h"
 #include "codegen/gpu_arch.h"
@@ -12,14 +12,13 @@
 
 /* ---- samples in order */
 
-static KKernel *gather_kernel(KProgram *p, KSequence *sequence, const KBuffer *from, KBuffer *to) {
+static void gather_kernel(KProgram *p, KSequence *sequence, const KBuffer *from, KBuffer *to) {
     KKernel *kernel = kkernel_new(p, sequence, arena_format(p->arena, "gather_%s", from->name));
     for (int i = sequence->count - 1; i > 0; i--)
         sequence->kernels[i] = sequence->kernels[i - 1];
     sequence->kernels[0] = kernel;
     kernel->comment = arena_format(p->arena, "%s: the samples of the batch, for the library", from->name);
     kernel->span = sequence->kernels[1]->span;
-    kernel->needs_barrier_before = true;
     Nest *nest = ARENA_NEW(p->arena, Nest);
     KExpr *index[MAX_RANK];
     *nest = (Nest){.kernel = kernel, .vector_axis = -1, .axis_count = from->rank, .parallel_count = from->rank};
@@ -33,7 +32,6 @@ static KKernel *gather_kernel(KProgram *p, KSequence *sequence, const KBuffer *f
               kstmt_store(p, to, index, from->rank, kexpr_load(p, (KBuffer *)from, index, from->rank), NULL));
     ARENA_PUSH(p->arena, kernel->nests, kernel->nest_count, kernel->nest_capacity, nest);
     kernel->work = nest_slots(nest, p->module->batch_max);
-    return kernel;
 }
 
 typedef struct {
