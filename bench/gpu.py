@@ -33,6 +33,8 @@ PEERS = [Peer("torch_eager", "torch_steps.py", False, "torch"),
          Peer("jax_scan_unroll1", "jax_scan.py", True, "jax", {"BENCH_UNROLL": "1"}),
          Peer("jax_scan_unroll4", "jax_scan.py", True, "jax", {"BENCH_UNROLL": "4"})]
 
+LIBRARY = Peer("nnc_library", "", None, "json")  # nnc's program with --blas=cublaslt, with --library
+
 # Name: row, constants, precision.
 ROWS = {"seed": ("seed", {}, "float32"),
         "mnist": ("mnist", {}, "float32"),
@@ -58,6 +60,7 @@ class GpuCase(Case):
     name: str = ""
     note: str = ""
     failed: bool = False
+    library_launches: int = None
     built: dict = dataclasses.field(default_factory=dict)
 
 
@@ -71,17 +74,26 @@ def case_of(name, peers, work, small=False):
     return case
 
 
-def build_row(case, gpu, where):
-    """nnc's program of a case, and what it took to make it."""
-    case.folder.mkdir(parents=True, exist_ok=True)
-    source, program = case.folder / f"{case.row}.cu", case.folder / f"{where}_program"
-    options = [*gpu_build.target_options(case.precision, gpu), *case.defines()]
-    nnc_seconds = gpu_build.generate(HERE / "rows" / f"{case.row}.nn", source, options, case.folder)
+def library_program(case, where):
+    return case.folder / "library" / f"{where}_program"
+
+
+def build_row(case, gpu, where, library=False):
+    """nnc's program of a case, and what it took to make it. library: the one that calls cuBLASLt, if any product is for it."""
+    program = library_program(case, where) if library else case.folder / f"{where}_program"
+    folder = program.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / f"{case.row}.cu"
+    options = [*gpu_build.target_options(case.precision, gpu), *case.defines(), *(["--blas=cublaslt"] if library else [])]
+    nnc_seconds = gpu_build.generate(HERE / "rows" / f"{case.row}.nn", source, options, folder)
+    if library and not gpu_build.libraries_of(source):
+        program.unlink(missing_ok=True)
+        return {}
     nvcc_seconds = gpu_build.cuda_program(program, source, HERE / "nnc_device.cu", where, case.macros())
     text = source.read_text()
     step = re.search(rf"^static void {case.row}_train_step\(.*?^}}", text, re.M | re.S)
     return {"nnc_seconds": nnc_seconds, "nvcc_seconds": nvcc_seconds, "lines": len(text.splitlines()),
-            **({"launches": step[0].count("<<<")} if step else {})}
+            **({"launches": step[0].count("nnrt_device_launched(")} if step else {})}
 
 
 def make_data(case, batches=None):
@@ -104,15 +116,17 @@ def start(case, options, log):
     python, commands = sys.executable, []
     if not case.note:
         commands = [(None, [case.folder / f"{options.where}_program", case.folder, 1, "-"])]
+    if not case.note and options.library and library_program(case, options.where).exists():
+        commands += [(LIBRARY, [library_program(case, options.where), case.folder, 1, "-"])]
     commands += [(peer, [python, HERE / "peers" / peer.script, case.row, case.folder, *case.arguments()])
                  for peer in case.peers]
     return [(peer, Live(command, case, log, environment_of(peer, case, options) if peer else {}, options.device,
-                        options.limit if peer else options.our_limit)) for peer, command in commands]
+                        options.our_limit if peer in (None, LIBRARY) else options.limit)) for peer, command in commands]
 
 
 def answered(peer, live, options):
     """Did it start? That the emulation is slow is no failure."""
-    return bool(live.first) or (peer is None and live.late and options.dry_run)
+    return bool(live.first) or (peer in (None, LIBRARY) and live.late and options.dry_run)
 
 
 def named(peer, result):
@@ -136,7 +150,9 @@ def measure(case, options):
                 result = live.turn(options.seconds)
                 entry["results"] += [named(peer, result)] if result else []
                 entry["complete"] &= bool(result)
-        counts = {peer.name: (live.ask("launches") or {}).get("launches") for peer, live in programs if peer}
+        counts = {peer.name: (live.ask("launches") or {}).get("launches") for peer, live in programs
+                  if peer not in (None, LIBRARY)}
+        counts[LIBRARY.name] = case.library_launches
         for _, live in programs:
             live.close()
     for result in entry["results"]:
@@ -163,8 +179,12 @@ def build_case(case, options):
     """What nnc has not, is a note of the case; so is what cannot be made."""
     try:
         case.built = build_row(case, options.gpu, options.where)
+        if options.library:
+            case.library_launches = build_row(case, options.gpu, options.where, library=True).get("launches")
         if case.model.compared:
             build_row(case.compared(), options.gpu, options.where)
+            if options.library:
+                build_row(case.compared(), options.gpu, options.where, library=True)
         if options.dry_run and gpu_build.NVCC:  # the real sizes too
             build_row(case_of(case.name, [], options.work), options.gpu, options.gpu)
     except gpu_build.NotBuilt as error:
@@ -306,6 +326,8 @@ def options_of(arguments):
     parser.add_argument("--examples", default="all", help="which examples are checked")
     parser.add_argument("--steps", default="1,10,100", help="after how many steps they are checked")
     parser.add_argument("--peers", default="all", help=f"a list of {','.join(p.name for p in PEERS)}")
+    parser.add_argument("--library", action="store_true",
+                        help="nnc a second time, with --blas=cublaslt, in rows that have products for it")
     parser.add_argument("--rounds", type=int, default=3, help="how many times the programs take turns")
     parser.add_argument("--seconds", type=float, default=1, help="how long a program measures in a round")
     parser.add_argument("--limit", type=float, default=300, help="seconds after which a program is given up")

@@ -111,7 +111,7 @@ def cuda_program(program, source, harness, gpu, steps=None):
     """`source` in a harness, for architecture `gpu` or, where that is "emulated", for the emulation. steps: macros of
     nnc_steps.c, if it belongs to the program. Seconds that it took; 0: it was there."""
     folder, includes = program.parent, [f"-I{program.parent}", f"-I{ROOT / 'runtime'}"]
-    mark = stamp(source, harness, HERE / "nnc_steps.c", EMULATION / "cuda_runtime.h", gpu, steps, RUNTIME)
+    mark = stamp(source, harness, HERE / "nnc_steps.c", EMULATION / "cuda_runtime.h", EMULATION / "cublasLt.h", gpu, steps, RUNTIME)
     if fresh(program, mark):
         return 0
     if gpu != "emulated" and not NVCC:

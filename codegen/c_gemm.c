@@ -36,13 +36,37 @@ static const char *size_text(CPrinter *p, KExpr *from, KExpr *to) {
     return copy;
 }
 
+/* "c, distance", and what is behind the product. */
+static const char *result_text(CPrinter *p, const KGemm *g) {
+    const char *const *precision = p->dialect->gemm->precision;
+    const char *c = matrix_text(p, &g->c, g->row_from, g->column_from);
+    Text text = {0};
+    if (!precision[0])
+        return c;
+    text_format(&text, "%s, ", c);
+    if (g->bias.buffer)
+        c_address(p, &text, g->bias.buffer, g->bias.index, g->bias.index_count);
+    else
+        text_add(&text, "NULL");
+    text_format(&text, ", %s, %s, ", g->relu ? "true" : "false", precision[g->precision]);
+    if (g->scratch) {
+        KExpr *zero = kexpr_index(p->program, 0);
+        c_address(p, &text, g->scratch, &zero, 1);
+        text_format(&text, ", %lld", (long long)(kbuffer_elements(g->scratch, 1) * kbase_bytes(g->scratch->base)));
+    } else
+        text_add(&text, "NULL, 0");
+    const char *copy = arena_strdup(p->program->arena, text.data);
+    text_free(&text);
+    return copy;
+}
+
 /* If columns of c lie apart, a matrix is as it is where its columns do. */
 void c_gemm(CPrinter *p, const KGemm *g) {
     const DialectGemm *d = p->dialect->gemm;
     KExpr *zero = kexpr_index(p->program, 0);
     Text line = {0};
-    if (!d) {
-        c_fail(p, "there is no library of matrix products");
+    if (!d || !d->call[g->accumulate]) {
+        c_fail(p, "there is no library of such matrix products");
         return;
     }
     bool by_columns = kmatrix_stride(p->program, &g->c, 1) != 1;
@@ -54,7 +78,7 @@ void c_gemm(CPrinter *p, const KGemm *g) {
                            size_text(p, zero, g->sum),
                            matrix_text(p, &g->a, g->row_from, NULL),
                            matrix_text(p, &g->b, NULL, g->column_from),
-                           matrix_text(p, &g->c, g->row_from, g->column_from)};
+                           result_text(p, g)};
     c_template(p, &line, d->call[g->accumulate], (KType){KBASE_F32, 1}, texts, 9);
     c_line(p, line.data);
     text_free(&line);

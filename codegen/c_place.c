@@ -233,7 +233,7 @@ void c_declare_buffers(CPrinter *p) {
 /* ---- parameters and arguments */
 
 typedef struct {
-    bool model, model_written, rows, batch, share;
+    bool model, model_written, rows, batch, share, device;
     KUse *uses;
     int count;
 } Parameters;
@@ -252,10 +252,17 @@ static void pass_whole(Parameters *need, KUse *view) {
         *view = need->uses[--need->count];
 }
 
+/* A call of a library that the host makes, and no launch. */
+static bool is_by_host(KProgram *program, const Dialect *d, const KKernel *k) {
+    KLaunch launch;
+    return d->host_kernel && !kkernel_launch(program, k, &launch);
+}
+
 static Parameters parameters_of(const CPrinter *p) {
     Parameters need = {.rows = kkernel_uses_rows(p->program, p->kernel),
                        .batch = kkernel_uses_batch(p->program, p->kernel),
-                       .share = p->dialect->has_shares && kkernel_parallel(p->kernel)};
+                       .share = p->dialect->has_shares && kkernel_parallel(p->kernel),
+                       .device = is_by_host(p->program, p->dialect, p->kernel)};
     const KUse *uses;
     need.count = kkernel_uses(p->program, p->kernel, &uses);
     need.uses = arena_copy(p->program->arena, uses, sizeof *uses * (size_t)need.count);
@@ -329,7 +336,11 @@ static const char *function_name(const KKernel *k) {
 void c_signature(CPrinter *p, Text *out) {
     Parameters need = parameters_of(p);
     const char *comma = "";
-    text_format(out, "%s %s(", need.batch ? p->dialect->inline_kernel : p->dialect->kernel, function_name(p->kernel));
+    text_format(out, "%s %s(",
+                need.device  ? p->dialect->host_kernel
+                : need.batch ? p->dialect->inline_kernel
+                             : p->dialect->kernel,
+                function_name(p->kernel));
     if (p->kernel->shared)
         shared_parameters(p, out, &comma);
     else
@@ -346,7 +357,9 @@ void c_signature(CPrinter *p, Text *out) {
             text_format(out, "%s%s%s %s", comma, tail[i].type, i == 0 ? p->dialect->restrict_word : "", tail[i].name);
             comma = ", ";
         }
-    text_add(out, comma[0] ? ")" : "void)");
+    if (need.device)
+        text_format(out, "%s%s", comma, p->dialect->device);
+    text_add(out, comma[0] || need.device ? ")" : "void)");
 }
 
 void c_print_places(Text *out, KProgram *program, const Dialect *d) {
@@ -422,6 +435,8 @@ static void call_arguments(CPrinter *p, Text *out, CallNames names) {
             text_format(out, "%s%s", comma, tail[i].given ? tail[i].given : tail[i].own);
             comma = ", ";
         }
+    if (need.device)
+        text_format(out, "%s%s", comma, names.device);
     text_add(out, ")");
 }
 
@@ -439,7 +454,12 @@ void c_print_call(Text *out, KProgram *program, const Dialect *d, const KKernel 
 void c_print_launch(Text *out, KProgram *program, const Dialect *d, const KKernel *k, CallNames names,
                     const char *stream) {
     CPrinter p = c_printer(out, program, d, k);
-    text_format(out, "%s<<<dim3(", function_name(k));
+    text_add(out, function_name(k));
+    if (is_by_host(program, d, k)) {
+        call_arguments(&p, out, names);
+        return;
+    }
+    text_add(out, "<<<dim3(");
     c_expr(&p, out, p.launch.grid[0], PRECEDENCE_ANY);
     text_add(out, ", ");
     c_expr(&p, out, p.launch.grid[1], PRECEDENCE_ANY);

@@ -7,6 +7,7 @@
  *   rows                const int32_t *: sample i of the batch is row rows[i] of indirect arguments
  *   batch               int64_t: samples in this batch
  *   first, last         int64_t: share of the AXIS_PARALLEL loop, in units of its iterations (see c_print_units)
+ *   device              on a GPU, of a kernel that is a call of a library: the runtime's description of the device
  *
  * A function that several kernels share (KShared) has parameters for all their buffers instead of model, arguments and
  * results, and for the random streams that differ.
@@ -27,9 +28,11 @@ void c_print_signature(Text *, KProgram *, const Dialect *, const KKernel *);
 typedef struct {
     const char *model, *rows, *batch, *first, *last;
     const char *share; /* instead of first and last */
+    const char *device; /* of a kernel that is a call of a library */
 } CallNames;
 void c_print_call(Text *, KProgram *, const Dialect *, const KKernel *, CallNames);
-/* "dense_forward<<<dim3((batch + 7) / 8, 1), dim3(32, 1), 0, stream>>>(model, x, rows, batch)" */
+/* "dense_forward<<<dim3((batch + 7) / 8, 1), dim3(32, 1), 0, stream>>>(model, x, rows, batch)"; a call of a library is
+ * "dense_forward_product(model, batch, device)" */
 void c_print_launch(Text *, KProgram *, const Dialect *, const KKernel *, CallNames, const char *stream);
 /* Units of the AXIS_PARALLEL loop for host code to share out, such as "(batch + 7) / 8"; "1" without such a loop. */
 void c_print_units(Text *, KProgram *, const Dialect *, const KKernel *);

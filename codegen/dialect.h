@@ -28,6 +28,8 @@ typedef struct {
     const char *call[2];                 /* [1]: added to c */
     const char *order[2], *transpose[2]; /* [0]: rows lie apart, as they are; [1]: columns lie apart, transposed */
     const char *size;                    /* of a number of rows, columns or terms */
+    /* by what operands are rounded to; [0] NULL: bias, relu, this, and scratch memory with its bytes follow c in no call */
+    const char *precision[PRECISIONS];
 } DialectGemm;
 
 typedef struct Dialect {
@@ -36,6 +38,8 @@ typedef struct Dialect {
     const char *vector_type;                      /* nnrt_%t; NULL: no vectors */
     const char *restrict_word;
     const char *kernel, *inline_kernel; /* before a kernel's name: "static void" */
+    const char *host_kernel;            /* .. of one that is a call of a library, made by the host; NULL: as others */
+    const char *device;                 /* the parameter that it has for it, type and name */
     const char *local, *shared;         /* before an array in a kernel; NULL: not there */
     const char *aligned;                /* before one in shared memory that begins at a multiple of %d bytes */
     const char *barrier;                /* NULL: threads of a kernel cannot meet */

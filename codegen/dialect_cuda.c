@@ -18,6 +18,17 @@ static const DialectFused fused[] = {
     {FN_sub, 1, FN_mul, false, "fmaf(-%2, %3, %1)"},
 };
 
+/* cuBLASLt, by the runtime's nnrt_cublaslt.h. */
+static const DialectGemm gemm = {
+    .call = {"nnrt_lt_multiply(device, %1, %2, %3, %4, %5, %6, %7, %8, %9);"},
+    .order = {"NNRT_LT_BY_ROWS", "NNRT_LT_BY_COLUMNS"},
+    .transpose = {"CUBLAS_OP_N", "CUBLAS_OP_T"},
+    .size = "%1",
+    .precision = {[PRECISION_FLOAT32] = "CUBLAS_COMPUTE_32F",
+                  [PRECISION_TF32] = "CUBLAS_COMPUTE_32F_FAST_TF32",
+                  [PRECISION_BFLOAT16] = "CUBLAS_COMPUTE_32F_FAST_16BF"},
+};
+
 const Dialect dialect_cuda = {
     .name = "cuda",
     .memory_types = {"float", "int32_t", "uint8_t", "int64_t"},
@@ -25,6 +36,8 @@ const Dialect dialect_cuda = {
     .restrict_word = "__restrict__",
     .kernel = "__global__ static void",
     .inline_kernel = "__global__ static void",
+    .host_kernel = "static void",
+    .device = "nnrt_device *device",
     .local = "",
     .shared = "__shared__ ",
     .aligned = "__align__(%d) ",
@@ -42,6 +55,7 @@ const Dialect dialect_cuda = {
     .scalar_count = sizeof scalars / sizeof *scalars,
     .fused = fused,
     .fused_count = sizeof fused / sizeof *fused,
+    .gemm = &gemm,
     .uniform = "nnrt_uniform",
     .normal = "nnrt_normal",
 };

@@ -31,9 +31,9 @@ int64_t gemm_extent(const KProgram *p, const Nest *nest, GemmRole role) {
 }
 
 /* Each axis of the buffer is one axis of the nest. */
-static bool is_plain_load(const Nest *nest, const KExpr *e) {
+static bool is_plain_load(const Nest *nest, const KExpr *e, int least_axes) {
     if (e->kind != KE_LOAD || e->type.base != KBASE_F32 || e->load.buffer->space == SPACE_LOCAL ||
-        e->load.index_count < 2)
+        e->load.index_count < least_axes)
         return false;
     int met[NEST_MAX_AXES] = {0};
     for (int i = 0; i < e->load.index_count; i++)
@@ -49,13 +49,13 @@ static bool is_plain_load(const Nest *nest, const KExpr *e) {
     return true;
 }
 
-static bool is_product(const KKernel *kernel, const Nest *nest) {
+bool gemm_is_product(const KKernel *kernel, const Nest *nest) {
     const NestReduction *r = &nest->reductions[0];
     if (nest->reduction_count != 1 || nest->ordered || r->kind != REDUCE_SUM || r->guard || r->argument ||
         r->expr->kind != KE_FN || r->expr->fn.fn != FN_mul || nest->parallel_count > MAX_RANK)
         return false;
     for (int i = 0; i < 2; i++)
-        if (!is_plain_load(nest, r->expr->fn.args[i]) || nests_write(kernel, r->expr->fn.args[i]->load.buffer))
+        if (!is_plain_load(nest, r->expr->fn.args[i], 2) || nests_write(kernel, r->expr->fn.args[i]->load.buffer))
             return false;
     for (int i = 0; i < nest->axis_count; i++)
         if (nest->axes[i].from || gemm_role(nest, i) == GEMM_NONE ||
@@ -69,29 +69,71 @@ static bool is_large(const KProgram *p, const Nest *nest, int64_t least) {
            gemm_extent(p, nest, GEMM_SUM) >= least;
 }
 
-/* ---- the sums alone */
+/* ---- what is computed from the sums */
 
-static bool is_value(const KExpr *e, const KVar *var, const KStmt *let) {
-    return e->kind == KE_VAR && (e->var == var || (let && e->var == let->let.var));
+/* To a place for each point of the parallel axes. */
+static bool is_whole_store(const Nest *nest, const KStmt *store) {
+    if (store->store.index_count != nest->parallel_count)
+        return false;
+    for (int i = 0; i < nest->parallel_count; i++)
+        if (store->store.index[i]->kind != KE_VAR || store->store.index[i]->var != nest->axes[i].var)
+            return false;
+    return true;
+}
+
+/* A column's bias: loaded by the axes of columns alone. */
+static bool is_bias(const Nest *nest, const KExpr *e) {
+    if (!is_plain_load(nest, e, 1) || e->load.buffer->indirect)
+        return false;
+    for (int i = 0; i < nest->parallel_count; i++)
+        if (kexpr_uses(e, nest->axes[i].var) != (gemm_role(nest, i) == GEMM_COLUMNS))
+            return false;
+    return true;
+}
+
+/* Adds what the expression does with `value` to the epilogue; false: more than that. */
+static bool follow_value(const Nest *nest, const KExpr *e, const KVar *value, GemmEpilogue *epilogue) {
+    if (e->kind == KE_VAR)
+        return e->var == value;
+    if (e->kind != KE_FN)
+        return false;
+    KExpr *const *args = e->fn.args;
+    if (e->fn.fn == FN_relu && !epilogue->relu && follow_value(nest, args[0], value, epilogue))
+        return epilogue->relu = true;
+    for (int i = 0; i < 2 && e->fn.fn == FN_add; i++)
+        if (is_bias(nest, args[i]) && follow_value(nest, args[1 - i], value, epilogue) && !epilogue->bias &&
+            !epilogue->relu) {
+            epilogue->bias = args[i];
+            return true;
+        }
+    return false;
+}
+
+static bool follow_block(const Nest *nest, const KStmt *block, const KVar **value, GemmEpilogue *epilogue) {
+    for (const KStmt *s = block->block.first; s; s = s->next) {
+        const KExpr *e = s->kind == KS_LET ? s->let.value : s->kind == KS_STORE ? s->store.value : NULL;
+        if (s->kind == KS_BLOCK ? !follow_block(nest, s, value, epilogue)
+                                : !e || epilogue->store || !follow_value(nest, e, *value, epilogue))
+            return false;
+        if (s->kind == KS_LET)
+            *value = s->let.var;
+        else if (s->kind == KS_STORE)
+            epilogue->store = s;
+    }
+    return true;
+}
+
+bool gemm_epilogue(const Nest *nest, GemmEpilogue *epilogue) {
+    const KVar *value = nest->reductions[0].result;
+    *epilogue = (GemmEpilogue){NULL, false, NULL};
+    return follow_block(nest, nest->epilogue, &value, epilogue) && epilogue->store &&
+           is_whole_store(nest, epilogue->store);
 }
 
 const KStmt *gemm_store(const Nest *nest) {
-    const KVar *sum = nest->reductions[0].result;
-    const KStmt *let = NULL, *store = NULL;
-    for (const KStmt *s = nest->epilogue->block.first; s; s = s->next) {
-        if (s->kind == KS_LET && !let && is_value(s->let.value, sum, NULL))
-            let = s;
-        else if (s->kind == KS_STORE && !store && is_value(s->store.value, sum, let))
-            store = s;
-        else
-            return NULL;
-    }
-    if (!store || store->store.index_count != nest->parallel_count || store->store.buffer->space != SPACE_ARENA)
-        return NULL;
-    for (int i = 0; i < nest->parallel_count; i++)
-        if (store->store.index[i]->kind != KE_VAR || store->store.index[i]->var != nest->axes[i].var)
-            return NULL;
-    return store;
+    GemmEpilogue e;
+    bool alone = gemm_epilogue(nest, &e) && !e.bias && !e.relu && e.store->store.buffer->space == SPACE_ARENA;
+    return alone ? e.store : NULL;
 }
 
 /* Its buffers are not cut in panels. */
@@ -108,7 +150,7 @@ static int leave_kernel(KProgram *p, KSequence *sequence, int at, int64_t least)
     int before = 0;
     for (int n = 0; n < kernel->nest_count && !kernel->steps; n++) {
         Nest *nest = kernel->nests[n];
-        if (!is_product(kernel, nest) || !is_large(p, nest, least))
+        if (!gemm_is_product(kernel, nest) || !is_large(p, nest, least))
             continue;
         bool alone = kernel->nest_count == 1 && gemm_store(nest);
         leave_to_library(alone ? nest

@@ -16,6 +16,21 @@ enum { GEMM_BLOCKS = 4 };
 /* Products with at least `least` rows, columns and terms. */
 void gemm_program(KProgram *, int64_t least);
 
+/* ---- inside the room: what is a product */
+bool gemm_is_product(const KKernel *, const Nest *);
+/* What a library can do behind a product: add a bias of the columns (NULL: none), make what is negative 0, store. */
+typedef struct {
+    const KExpr *bias; /* the load of it */
+    bool relu;
+    const KStmt *store;
+} GemmEpilogue;
+bool gemm_epilogue(const Nest *, GemmEpilogue *); /* false: the nest's epilogue is more than that */
+
+/* On a GPU a product is left to a library where one call does all of it, with this epilogue, or with NULL for sums
+ * apart. And the call, of a nest for which that is so. */
+bool map_gemm_is_one_call(KProgram *, const Nest *, const GemmEpilogue *);
+bool map_gemm_one_call(KProgram *, const Nest *, KBuffer *scratch, KStmt *out);
+
 /* ---- inside the room: what an axis of a product is */
 typedef enum { GEMM_ROWS, GEMM_COLUMNS, GEMM_SUM, GEMM_EACH, GEMM_NONE } GemmRole;
 /* GEMM_EACH: another product at each point; GEMM_NONE: neither operand depends on it. */

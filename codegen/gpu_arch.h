@@ -16,6 +16,7 @@ typedef struct GpuArch {
     int registers_sm;      /* 32-bit registers of a multiprocessor, which are also those of a block */
     int registers_thread;  /* of a thread at most */
     bool tensor_tf32;      /* mma.sync with tf32 and bf16 operands */
+    int64_t library_scratch; /* bytes that a product of a library may use, as cuBLAS advises */
 } GpuArch;
 
 /* native first, then from the oldest on. */

@@ -53,7 +53,7 @@ static void print_step(Host *h, Text *out, HostStepKind kind) {
             host_line(out, 1, "float *%s = results + %d;", step->results[i]->name, i);
     for (int k = 0; k < step->sequence->count; k++) {
         Text call = {0};
-        c_print_launch(&call, h->program, h->dialect, step->sequence->kernels[k], (CallNames){.model = NULL},
+        c_print_launch(&call, h->program, h->dialect, step->sequence->kernels[k], (CallNames){.device = "device"},
                        "device->stream");
         host_line(out, 1, "%s;", call.data);
         host_line(out, 1, "nnrt_device_launched(device, \"%s\");", step->sequence->kernels[k]->name);
@@ -117,6 +117,7 @@ static void print_begin(const Host *h, Text *out, const char *opened) {
                 "    %s *model = (%s *)nnrt_device_alloc(device, \"model\", sizeof(%s));\n"
                 "    nnrt_device_send(device, model, host_model, %s);\n",
                 opened, h->name, h->name, h->name, model_bytes(h));
+    host_prepare(h, out, 1);
 }
 
 /* ---- training and evaluation */

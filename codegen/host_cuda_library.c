@@ -151,6 +151,9 @@ static void print_loop(const Host *h, Text *out, const char *verb) {
                 "    if (n < 0)\n"
                 "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s_%s: the number of samples is negative\");\n",
                 h->name, verb);
+    if (host_link(h->program))
+        host_line(out, 1, "device->borrowed = true;");
+    host_prepare(h, out, 1);
     host_text(h, out,
               "    for (int64_t at = 0; at < n && device->error == cudaSuccess; at += $N_BATCH) {\n"
               "        int64_t batch = nnrt_min_index(n - at, $N_BATCH);\n");

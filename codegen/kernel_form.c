@@ -188,7 +188,13 @@ static void write_gemm(Writer *w, const KGemm *g) {
     text_add(w->text, g->accumulate ? "gemm more" : "gemm");
     write_matrix(w, &g->a, false);
     write_matrix(w, &g->b, false);
+    if (g->bias.buffer)
+        write_matrix(w, &g->bias, false);
     write_matrix(w, &g->c, true);
+    put(w, g->relu);
+    put(w, g->precision);
+    if (g->scratch)
+        put(w, number_of_buffer(w, g->scratch, true));
     for (int i = 0; i < 5; i++)
         write_expr(w, bounds[i]);
     text_add(w->text, "\n");

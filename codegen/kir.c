@@ -275,7 +275,16 @@ KStmt *kstmt_gemm(KProgram *p, const KGemm *given) {
     s->gemm->a = matrix_copy(p, &given->a);
     s->gemm->b = matrix_copy(p, &given->b);
     s->gemm->c = matrix_copy(p, &given->c);
+    if (given->bias.buffer)
+        s->gemm->bias = matrix_copy(p, &given->bias);
     return s;
+}
+
+int kgemm_reads(const KGemm *g, KBuffer *buffers[3]) {
+    buffers[0] = g->a.buffer;
+    buffers[1] = g->b.buffer;
+    buffers[2] = g->bias.buffer;
+    return g->bias.buffer ? 3 : 2;
 }
 
 const char *const kprecision_names[PRECISIONS] = {"float32", "tf32", "bfloat16"};
@@ -294,6 +303,8 @@ KStmt *kstmt_mma(KProgram *p, const KMma *mma) {
 
 int64_t kmatrix_stride(const KProgram *p, const KMatrix *m, int which) {
     int64_t stride[MAX_RANK + 1];
+    if (m->along[which] < 0)
+        return 0;
     kbuffer_strides(m->buffer, p->module ? p->module->batch_max : 1, stride);
     return stride[m->along[which]];
 }

@@ -42,6 +42,7 @@ typedef struct KBuffer {
     int lanes;            /* SPACE_LOCAL: > 1: every element is a vector (one more memory axis), kept in registers by unrolled loops */
     bool zeroed;          /* SPACE_LOCAL: starts as zeros */
     int align;            /* SPACE_SHARED: it begins at a multiple of so many bytes, for vectors; 0: as one element needs */
+    bool scratch;         /* what a library may use: nobody reads it */
     int slack;            /* ARENA, LOCAL: rows that a tile may touch beyond the batch (axes that are multiples of it) */
     bool indirect;
     bool whole;           /* its rows are not cut in panels: a matrix product of a library reads or makes it */
@@ -147,19 +148,26 @@ int kmma_depth(KPrecision); /* terms: 8 of tf32, 16 of bfloat16; a thread has ha
 extern const char *const kprecision_names[PRECISIONS];
 
 /* A matrix in a buffer: its first element (physical indices), and the physical axes whose strides lead to the next row
- * and the next column. One of the two strides is 1; a row or column may run on from one axis into the one before it. */
+ * and the next column. One of the two strides is 1; a row or column may run on from one axis into the one before it. An
+ * axis of -1 leads nowhere: all rows are the same. */
 typedef struct {
     KBuffer *buffer;
     KExpr **index;
     int index_count, along[2];
 } KMatrix;
 
-/* c[i][j] = sum of a[i][k] b[k][j] for row_from <= i < row_to, column_from <= j < column_to, 0 <= k < sum. */
+/* c[i][j] = sum of a[i][k] b[k][j] for row_from <= i < row_to, column_from <= j < column_to, 0 <= k < sum. On a GPU the
+ * kernel is this call alone, which the host makes, and may do more. */
 typedef struct {
     KMatrix a, b, c;
     KExpr *row_from, *row_to, *column_from, *column_to, *sum;
-    bool accumulate; /* added to what c holds */
+    bool accumulate;      /* added to what c holds */
+    KMatrix bias;         /* then this is added: the same in all rows; without a buffer: nothing */
+    bool relu;            /* last, negative results become 0 */
+    KPrecision precision; /* to which operands are rounded */
+    KBuffer *scratch;     /* memory that the library may use; NULL: none */
 } KGemm;
+int kgemm_reads(const KGemm *, KBuffer *buffers[3]); /* operands, bias; how many */
 
 typedef struct KStmt KStmt;
 struct KStmt {
@@ -267,6 +275,8 @@ typedef struct KProgram {
     int64_t arena_bytes, arena_lower_bound;
     struct Tuning *tuning;  /* measured choices for tiles (codegen/tuning.h); NULL: none */
     KPrecision precision;   /* of the operands of contractions on a GPU that have tensor cores for them */
+    const struct Library *products; /* who computes large products of matrices (codegen/library.h); NULL: the program */
+    int64_t scratch_bytes;  /* that it may use for one of them on a GPU; 0: as many as the architecture's documents say */
     Map *names;             /* used C identifiers */
 } KProgram;
 

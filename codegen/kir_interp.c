@@ -234,7 +234,8 @@ bool kinterp_run(KInterp *in, const KSequence *sequence) {
     in->epoch++;
     for (int i = 0; i < sequence->count && !in->failed; i++) {
         KLaunch ignored;
-        if (sequence->kernels[i]->needs_barrier_before || kkernel_launch(in->program, sequence->kernels[i], &ignored))
+        if (sequence->kernels[i]->needs_barrier_before || in->program->isa.gpu ||
+            kkernel_launch(in->program, sequence->kernels[i], &ignored))
             in->epoch++;
         run_kernel(in, sequence->kernels[i]);
     }

@@ -191,7 +191,7 @@ static Matrix matrix_of(KInterp *in, const KMatrix *m) {
         return matrix;
     matrix.first = interp_place(in, matrix.view, m->index, m->index_count, 1);
     for (int i = 0; i < 2; i++)
-        matrix.stride[i] = matrix.view->stride[m->along[i]];
+        matrix.stride[i] = m->along[i] < 0 ? 0 : matrix.view->stride[m->along[i]];
     return matrix;
 }
 
@@ -199,31 +199,55 @@ static int64_t matrix_at(const Matrix *m, int64_t i, int64_t j) {
     return m->first + i * m->stride[0] + j * m->stride[1];
 }
 
+static void add_element(KInterp *in, const Matrix *m, int64_t i, int64_t j, Lanes *total) {
+    Lanes more = {.poison = 0};
+    interp_read(in, m->view, matrix_at(m, i, j), &more, 0);
+    total->f[0] += more.f[0];
+    total->poison |= more.poison;
+}
+
 /* One element, in the order of the sum; an element that comes from memory that nobody wrote spoils it. */
-static void run_product(KInterp *in, const Matrix m[3], int64_t i, int64_t j, int64_t sum, bool accumulate) {
+static void run_product(KInterp *in, const KGemm *g, const Matrix m[4], int64_t i, int64_t j, int64_t sum) {
     Lanes total = {.poison = 0};
     total.f[0] = 0;
-    if (accumulate)
+    if (g->accumulate)
         interp_read(in, m[2].view, matrix_at(&m[2], i, j), &total, 0);
     for (int64_t k = 0; k < sum && !in->failed; k++) {
         Lanes a = {.poison = 0}, b = {.poison = 0};
         interp_read(in, m[0].view, matrix_at(&m[0], i, k), &a, 0);
         interp_read(in, m[1].view, matrix_at(&m[1], k, j), &b, 0);
-        total.f[0] = fmaf(a.f[0], b.f[0], total.f[0]);
+        total.f[0] = fmaf(interp_round(g->precision, a.f[0]), interp_round(g->precision, b.f[0]), total.f[0]);
         total.poison |= a.poison | b.poison;
     }
+    if (g->bias.buffer && !in->failed)
+        add_element(in, &m[3], i, j, &total);
+    if (g->relu && total.f[0] < 0)
+        total.f[0] = 0;
     if (!in->failed)
         interp_write(in, m[2].view, matrix_at(&m[2], i, j), &total, 0);
 }
 
+/* The library writes anywhere in its memory. */
+static void spoil(KInterp *in, KBuffer *b) {
+    const View *view = find_view(in, b);
+    Lanes nothing = {.poison = 0};
+    nothing.f[0] = NAN;
+    for (int64_t i = 0; !in->failed && i < view->elements; i++)
+        interp_write(in, view, i, &nothing, 0);
+}
+
 static void run_gemm(KInterp *in, const KStmt *s) {
     const KGemm *g = s->gemm;
-    const Matrix m[3] = {matrix_of(in, &g->a), matrix_of(in, &g->b), matrix_of(in, &g->c)};
+    Matrix m[4] = {matrix_of(in, &g->a), matrix_of(in, &g->b), matrix_of(in, &g->c), {.view = NULL}};
+    if (g->bias.buffer)
+        m[3] = matrix_of(in, &g->bias);
+    if (g->scratch)
+        spoil(in, g->scratch);
     int64_t rows = interp_index(in, g->row_to), columns = interp_index(in, g->column_to),
             sum = interp_index(in, g->sum), from = interp_index(in, g->column_from);
     for (int64_t i = interp_index(in, g->row_from); i < rows && !in->failed; i++)
         for (int64_t j = from; j < columns && !in->failed; j++)
-            run_product(in, m, i, j, sum, g->accumulate);
+            run_product(in, g, m, i, j, sum);
 }
 
 /* ---- for the whole block */

@@ -206,6 +206,15 @@ static void print_gemm(Text *out, const KGemm *g) {
     print_range(out, g->column_from, g->column_to);
     text_add(out, " sum ");
     print_expr(out, g->sum);
+    if (g->bias.buffer) {
+        text_add(out, " bias ");
+        print_place(out, g->bias.buffer, g->bias.index, g->bias.index_count);
+        text_format(out, " along %d", g->bias.along[1]);
+    }
+    text_format(out, "%s%s%s", g->relu ? " relu" : "", g->precision == PRECISION_FLOAT32 ? "" : " in ",
+                g->precision == PRECISION_FLOAT32 ? "" : kprecision_names[g->precision]);
+    if (g->scratch)
+        text_format(out, " scratch %s", g->scratch->name);
     text_add(out, "\n");
 }
 

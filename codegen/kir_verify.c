@@ -185,21 +185,12 @@ static void verify_transpose(Verifier *v, const KStmt *s) {
 }
 
 /* From the first element to the last: a row may run on over axes, so what counts is the place in memory. */
-static void verify_matrix(Verifier *v, const KMatrix *m, const KExpr *rows, const KExpr *columns) {
+static void verify_inside(Verifier *v, const KMatrix *m, const KExpr *rows, const KExpr *columns) {
     const KBuffer *b = m->buffer;
     int64_t batch_max = v->program->module ? v->program->module->batch_max : 1;
     int64_t stride[MAX_RANK + 1], end = 0, least, most;
-    int axes = kbuffer_axes(b);
-    verify_place(v, b, m->index, m->index_count, 1);
-    if (b->base != KBASE_F32 || b->indirect || b->lanes > 1 || b->block > 0 || m->along[0] == m->along[1] ||
-        m->along[0] < 0 || m->along[0] >= axes || m->along[1] < 0 || m->along[1] >= axes)
-        verify_fail(v, "%s is no matrix of f32 with rows and columns", b->name);
-    if (v->failed)
-        return;
     kbuffer_strides(b, batch_max, stride);
-    if (stride[m->along[0]] != 1 && stride[m->along[1]] != 1)
-        verify_fail(v, "neither rows nor columns of %s lie side by side", b->name);
-    for (int i = 0; i < axes; i++) {
+    for (int i = 0; i < kbuffer_axes(b); i++) {
         if (!kexpr_range(v->program, m->index[i], &least, &most))
             verify_fail(v, "the place of a matrix in %s has no bound", b->name);
         end += most * stride[i];
@@ -207,24 +198,50 @@ static void verify_matrix(Verifier *v, const KMatrix *m, const KExpr *rows, cons
     for (int i = 0; i < 2; i++) {
         if (!kexpr_range(v->program, i ? columns : rows, &least, &most))
             verify_fail(v, "a matrix in %s has no bound", b->name);
-        end += (most - 1) * stride[m->along[i]];
+        end += (most - 1) * kmatrix_stride(v->program, m, i);
     }
     if (!v->failed && end >= kbuffer_elements(b, batch_max))
         verify_fail(v, "a matrix in %s reaches element %lld of %lld", b->name, (long long)end,
                     (long long)kbuffer_elements(b, batch_max));
 }
 
+/* least_row: -1 where all rows may be the same. */
+static void verify_matrix(Verifier *v, const KMatrix *m, int least_row, const KExpr *rows, const KExpr *columns) {
+    const KBuffer *b = m->buffer;
+    int axes = kbuffer_axes(b);
+    verify_place(v, b, m->index, m->index_count, 1);
+    if (b->base != KBASE_F32 || b->indirect || b->lanes > 1 || b->block > 0 || m->along[0] == m->along[1] ||
+        m->along[0] < least_row || m->along[0] >= axes || m->along[1] < 0 || m->along[1] >= axes)
+        verify_fail(v, "%s is no matrix of f32 with rows and columns", b->name);
+    if (v->failed)
+        return;
+    if (kmatrix_stride(v->program, m, 0) != 1 && kmatrix_stride(v->program, m, 1) != 1)
+        verify_fail(v, "neither rows nor columns of %s lie side by side", b->name);
+    verify_inside(v, m, rows, columns);
+}
+
+/* What it reads it does not write, nor does anything lie in what the library may spoil. */
+static void verify_gemm_buffers(Verifier *v, const KGemm *g) {
+    KBuffer *read[3];
+    for (int i = kgemm_reads(g, read); i-- > 0;)
+        if (g->c.buffer == read[i] || g->scratch == read[i])
+            verify_fail(v, "a matrix product reads %s, which it writes", read[i]->name);
+    if (g->c.buffer->space == SPACE_ARGUMENT)
+        verify_fail(v, "the argument %s is written", g->c.buffer->name);
+    if (g->scratch && (!g->scratch->scratch || g->scratch == g->c.buffer || g->scratch->space != SPACE_ARENA))
+        verify_fail(v, "%s is no memory that a library may use", g->scratch->name);
+}
+
 static void verify_gemm(Verifier *v, const KGemm *g) {
     const KExpr *bounds[] = {g->row_from, g->row_to, g->column_from, g->column_to, g->sum};
     for (int i = 0; i < 5; i++)
         verify_index(v, bounds[i]);
-    verify_matrix(v, &g->a, g->row_to, g->sum);
-    verify_matrix(v, &g->b, g->sum, g->column_to);
-    verify_matrix(v, &g->c, g->row_to, g->column_to);
-    if (g->c.buffer == g->a.buffer || g->c.buffer == g->b.buffer)
-        verify_fail(v, "a matrix product reads %s, which it writes", g->c.buffer->name);
-    if (g->c.buffer->space == SPACE_ARGUMENT)
-        verify_fail(v, "the argument %s is written", g->c.buffer->name);
+    verify_matrix(v, &g->a, 0, g->row_to, g->sum);
+    verify_matrix(v, &g->b, 0, g->sum, g->column_to);
+    verify_matrix(v, &g->c, 0, g->row_to, g->column_to);
+    if (g->bias.buffer)
+        verify_matrix(v, &g->bias, -1, g->row_to, g->column_to);
+    verify_gemm_buffers(v, g);
 }
 
 static void verify_mma(Verifier *v, const KMma *m) {

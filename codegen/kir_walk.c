@@ -23,6 +23,7 @@ static void visit_gemm(const KGemm *g, const KVisitor *v) {
     visit_indices(g->a.index, g->a.index_count, v);
     visit_indices(g->b.index, g->b.index_count, v);
     visit_indices(g->c.index, g->c.index_count, v);
+    visit_indices(g->bias.index, g->bias.index_count, v);
     for (int i = 0; i < 5; i++)
         kexpr_visit(bounds[i], v);
 }
@@ -117,7 +118,7 @@ struct KFacts {
     int use_count, use_capacity;
     bool rows;
     unsigned calls; /* of libraries: a bit for each kind of statement */
-    int batches; /* how often B is read, but as the end of a loop that the caller hands out */
+    int batches;    /* how often B is read, but as the end of a loop that the caller hands out */
 };
 
 typedef struct {
@@ -171,11 +172,14 @@ static void note_statement(void *context, const KStmt *s) {
         note_use(finder, s->transpose.to, true);
     }
     if (s->kind == KS_GEMM) {
-        note_use(finder, s->gemm->a.buffer, false);
-        note_use(finder, s->gemm->b.buffer, false);
+        KBuffer *read[3];
+        for (int i = kgemm_reads(s->gemm, read); i-- > 0;)
+            note_use(finder, read[i], false);
         note_use(finder, s->gemm->c.buffer, true);
         if (s->gemm->accumulate)
             note_use(finder, s->gemm->c.buffer, false);
+        if (s->gemm->scratch)
+            note_use(finder, s->gemm->scratch, true);
         finder->facts->calls |= 1u << s->kind;
     }
 }

@@ -22,6 +22,18 @@ const Library library_infos[] = {
         .missing = {"openblas"},
         .install = "install libopenblas-dev (Debian, Ubuntu), openblas-devel (Fedora) or openblas (Arch, Homebrew)",
     },
+    {
+        .option = "blas",
+        .name = "cublaslt",
+        .title = "cuBLASLt",
+        .on_gpu = true,
+        .call = KS_GEMM,
+        .declarations = "#include \"nnrt_cublaslt.h\"\n\n",
+        .prepare = "nnrt_lt_open(device);", /* before a graph is recorded */
+        .link = "-lcublasLt",
+        .missing = {"cublasLt.h", "-lcublasLt"},
+        .install = "install cuBLAS of the CUDA toolkit (libcublas-dev-13-0 and the like)",
+    },
 };
 const int library_count = sizeof library_infos / sizeof *library_infos;
 

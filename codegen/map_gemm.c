@@ -2,13 +2,13 @@
 #include "codegen/gemm.h"
 #include "codegen/map.h"
 
-enum { A, B, C, MATRICES };
+enum { A, B, C, BIAS, MATRICES };
 
 typedef struct {
     const MapNest *m;
     const Nest *nest;
     KProgram *p;
-    KBuffer *buffer[MATRICES];
+    KBuffer *buffer[MATRICES];     /* NULL: there is no bias */
     KExpr *const *index[MATRICES]; /* logical */
     bool taken[NEST_MAX_AXES];     /* axes that the product itself runs through */
     int inner[3];                  /* by role: the axis whose neighbours are neighbouring rows, columns, terms */
@@ -28,7 +28,10 @@ static int place_of(const Gemm *g, int matrix, int axis) {
 }
 
 static bool has(GemmRole role, int matrix) {
-    return matrix == A ? role != GEMM_COLUMNS : matrix == B ? role != GEMM_ROWS : role != GEMM_SUM;
+    return matrix == A      ? role != GEMM_COLUMNS
+           : matrix == B    ? role != GEMM_ROWS
+           : matrix == BIAS ? role == GEMM_COLUMNS
+                            : role != GEMM_SUM;
 }
 
 /* The axis of this role that lies innermost; all matrices must agree, or there is a loop around. */
@@ -47,7 +50,7 @@ static bool runs_on(const Gemm *g, GemmRole role, int outer, int inner) {
         return false;
     for (int i = 0; i < MATRICES; i++) {
         const KBuffer *b = g->buffer[i];
-        int place = has(role, i) ? place_of(g, i, inner) : -1;
+        int place = b && has(role, i) ? place_of(g, i, inner) : -1;
         if (place < 0)
             continue;
         if (place_of(g, i, outer) != place - 1 || (place == b->rank - 1 && b->pad > 1) ||
@@ -211,5 +214,85 @@ bool map_gemm(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
     if (!choose(&g))
         return false;
     loops(&g, 0, parallel, out);
+    return true;
+}
+
+/* ---- one call, on a GPU */
+
+/* As a buffer of the program lies there: its axes in their order. */
+static KBuffer *plain_buffer(KProgram *p, int rank, const Dim *dims) {
+    KBuffer *b = ARENA_NEW(p->arena, KBuffer);
+    *b = (KBuffer){.space = SPACE_ARENA, .base = KBASE_F32, .rank = rank, .pad = 1, .lanes = 1};
+    for (int i = 0; i < rank; i++) {
+        b->dims[i] = dims[i];
+        b->order[i] = (int8_t)i;
+    }
+    return b;
+}
+
+static void place_matrix(Gemm *g, int matrix, KBuffer *b, KExpr *const *index) {
+    g->buffer[matrix] = b->indirect ? plain_buffer(g->p, b->rank, b->dims) : b; /* as gathered */
+    g->index[matrix] = index;
+}
+
+/* Sums apart would lie as the nest's axes do. */
+static void place_sums(Gemm *g) {
+    Dim dims[MAX_RANK];
+    KExpr **index = ARENA_ARRAY(g->p->arena, KExpr *, MAX_RANK);
+    for (int i = 0; i < g->nest->parallel_count; i++) {
+        dims[i] = g->nest->axes[i].extent;
+        index[i] = kexpr_var(g->p, g->nest->axes[i].var);
+    }
+    place_matrix(g, C, plain_buffer(g->p, g->nest->parallel_count, dims), index);
+}
+
+static bool is_one_call(Gemm *g, const GemmEpilogue *epilogue) {
+    for (int i = 0; i < 2; i++) {
+        const KExpr *load = gemm_operand(g->nest, i);
+        place_matrix(g, i, load->load.buffer, load->load.index);
+    }
+    if (epilogue)
+        place_matrix(g, C, epilogue->store->store.buffer, epilogue->store->store.index);
+    else
+        place_sums(g);
+    if (epilogue && epilogue->bias)
+        place_matrix(g, BIAS, epilogue->bias->load.buffer, epilogue->bias->load.index);
+    if (!choose(g))
+        return false;
+    for (int i = 0; i < g->nest->axis_count; i++)
+        if (!g->taken[i] && !dim_equal(g->nest->axes[i].extent, dim_static(1)))
+            return false;
+    const KBuffer *bias = g->buffer[BIAS];
+    return !bias || (place_of(g, BIAS, g->inner[GEMM_COLUMNS]) == bias->rank - 1 &&
+                     place_of(g, C, g->inner[GEMM_COLUMNS]) == g->buffer[C]->rank - 1);
+}
+
+bool map_gemm_is_one_call(KProgram *p, const Nest *nest, const GemmEpilogue *epilogue) {
+    return is_one_call(&(Gemm){.nest = nest, .p = p}, epilogue);
+}
+
+/* All rows are the same. */
+static KMatrix bias_of(Gemm *g) {
+    KMatrix bias = matrix_of(g, BIAS, GEMM_COLUMNS, GEMM_COLUMNS);
+    bias.along[0] = -1;
+    return bias;
+}
+
+bool map_gemm_one_call(KProgram *p, const Nest *nest, KBuffer *scratch, KStmt *out) {
+    GemmEpilogue epilogue;
+    Gemm g = {.nest = nest, .p = p};
+    if (!gemm_epilogue(nest, &epilogue) || !is_one_call(&g, &epilogue))
+        return false;
+    for (int i = 0; i < nest->axis_count; i++)
+        g.at[i] = kexpr_index(p, 0);
+    Part all = {{kexpr_index(p, 0), kexpr_index(p, 0)},
+                {kexpr_dim(p, g.extent[GEMM_ROWS]), kexpr_dim(p, g.extent[GEMM_COLUMNS])}};
+    KStmt *s = product(&g, &all, false);
+    if (epilogue.bias)
+        s->gemm->bias = bias_of(&g);
+    s->gemm->relu = epilogue.relu;
+    s->gemm->precision = p->precision;
+    s->gemm->scratch = scratch;
+    kstmt_add(out, s);
     return true;
 }

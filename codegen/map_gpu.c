@@ -2,8 +2,8 @@
  * contraction. Several nests over the same rows of the batch take a block for each row; several small ones one block;
  * between nests the block's threads meet, and what passes on lies in shared memory. Kernels that are too big for this
  * are split into one kernel per nest, and what passes on goes to the arena; so are long sums with few results, in
- * parts. Last, small kernels that do not wait for each other share a launch. Needs layout_scalar; leaves bodies of
- * every kernel. */
+ * parts, and products that a library computes. Last, small kernels that do not wait for each other share a launch.
+ * Needs layout_scalar; leaves bodies of every kernel. */
 #include "codegen/gpu_arch.h"
 #include "codegen/map_gpu.h"
 
@@ -114,6 +114,8 @@ static bool map_blocks(KProgram *p, KKernel *kernel) {
 
 static bool map_kernel(KProgram *p, KKernel *kernel) {
     kernel->body = kstmt_block(p);
+    if (kernel->nest_count == 1 && kernel->nests[0]->gemm)
+        return map_gpu_call(p, kernel, kernel->nests[0], kernel->body);
     if (kernel->nest_count > 1 || kernel->steps)
         return map_blocks(p, kernel);
     allocate_locals(p, kernel, kernel->body);
@@ -127,6 +129,7 @@ static bool map_kernel(KProgram *p, KKernel *kernel) {
 }
 
 static bool map_sequence(KProgram *p, KSequence *sequence) {
+    map_gpu_library(p, sequence);
     map_gpu_parts(p, sequence);
     for (int i = 0; i < sequence->count; i++)
         if (!map_kernel(p, sequence->kernels[i])) {
@@ -134,6 +137,13 @@ static bool map_sequence(KProgram *p, KSequence *sequence) {
             return false;
         }
     return true;
+}
+
+/* A launch waits for the one before. */
+static void wait_for_launches(KProgram *p) {
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int i = 1; i < p->sequences[s]->count; i++)
+            p->sequences[s]->kernels[i]->needs_barrier_before = true;
 }
 
 static bool has_precision(const KProgram *p) {
@@ -158,5 +168,6 @@ bool map_gpu(KProgram *p) {
         if (!map_sequence(p, p->sequences[s]))
             return false;
     map_gpu_beside(p);
+    wait_for_launches(p);
     return true;
 }

@@ -1,6 +1,6 @@
 /* Shared by the parts of the GPU mapping: map_gpu.c (which form a kernel takes), map_gpu_nest.c (nests within a block
  * or over a grid of threads), map_gpu_reduce.c (reductions in a thread and across a block), map_gpu_tile.c
- * (contractions), map_gpu_parts.c (sums that several blocks share). */
+ * (contractions), map_gpu_parts.c (sums that several blocks share), map_gpu_library.c (products of a library). */
 #ifndef NNC_MAP_GPU_H
 #define NNC_MAP_GPU_H
 #include "codegen/map.h"
@@ -73,6 +73,10 @@ enum { GPU_LAUNCH_CYCLES = 2000 }; /* from the end of a kernel to the start of t
 void map_gpu_beside(KProgram *);
 /* Long sums with few results become a kernel that takes them in parts and one that adds these (map_gpu_parts.c). */
 void map_gpu_parts(KProgram *, KSequence *);
+/* Wide products of matrices are left to the library that p->products names, if any (map_gpu_library.c), and the call.
+ */
+void map_gpu_library(KProgram *, KSequence *);
+bool map_gpu_call(KProgram *, KKernel *, const Nest *, KStmt *out);
 /* A contraction in tiles of shared memory. false: it is none, or too small. */
 bool gpu_map_tiles(GpuNest *, KStmt *out);
 #endif

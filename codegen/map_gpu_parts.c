@@ -115,7 +115,7 @@ static void cut_blocks(Cut *cut, const GpuNest *g) {
 
 static Cut best_cut(KProgram *p, KKernel *kernel, bool waited_for) {
     Cut cut = {.kernel = kernel, .parts = 1, .waited_for = waited_for};
-    if (kernel->nest_count != 1 || !can_be_cut(kernel))
+    if (kernel->nest_count != 1 || kernel->nests[0]->gemm || !can_be_cut(kernel))
         return cut;
     GpuNest g = {.p = p, .kernel = kernel, .nest = kernel->nests[0], .threads = GPU_BLOCK};
     GpuTile t = {.g = &g};

@@ -6,6 +6,7 @@
  * The parallel axes fall in three groups: those that only the left operand depends on (rows), those of the right one
  * (columns), and those of both (planes). Each group is counted through as one axis, so that products of matrices,
  * batched products, convolutions and their gradients are all the same here. */
+#include "codegen/library.h"
 #include "codegen/map_gpu_tile.h"
 
 enum { LEAST_DEPTH = 8, FEW_TILES = 32, DEEP = 1024 };
@@ -383,6 +384,8 @@ bool gpu_map_tiles(GpuNest *g, KStmt *out) {
         return false;
     GpuContraction c = gpu_contraction(&t);
     const char *form = g->nest->form ? g->nest->form : "none";
+    if (g->nest->library)
+        form = arena_format(g->p->arena, "%s; not by %s: %s", form, g->p->products->title, g->nest->library);
     if (!gpu_is_worth_tiles(&t, &c)) {
         g->kernel->how = arena_format(g->p->arena, "no tiles; form %s", form);
         return false;

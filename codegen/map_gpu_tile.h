@@ -31,6 +31,8 @@ const char *gpu_tile_explain(const KProgram *, const GpuTileShape *, const GpuCo
  * block for each result. */
 double gpu_tiles_cycles(const KProgram *, const GpuContraction *);
 double gpu_blocks_cycles(const KProgram *, const GpuContraction *);
+/* Is it so wide that it goes to the library? `why`: for explain. */
+bool gpu_library_is_worth(const KProgram *, const GpuContraction *, const char **why);
 /* Elements from one term of the sum to the next in the shared memory of an operand of which each thread has `share`. */
 int64_t gpu_panel_row(KPrecision, int64_t share, bool along_depth);
 

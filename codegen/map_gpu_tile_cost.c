@@ -184,6 +184,25 @@ double gpu_sums_cycles(const GpuNest *g, int64_t count) {
     return sums_beside(g, count, best_beside(g, count));
 }
 
+/* A library's product is a launch, and where more than a bias and a relu is behind it, another one, and sums in memory
+ * between them. So it gets those that take the time of several launches by the model of our own tiles, and that give a
+ * tile of LIBRARY_SIDE x LIBRARY_SIDE, as libraries have them, to each multiprocessor. */
+bool gpu_library_is_worth(const KProgram *p, const GpuContraction *c, const char **why) {
+    enum { LIBRARY_SIDE = 64, LAUNCHES = 4 };
+    GpuContraction whole = *c;
+    whole.parts = 1;
+    whole.tile[0] = whole.tile[1] = 0;
+    int64_t tiles = parts(c->rows, LIBRARY_SIDE) * parts(c->columns, LIBRARY_SIDE) * c->planes;
+    int multiprocessors = machine_of(p->isa.gpu)->multiprocessors;
+    double launches = gpu_tiles_cycles(p, &whole) / GPU_LAUNCH_CYCLES;
+    bool wide = tiles >= multiprocessors, is_long = launches >= LAUNCHES;
+    *why = arena_format(p->arena, "%lld tiles of %d x %d %s %d multiprocessors%s the time of %.1f launches is %s %d", (long long)tiles,
+                        LIBRARY_SIDE, LIBRARY_SIDE, wide ? "fill" : "do not fill", multiprocessors,
+                        wide == is_long ? " and" : ", but", launches, is_long ? "at least that of" : "less than that of",
+                        LAUNCHES);
+    return wide && is_long;
+}
+
 static bool fits(const GpuTileShape *s, const GpuContraction *c) {
     int64_t slots = c->parts > 1 ? 1 : c->epilogue;
     return shared_bytes(s, c) <= GPU_SHARED_BYTES &&

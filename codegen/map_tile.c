@@ -121,8 +121,8 @@ static void ask_tuning(Tiles *t) {
     if (!t->p->tuning)
         return;
     TileSeen seen = {.kernel = t->m->kernel, .accumulators = budget(t)};
-    seen.choice =
-        (TileChoice){tuning_form(t->p, t->nest, t->vector, blocks ? t->m->block_rows : 0), t->rows, t->vectors, 1};
+    seen.choice = (TileChoice){tuning_form(t->p, t->nest, t->vector, blocks ? t->m->block_rows : 0), t->rows,
+                               t->vectors, 1, false};
     seen.most_rows = rows < MAX_TILE ? (int)rows : MAX_TILE;
     seen.most_vectors = lanes->extent.batch ? t->vectors : vectors < MAX_VECTORS ? (int)vectors : MAX_VECTORS;
     tuning_ask(t->p, &seen);

@@ -69,6 +69,7 @@ typedef struct Nest {
                          axes of the nest that lead to a piece (map_piece.c); NULL: none */
     KBuffer *piece;   /* that buffer: the axes of the load that the product runs through at such a place */
     bool gemm;        /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
+    const char *library; /* on a GPU: why it is, or is not, the library's; NULL: nobody has asked */
     bool ordered;     /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
     int sum_from;     /* ordered, with reductions: the first axis that they run over */
     int sum_parts;    /* > 1: axis 0 numbers parts of the sum, even shares of its terms (map_sums_apart); 0: all */

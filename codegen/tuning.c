@@ -78,20 +78,36 @@ void tuning_ask(const KProgram *p, TileSeen *seen) {
     ARENA_PUSH(p->arena, t->seen, t->seen_count, t->seen_capacity, *seen);
 }
 
-int tuning_ask_gpu(const KProgram *p, Nest *nest) {
+/* What is told of the nest's form, the last line first; NULL: nothing. */
+static const TileChoice *told_of(const KProgram *p, const Nest *nest) {
+    const Tuning *t = p->tuning;
+    for (int i = t ? t->wanted_count - 1 : -1; i >= 0; i--)
+        if (strcmp(t->wanted[i].form, nest->form) == 0 || strcmp(t->wanted[i].form, "*") == 0)
+            return &t->wanted[i];
+    return NULL;
+}
+
+/* Sets the form, and notes that there is such a contraction. */
+static void note_form(const KProgram *p, Nest *nest) {
     Tuning *t = p->tuning;
     TileSeen seen = {.choice = {.form = tuning_form(p, nest, -1, 0)}};
-    int parts = 0;
     nest->form = seen.choice.form;
-    for (int i = 0; t && i < t->wanted_count; i++) {
-        const TileChoice *wanted = &t->wanted[i];
-        if (strcmp(wanted->form, nest->form) != 0 && strcmp(wanted->form, "*") != 0)
-            continue;
-        nest->tile[0] = wanted->rows;
-        nest->tile[1] = wanted->vectors;
-        parts = wanted->parts;
-    }
     if (t)
         ARENA_PUSH(p->arena, t->seen, t->seen_count, t->seen_capacity, seen);
-    return parts;
+}
+
+int tuning_ask_gpu(const KProgram *p, Nest *nest) {
+    note_form(p, nest);
+    const TileChoice *told = told_of(p, nest);
+    if (!told || told->library)
+        return 0;
+    nest->tile[0] = told->rows;
+    nest->tile[1] = told->vectors;
+    return told->parts;
+}
+
+TuningLibrary tuning_ask_library(const KProgram *p, Nest *nest) {
+    note_form(p, nest);
+    const TileChoice *told = told_of(p, nest);
+    return !told ? TUNING_NOTHING : told->library ? TUNING_LIBRARY : TUNING_TILES;
 }

@@ -11,6 +11,7 @@ typedef struct {
     const char *form; /* "a32Bb64v.x100:ax*xb:12"; on a GPU "*" are all */
     int rows, vectors; /* of a tile; on a GPU, where a vector is one number, columns */
     int parts;         /* of the sum, on a GPU */
+    bool library;      /* on a GPU: no tile, but the library that --blas names; without one nothing is told */
 } TileChoice;
 
 /* A contraction as it was mapped. */
@@ -37,5 +38,8 @@ void tuning_ask(const KProgram *, TileSeen *);
 /* The mapping to a GPU asks of each contraction: sets the nest's form and, if they are told, rows and columns of its
  * tiles. Returns in how many parts its sum is taken then; 0: nothing is told. */
 int tuning_ask_gpu(const KProgram *, Nest *);
+/* And before that of each product that a library could compute. */
+typedef enum { TUNING_NOTHING, TUNING_TILES, TUNING_LIBRARY } TuningLibrary;
+TuningLibrary tuning_ask_library(const KProgram *, Nest *);
 enum { TUNING_GPU_LEAST = 16, TUNING_GPU_MOST = 128 }; /* sides are powers of two */
 #endif

@@ -62,7 +62,7 @@ static Moved moved_by(const KProgram *k, const KKernel *kernel) {
     int count = kkernel_uses(k, kernel, &uses);
     for (int i = 0; i < count; i++) {
         const KBuffer *b = uses[i].buffer;
-        double bytes = (double)kbase_bytes(b->base);
+        double bytes = b->scratch ? 0 : (double)kbase_bytes(b->base);
         for (int d = 0; d < b->rank; d++)
             bytes *= (double)dim_size(b->dims[d], cost_batch(k));
         moved.read += uses[i].read ? bytes : 0;

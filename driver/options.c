@@ -31,7 +31,7 @@ static const OptionInfo infos[] = {
     {"check", 0, OPTION_FLAG, NULL, AT(check),
      "with run --target=cuda: train a few steps on the processor and on the GPU, and compare the weights"},
     {"blas", 0, OPTION_TEXT, "LIBRARY", AT(blas),
-     "openblas: large products of matrices are calls of OpenBLAS; default: none"},
+     "who computes large products of matrices: openblas, or, with --target=cuda, cublaslt; default: none"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
     {"define", 'D', OPTION_LIST, "NAME=VALUE", AT(defines), "another value for a constant of the file (let NAME = ..)"},
     {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text),

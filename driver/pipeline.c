@@ -165,7 +165,8 @@ static bool make_kernels(Pipeline *p) {
         return false;
     }
     p->kernels->precision = p->options->precision;
-    if (p->options->products)
+    p->kernels->products = p->options->products;
+    if (p->options->products && !target->on_gpu)
         gemm_program(p->kernels, GEMM_LEAST);
     if (!after_stage(p, KERNELS_LOWER, &start))
         return p->stopped;

@@ -158,9 +158,11 @@ static void print_layers(const Table *t, const KKernel *kernel) {
 
 static void print_kernel(Table *t, const KKernel *kernel, const char *name) {
     KLaunch launch;
+    if (!kkernel_launch(t->p->kernels, kernel, &launch)) /* a call of a library */
+        return;
     Resources r = read_resources(t->said, name);
     t->missing += !r.found;
-    if (!r.found || !kkernel_launch(t->p->kernels, kernel, &launch))
+    if (!r.found)
         return;
     int64_t threads = launch.block[0] * launch.block[1], blocks = blocks_at_once(t->arch, &r, threads);
     text_format(t->out, "  %-*s %9d %7d %7d %7lld %8lld %7lld %7.0f %%  ", t->width, name, r.registers, r.spilled,

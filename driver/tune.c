@@ -107,7 +107,7 @@ static bool compile_with(Tune *t, Pipeline *p, Arena *arena, Diag *diag, Tuning 
 }
 
 static void want(Arena *arena, Tuning *tuning, const Contraction *c, const Tile *tile) {
-    TileChoice choice = {c->seen.choice.form, tile->rows, tile->vectors, 1};
+    TileChoice choice = {c->seen.choice.form, tile->rows, tile->vectors, 1, false};
     ARENA_PUSH(arena, tuning->wanted, tuning->wanted_count, tuning->wanted_capacity, choice);
 }
 
@@ -315,7 +315,7 @@ static Status write_file(Tune *t) {
         keep_defaults(t);
     for (int i = 0; i < t->count; i++) {
         const Contraction *c = &t->items[i];
-        lines[i] = (TuneLine){{c->seen.choice.form, c->best.rows, c->best.vectors, 1},
+        lines[i] = (TuneLine){{c->seen.choice.form, c->best.rows, c->best.vectors, 1, false},
                               c->seen.choice.rows,
                               c->seen.choice.vectors,
                               c->best.measured,

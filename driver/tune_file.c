@@ -7,6 +7,7 @@
  *
  *   nnc-tune 1 sm_90
  *   tile a32Bb64.. rows=32 columns=64 parts=4
+ *   tile a4096Bb1024.. library
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -123,6 +124,12 @@ static bool read_sizes(Reader *r, const char **at, TileChoice *choice) {
     choice->parts = 1;
     if (!r->on_gpu)
         return read_choice(r, at, "rows=", &choice->rows) && read_choice(r, at, "vectors=", &choice->vectors);
+    size_t length = next_word(at);
+    if (length == 7 && strncmp(*at, "library", length) == 0) {
+        choice->library = true;
+        *at += length;
+        return true;
+    }
     if (!read_side(r, at, "rows=", &choice->rows) || !read_side(r, at, "columns=", &choice->vectors))
         return false;
     return next_word(at) == 0 || is_note(*at, next_word(at)) || read_choice(r, at, "parts=", &choice->parts);
@@ -179,7 +186,7 @@ static bool read_lines(Reader *r) {
                 return false;
         } else if (length != 4 || strncmp(at, "tile", 4) != 0)
             return refuse(r, at, length,
-                          r->on_gpu ? "a line `tile FORM rows=N columns=N parts=N`"
+                          r->on_gpu ? "a line `tile FORM rows=N columns=N parts=N` or `tile FORM library`"
                                     : "a line `tile FORM rows=N vectors=N`");
         else if (!read_tile(r, at + length))
             return false;

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NNRT_DEVICE_BLOCKS = 32, NNRT_DEVICE_GRAPHS = 4, NNRT_GRAPH_KEYS = 16 };
+enum { NNRT_DEVICE_BLOCKS = 32, NNRT_DEVICE_GRAPHS = 4, NNRT_GRAPH_KEYS = 16, NNRT_DEVICE_LIBRARIES = 4 };
 
 typedef struct {
     const char *name;
@@ -34,10 +34,20 @@ typedef struct {
     uint64_t keys[NNRT_GRAPH_KEYS];
 } nnrt_device_graph;
 
+/* What a library that the program calls keeps for a device. */
+typedef struct {
+    void *opened;
+    void (*close)(void *opened); /* also tells the libraries apart; NULL: a free place */
+} nnrt_device_library;
+
 typedef struct {
     cudaStream_t stream;
     cudaError_t error;
-    const char *where;  /* the kernel whose launch failed, or NULL */
+    const char *where;   /* the kernel whose launch failed, or NULL */
+    const char *library; /* which has refused to work, or NULL; and what it says */
+    const char *said;
+    nnrt_device_library libraries[NNRT_DEVICE_LIBRARIES];
+    bool borrowed;      /* the stream is a caller's, for one call: libraries keep what they need elsewhere */
     size_t refused;     /* bytes that there was no memory for */
     const char *wanted; /* and what for */
     nnrt_device_block blocks[NNRT_DEVICE_BLOCKS];
@@ -50,6 +60,24 @@ static inline bool nnrt_device_check(nnrt_device *device, cudaError_t error) {
     if (device->error == cudaSuccess)
         device->error = error;
     return device->error == cudaSuccess;
+}
+
+/* An error of a library, in its words. */
+static inline void nnrt_device_refused(nnrt_device *device, const char *library, const char *said) {
+    if (device->error != cudaSuccess)
+        return;
+    device->error = cudaErrorUnknown;
+    device->library = library;
+    device->said = said;
+}
+
+/* The place of the library with this function to close it. */
+static inline nnrt_device_library *nnrt_device_find_library(nnrt_device *device, void (*close)(void *)) {
+    int i = 0;
+    while (i + 1 < NNRT_DEVICE_LIBRARIES && device->libraries[i].close && device->libraries[i].close != close)
+        i++;
+    device->libraries[i].close = close;
+    return &device->libraries[i];
 }
 
 /* ---- messages */
@@ -112,6 +140,9 @@ static inline int nnrt_device_message(const nnrt_device *device) {
     default:
         break;
     }
+    if (device->library)
+        return nnrt_error(NNRT_ERROR_UNSUPPORTED, "CUDA: %s%s%s: %s", device->where ? device->where : "",
+                          device->where ? ", by " : "", device->library, device->said);
     if (device->where)
         return nnrt_error(NNRT_ERROR_UNSUPPORTED, "CUDA: kernel %s: %s", device->where,
                           cudaGetErrorString(device->error));
@@ -132,6 +163,9 @@ static inline void nnrt_device_close(void *opened) {
         cudaStreamSynchronize(device->stream);
     for (int i = 0; i < device->graph_count; i++)
         cudaGraphExecDestroy(device->graphs[i].run);
+    for (int i = 0; i < NNRT_DEVICE_LIBRARIES; i++)
+        if (device->libraries[i].opened)
+            device->libraries[i].close(device->libraries[i].opened);
     for (int i = 0; i < device->count; i++)
         cudaFree(device->blocks[i].memory);
     if (device->stream)
@@ -249,6 +283,8 @@ static inline void *nnrt_device_data(nnrt_device *device, const char *name, cons
 
 /* After a launch: keeps which one failed. Errors while a kernel runs show here only under CUDA_LAUNCH_BLOCKING=1. */
 static inline void nnrt_device_launched(nnrt_device *device, const char *kernel) {
+    if (device->library && !device->where)
+        device->where = kernel;
     if (device->error == cudaSuccess && !nnrt_device_check(device, cudaGetLastError()))
         device->where = kernel;
 }

@@ -2,6 +2,7 @@
 #include "codegen/gemm.h"
 #include "codegen/isa.h"
 #include "codegen/layout.h"
+#include "codegen/library.h"
 #include "codegen/lower.h"
 #include "codegen/map.h"
 #include "codegen/memory_plan.h"
@@ -79,14 +80,20 @@ Module *kernel_oracle(Arena *arena, Diag *diag, const Module *module) {
     return kernel_passes(plain, diag, names, 2, "autodiff") ? plain : NULL;
 }
 
-/* RCxPARTS:PRECISION, without the end of it: 16 times R rows and C columns in every tile */
+/* RCxPARTS:PRECISION, without the end of it: 16 times R rows and C columns in every tile; "library" instead of RCxPARTS
+ */
 static void kernel_gpu_options(KProgram *p, const char *text) {
     const char *precision = strchr(text, ':');
     int tile = atoi(text);
     const char *parts = strchr(text, 'x');
-    TileChoice choice = {"*", 16 * (tile / 10), 16 * (tile % 10), parts ? atoi(parts + 1) : 1};
+    TileChoice choice = {"*", 16 * (tile / 10), 16 * (tile % 10), parts ? atoi(parts + 1) : 1, false};
     p->tuning = ARENA_NEW(p->arena, Tuning);
-    if (tile)
+    choice.library = strncmp(text, "library", 7) == 0;
+    if (choice.library) {
+        p->products = library_find("blas", "cublaslt");
+        p->scratch_bytes = 1024;
+    }
+    if (tile || choice.library)
         ARENA_PUSH(p->arena, p->tuning->wanted, p->tuning->wanted_count, p->tuning->wanted_capacity, choice);
     for (int i = 0; precision && i < PRECISIONS; i++)
         if (strcmp(kprecision_names[i], precision + 1) == 0)

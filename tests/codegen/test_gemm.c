@@ -32,15 +32,14 @@ static Product product(Hand *h, int turns) {
     Product t = {.a = sides(h, "a", ROWS, TERMS, turns & 1),
                  .b = sides(h, "b", TERMS, COLUMNS, turns & 2),
                  .c = sides(h, "c", ROWS, COLUMNS, turns & 4)};
-    t.gemm = (KGemm){matrix(h, t.a, turns & 1),
-                     matrix(h, t.b, turns & 2),
-                     matrix(h, t.c, turns & 4),
-                     hi(h, 0),
-                     hi(h, ROWS),
-                     hi(h, 0),
-                     hi(h, COLUMNS),
-                     hi(h, TERMS),
-                     false};
+    t.gemm = (KGemm){.a = matrix(h, t.a, turns & 1),
+                     .b = matrix(h, t.b, turns & 2),
+                     .c = matrix(h, t.c, turns & 4),
+                     .row_from = hi(h, 0),
+                     .row_to = hi(h, ROWS),
+                     .column_from = hi(h, 0),
+                     .column_to = hi(h, COLUMNS),
+                     .sum = hi(h, TERMS)};
     hand_kernel(h, "product");
     return t;
 }

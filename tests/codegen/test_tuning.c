@@ -61,7 +61,7 @@ static Tuning *other_tiles(Arena *arena, const Tuning *seen, unsigned choice) {
     Tuning *t = ARENA_NEW(arena, Tuning);
     for (int i = 0; i < seen->seen_count; i++) {
         const TileSeen *s = &seen->seen[i];
-        TileChoice tile = {s->choice.form, 1, 1, 1};
+        TileChoice tile = {s->choice.form, 1, 1, 1, false};
         tile.vectors = 1 + (int)((choice * 7 + (unsigned)i) % (unsigned)s->most_vectors);
         int most = s->accumulators / tile.vectors < s->most_rows ? s->accumulators / tile.vectors : s->most_rows;
         tile.rows = most > 0 ? 1 + (int)((choice * 5 + (unsigned)i * 3) % (unsigned)most) : 1;

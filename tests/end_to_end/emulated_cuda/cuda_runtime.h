@@ -34,6 +34,7 @@ enum {
     cudaErrorNoDevice,
     cudaErrorInsufficientDriver,
     cudaErrorNoKernelImageForDevice,
+    cudaErrorUnknown,
     cudaMemcpyHostToDevice,
     cudaMemcpyDeviceToHost,
     cudaStreamCaptureModeThreadLocal
@@ -55,6 +56,10 @@ static inline cudaError_t cudaGetDeviceCount(int *count) {
     const char *devices = getenv("EMULATED_DEVICES");
     *count = devices ? atoi(devices) : 1;
     return *count < 0 ? cudaErrorInsufficientDriver : cudaSuccess;
+}
+static inline cudaError_t cudaGetDevice(int *number) {
+    *number = 0;
+    return cudaSuccess;
 }
 static inline cudaError_t cudaDriverGetVersion(int *version) {
     *version = 12000;
