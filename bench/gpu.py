@@ -33,7 +33,7 @@ PEERS = [Peer("torch_eager", "torch_steps.py", False, "torch"),
          Peer("jax_scan_unroll1", "jax_scan.py", True, "jax", {"BENCH_UNROLL": "1"}),
          Peer("jax_scan_unroll4", "jax_scan.py", True, "jax", {"BENCH_UNROLL": "4"})]
 
-LIBRARY = Peer("nnc_library", "", None, "json")  # nnc's program with --blas=cublaslt, with --library
+LIBRARY = Peer("nnc_library", "", None, "json")  # nnc's program with --blas=cublaslt and --dnn=cudnn, with --library
 
 # Name: row, constants, precision.
 ROWS = {"seed": ("seed", {}, "float32"),
@@ -79,12 +79,12 @@ def library_program(case, where):
 
 
 def build_row(case, gpu, where, library=False):
-    """nnc's program of a case, and what it took to make it. library: the one that calls cuBLASLt, if any product is for it."""
+    """nnc's program of a case, and what it took to make it. library: the one that calls cuBLASLt and cuDNN, if it does."""
     program = library_program(case, where) if library else case.folder / f"{where}_program"
     folder = program.parent
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / f"{case.row}.cu"
-    options = [*gpu_build.target_options(case.precision, gpu), *case.defines(), *(["--blas=cublaslt"] if library else [])]
+    options = [*gpu_build.target_options(case.precision, gpu), *case.defines(), *(["--blas=cublaslt", "--dnn=cudnn"] if library else [])]
     nnc_seconds = gpu_build.generate(HERE / "rows" / f"{case.row}.nn", source, options, folder)
     if library and not gpu_build.libraries_of(source):
         program.unlink(missing_ok=True)
@@ -327,7 +327,7 @@ def options_of(arguments):
     parser.add_argument("--steps", default="1,10,100", help="after how many steps they are checked")
     parser.add_argument("--peers", default="all", help=f"a list of {','.join(p.name for p in PEERS)}")
     parser.add_argument("--library", action="store_true",
-                        help="nnc a second time, with --blas=cublaslt, in rows that have products for it")
+                        help="nnc a second time, with --blas=cublaslt and --dnn=cudnn, in rows that have something for them")
     parser.add_argument("--rounds", type=int, default=3, help="how many times the programs take turns")
     parser.add_argument("--seconds", type=float, default=1, help="how long a program measures in a round")
     parser.add_argument("--limit", type=float, default=300, help="seconds after which a program is given up")

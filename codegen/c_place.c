@@ -20,7 +20,7 @@ static bool by_value(const KBuffer *b) {
 }
 
 /* In a function of several kernels a buffer of the program is a parameter. */
-static const char *name_of(const CPrinter *p, const KBuffer *b) {
+const char *c_buffer_name(const CPrinter *p, const KBuffer *b) {
     const KKernel *k = p->kernel;
     for (int i = 0; k && k->shared && i < k->shared->parameter_count; i++)
         if (k->passed[i] == b)
@@ -48,11 +48,11 @@ const char *c_stream(const CPrinter *p, int stream) {
 
 static int rank_zero(const CPrinter *p, Text *out, const KBuffer *b) {
     if (by_value(b) || b->space == SPACE_LOCAL || b->space == SPACE_SHARED) {
-        text_add(out, name_of(p, b)); /* or declared here */
+        text_add(out, c_buffer_name(p, b)); /* or declared here */
         return PRECEDENCE_POSTFIX;
     }
     bool member = b->space == SPACE_VARIABLE && !(p->kernel && p->kernel->shared);
-    text_format(out, member ? "model->%s" : "*%s", name_of(p, b));
+    text_format(out, member ? "model->%s" : "*%s", c_buffer_name(p, b));
     return member ? PRECEDENCE_POSTFIX : PRECEDENCE_UNARY;
 }
 
@@ -90,7 +90,7 @@ static void flat_index(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *i
 int c_access(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *index, int count) {
     if (count == 0)
         return rank_zero(p, out, b);
-    text_format(out, "%s[", name_of(p, b));
+    text_format(out, "%s[", c_buffer_name(p, b));
     if (is_flat(b))
         flat_index(p, out, b, index, count);
     for (int i = 0; i < count && !is_flat(b); i++) {
@@ -109,7 +109,7 @@ void c_address(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *index, in
     bool at_start = count > 0 && kexpr_constant(index[count - 1], &value) && value == 0;
     if (at_start && !is_flat(b) && !(b->indirect && count == 1)) {
         if (count == 1)
-            text_add(out, name_of(p, b));
+            text_add(out, c_buffer_name(p, b));
         else
             c_access(p, out, b, index, count - 1);
         return;
@@ -329,7 +329,7 @@ static void own_parameters(CPrinter *p, Text *out, const Parameters *need, const
     each_passed(p, out, need, true, comma);
 }
 
-static const char *function_name(const KKernel *k) {
+const char *c_function_name(const KKernel *k) {
     return k->shared ? k->shared->name : k->name;
 }
 
@@ -340,7 +340,7 @@ void c_signature(CPrinter *p, Text *out) {
                 need.device  ? p->dialect->host_kernel
                 : need.batch ? p->dialect->inline_kernel
                              : p->dialect->kernel,
-                function_name(p->kernel));
+                c_function_name(p->kernel));
     if (p->kernel->shared)
         shared_parameters(p, out, &comma);
     else
@@ -447,14 +447,14 @@ void c_print_signature(Text *out, KProgram *program, const Dialect *d, const KKe
 
 void c_print_call(Text *out, KProgram *program, const Dialect *d, const KKernel *k, CallNames names) {
     CPrinter p = c_printer(out, program, d, k);
-    text_add(out, function_name(k));
+    text_add(out, c_function_name(k));
     call_arguments(&p, out, names);
 }
 
 void c_print_launch(Text *out, KProgram *program, const Dialect *d, const KKernel *k, CallNames names,
                     const char *stream) {
     CPrinter p = c_printer(out, program, d, k);
-    text_add(out, function_name(k));
+    text_add(out, c_function_name(k));
     if (is_by_host(program, d, k)) {
         call_arguments(&p, out, names);
         return;

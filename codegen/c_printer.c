@@ -556,6 +556,9 @@ static void print_stmt(CPrinter *p, const KStmt *s) {
     case KS_MMA:
         print_mma(p, s->mma);
         break;
+    case KS_CONVOLUTION:
+        c_convolution(p, s->convolution);
+        break;
     case KS_PREFETCH:
         print_prefetch(p, s);
         break;
@@ -577,6 +580,8 @@ bool c_print_kernel(Text *out, KProgram *program, const Dialect *d, const KKerne
         c_fail(&p, "it is not mapped");
         return false;
     }
+    if (c_convolution_of(k))
+        c_convolution_shape(&p, c_convolution_of(k));
     const char *comment = k->shared ? k->shared->comment : k->comment;
     if (comment)
         c_comment(&p, comment);

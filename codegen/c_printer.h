@@ -34,6 +34,8 @@ void c_print_call(Text *, KProgram *, const Dialect *, const KKernel *, CallName
 /* "dense_forward<<<dim3((batch + 7) / 8, 1), dim3(32, 1), 0, stream>>>(model, x, rows, batch)"; a call of a library is
  * "dense_forward_product(model, batch, device)" */
 void c_print_launch(Text *, KProgram *, const Dialect *, const KKernel *, CallNames, const char *stream);
+/* What a call of a library wants before the step is recorded; false: nothing. */
+bool c_print_prepare(Text *, KProgram *, const Dialect *, const KKernel *);
 /* Units of the AXIS_PARALLEL loop for host code to share out, such as "(batch + 7) / 8"; "1" without such a loop. */
 void c_print_units(Text *, KProgram *, const Dialect *, const KKernel *);
 

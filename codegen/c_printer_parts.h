@@ -1,5 +1,5 @@
 /* Shared by the parts of the C-family printer: c_expr.c (expressions), c_place.c (buffers, declarations, calls),
- * c_gemm.c (products of matrices), c_lines.c (lines, comments), c_printer.c (statements, kernels). */
+ * c_gemm.c (products of matrices), c_convolution.c, c_lines.c (lines, comments), c_printer.c (statements, kernels). */
 #ifndef NNC_C_PRINTER_PARTS_H
 #define NNC_C_PRINTER_PARTS_H
 #include "codegen/c_printer.h"
@@ -59,6 +59,13 @@ const char *c_stream(const CPrinter *, int stream);
 
 /* A product of matrices (c_gemm.c). */
 void c_gemm(CPrinter *, const KGemm *);
+/* A convolution, and the constant before the function of a kernel that is one (c_convolution.c). */
+void c_convolution(CPrinter *, const KConvolution *);
+void c_convolution_shape(CPrinter *, const KConvolution *);
+const KConvolution *c_convolution_of(const KKernel *); /* NULL: it is none */
+/* The function of a kernel; a buffer in it. */
+const char *c_function_name(const KKernel *);
+const char *c_buffer_name(const CPrinter *, const KBuffer *);
 
 /* The declarations at the top of a kernel, and names of what it uses. */
 void c_declare_buffers(CPrinter *);

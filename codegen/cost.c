@@ -367,6 +367,7 @@ static void count_statements(CostWalk *w, Part *part, const KStmt *s, double tim
         case KS_PREFETCH:
             part->loads += 1;
             break;
+        case KS_CONVOLUTION: /* on a GPU, of which no times are predicted */
         case KS_ALLOC:
         case KS_BARRIER:
         case KS_FORGET:

@@ -32,6 +32,14 @@ typedef struct {
     const char *precision[PRECISIONS];
 } DialectGemm;
 
+/* A library's convolution, of a shape that is a constant of type `shape`. Operands of `call`: shape, samples, what is
+ * written, the two that are read (of image, weights and result, in this order), scratch memory; of `prepare`, which comes
+ * before a step is recorded: shape, samples. */
+typedef struct {
+    const char *shape, *kinds[CONVOLUTIONS];
+    const char *call, *prepare;
+} DialectConvolution;
+
 typedef struct Dialect {
     const char *name;
     const char *memory_types[4], *value_types[4]; /* by KBase: in memory, in expressions */
@@ -58,6 +66,7 @@ typedef struct Dialect {
     const DialectFused *fused;
     int fused_count;
     const DialectGemm *gemm;      /* NULL: none */
+    const DialectConvolution *convolution; /* NULL: none */
     const char *uniform, *normal; /* seed, stream, step, index; vectors: name with _%t added */
     const char *uniforms;         /* and how many vectors, where they go; NULL: none */
 } Dialect;

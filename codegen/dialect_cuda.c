@@ -29,6 +29,16 @@ static const DialectGemm gemm = {
                   [PRECISION_BFLOAT16] = "CUBLAS_COMPUTE_32F_FAST_16BF"},
 };
 
+/* cuDNN, by the runtime's nnrt_cudnn.h. */
+static const DialectConvolution convolution = {
+    .shape = "nnrt_convolution",
+    .kinds = {[CONVOLUTION_FORWARD] = "NNRT_CONVOLUTION_FORWARD",
+              [CONVOLUTION_BY_IMAGE] = "NNRT_CONVOLUTION_BY_IMAGE",
+              [CONVOLUTION_BY_WEIGHTS] = "NNRT_CONVOLUTION_BY_WEIGHTS"},
+    .call = "nnrt_convolve(device, &%1, %2, %3, %4, %5, %6);",
+    .prepare = "nnrt_convolution_prepare(device, &%1, %2);",
+};
+
 const Dialect dialect_cuda = {
     .name = "cuda",
     .memory_types = {"float", "int32_t", "uint8_t", "int64_t"},
@@ -56,6 +66,7 @@ const Dialect dialect_cuda = {
     .fused = fused,
     .fused_count = sizeof fused / sizeof *fused,
     .gemm = &gemm,
+    .convolution = &convolution,
     .uniform = "nnrt_uniform",
     .normal = "nnrt_normal",
 };

@@ -51,8 +51,8 @@ static bool is_plain_load(const Nest *nest, const KExpr *e, int least_axes) {
 
 bool gemm_is_product(const KKernel *kernel, const Nest *nest) {
     const NestReduction *r = &nest->reductions[0];
-    if (nest->reduction_count != 1 || nest->ordered || r->kind != REDUCE_SUM || r->guard || r->argument ||
-        r->expr->kind != KE_FN || r->expr->fn.fn != FN_mul || nest->parallel_count > MAX_RANK)
+    if (nest->reduction_count != 1 || nest->ordered || nest->convolution || r->kind != REDUCE_SUM || r->guard ||
+        r->argument || r->expr->kind != KE_FN || r->expr->fn.fn != FN_mul || nest->parallel_count > MAX_RANK)
         return false;
     for (int i = 0; i < 2; i++)
         if (!is_plain_load(nest, r->expr->fn.args[i], 2) || nests_write(kernel, r->expr->fn.args[i]->load.buffer))

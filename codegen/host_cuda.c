@@ -63,6 +63,33 @@ static void print_step(Host *h, Text *out, HostStepKind kind) {
     text_free(&signature);
 }
 
+static bool calls_library(const Host *h, const HostStep *step) {
+    Text ignored = {0};
+    bool calls = false;
+    for (int k = 0; k < step->sequence->count && !calls; k++)
+        calls = c_print_prepare(&ignored, h->program, h->dialect, step->sequence->kernels[k]);
+    text_free(&ignored);
+    return calls;
+}
+
+/* Plans are made before steps of this size are recorded. */
+static void print_prepare(Host *h, Text *out, HostStepKind kind) {
+    const HostStep *step = &h->steps[kind];
+    if (!calls_library(h, step))
+        return;
+    text_format(out, "static void %s_%s_prepare(int64_t batch, nnrt_device *device) {\n", h->name,
+                step_functions[kind]);
+    for (int k = 0; k < step->sequence->count; k++) {
+        Text call = {0};
+        if (c_print_prepare(&call, h->program, h->dialect, step->sequence->kernels[k])) {
+            host_line(out, 1, "%s", call.data);
+            host_line(out, 1, "nnrt_device_launched(device, \"%s\");", step->sequence->kernels[k]->name);
+        }
+        text_free(&call);
+    }
+    text_add(out, "}\n\n");
+}
+
 /* `rows` and `results` as the step has them; NULL: it has none. */
 void host_cuda_step_call(Host *h, Text *out, HostStepKind kind, const char *batch, const char *rows,
                          const char *results, int depth) {
@@ -161,6 +188,7 @@ static void print_results_of(Text *out, const HostStep *step, int count) {
 
 static void print_measuring(Host *h, Text *out, HostStepKind kind) {
     const HostStep *step = &h->steps[kind];
+    print_prepare(h, out, kind);
     int count = step->sequence->func->body.yield_count;
     const char *name = kind == HOST_TRAIN ? "train" : "evaluate";
     text_format(out, "static int %s_%s_steps(void *host_model, const nnrt_steps *steps) {\n", h->name, name);
@@ -170,8 +198,12 @@ static void print_measuring(Host *h, Text *out, HostStepKind kind) {
     host_text(h, out,
               arena_format(h->program->arena,
                            "    nnrt_group group = nnrt_group_begin(device, steps, \"%s\", %s, %d, results, %d, $M);\n"
-                           "    while (nnrt_group_next(&group)) {\n",
-                           name, samples > 0 ? "samples" : "NULL", samples, count));
+                           "%s    while (nnrt_group_next(&group)) {\n",
+                           name, samples > 0 ? "samples" : "NULL", samples, count,
+                           calls_library(h, step)
+                               ? arena_format(h->program->arena, "    $n_%s_prepare(group.size, device);\n",
+                                              step_functions[kind])
+                               : ""));
     print_arguments(h, out, step);
     host_line(out, 2, "for (int64_t i = 0; i < group.launches; i++)");
     host_cuda_step_call(h, out, kind, "nnrt_group_batch(&group, i)", "group.rows + i * group.size",

@@ -208,6 +208,22 @@ static void write_mma(Writer *w, const KMma *m) {
     write_indices(w, m->index, m->index_count);
 }
 
+/* With the extents that a pointer does not know. */
+static void write_convolution(Writer *w, const KConvolution *c) {
+    KBuffer *const operands[] = {c->image, c->weights, c->result, c->scratch};
+    put(w, c->kind);
+    for (int i = 0; i < 4; i++) {
+        put(w, number_of_buffer(w, operands[i], operands[i] == kconvolution_written(c) || i == 3));
+        for (int axis = 0; axis < operands[i]->rank; axis++)
+            put(w, operands[i]->dims[axis].n);
+    }
+    for (int s = 0; s < kconvolution_spatial(c); s++) {
+        put(w, c->stride[s]);
+        put(w, c->dilation[s]);
+        put(w, c->low[s]);
+    }
+}
+
 static void write_stmt(Writer *w, const KStmt *s) {
     if (is_written_out(w, s))
         put(w, s->kind);
@@ -245,6 +261,9 @@ static void write_stmt(Writer *w, const KStmt *s) {
         break;
     case KS_MMA:
         write_mma(w, s->mma);
+        break;
+    case KS_CONVOLUTION:
+        write_convolution(w, s->convolution);
         break;
     case KS_PREFETCH:
         put(w, s->reads);

@@ -273,6 +273,11 @@ static void follow(Follow *f, const KStmt *s) {
         touch_anywhere(f, s->gemm->a.buffer);
         touch_anywhere(f, s->gemm->b.buffer);
         touch_anywhere(f, s->gemm->c.buffer);
+    } else if (s->kind == KS_CONVOLUTION) {
+        touch_anywhere(f, s->convolution->image);
+        touch_anywhere(f, s->convolution->weights);
+        touch_anywhere(f, s->convolution->result);
+        touch_anywhere(f, s->convolution->scratch);
     } else if ((s->kind == KS_LET || s->kind == KS_SET) && f->live[s->let.var->id]) {
         if (s->kind == KS_LET && !s->let.var->is_mutable && s->let.var->type.base == KBASE_INDEX)
             f->ranges[s->let.var->id] = range_of(f, s->let.value);

@@ -301,6 +301,29 @@ KStmt *kstmt_mma(KProgram *p, const KMma *mma) {
     return s;
 }
 
+const char *const kconvolution_names[CONVOLUTIONS] = {"forward", "by image", "by weights"};
+
+int kconvolution_spatial(const KConvolution *c) {
+    return c->image->rank - 2;
+}
+
+KBuffer *kconvolution_written(const KConvolution *c) {
+    KBuffer *const written[CONVOLUTIONS] = {c->result, c->image, c->weights};
+    return written[c->kind];
+}
+
+int64_t kconvolution_extent(const KConvolution *c, int axis, int64_t cells, int64_t taps) {
+    int64_t room = cells + 2 * c->low[axis] - c->dilation[axis] * (taps - 1) - 1;
+    return room < 0 ? 0 : room / c->stride[axis] + 1;
+}
+
+KStmt *kstmt_convolution(KProgram *p, const KConvolution *convolution) {
+    KStmt *s = stmt_new(p, KS_CONVOLUTION);
+    s->convolution = ARENA_NEW(p->arena, KConvolution);
+    *s->convolution = *convolution;
+    return s;
+}
+
 int64_t kmatrix_stride(const KProgram *p, const KMatrix *m, int which) {
     int64_t stride[MAX_RANK + 1];
     if (m->along[which] < 0)

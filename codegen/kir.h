@@ -127,7 +127,7 @@ typedef enum {
     AXIS_THREAD_Y
 } AxisKind;
 
-typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_GEMM, KS_MMA, KS_PREFETCH, KS_FORGET, KS_COMMENT } KStmtKind;
+typedef enum { KS_BLOCK, KS_FOR, KS_IF, KS_LET, KS_SET, KS_STORE, KS_ALLOC, KS_BARRIER, KS_TRANSPOSE, KS_GEMM, KS_MMA, KS_CONVOLUTION, KS_PREFETCH, KS_FORGET, KS_COMMENT } KStmtKind;
 
 /* A fragment multiply-accumulate (PTX: mma.sync.m16n8): sum, 16 x 8, += a, 16 x depth, times b, depth x 8. Every thread of
  * the warp holds some elements of each, given here as its values. With lane = 4 * group + place, width 1 of tf32 and 2 of
@@ -169,6 +169,24 @@ typedef struct {
 } KGemm;
 int kgemm_reads(const KGemm *, KBuffer *buffers[3]); /* operands, bias; how many */
 
+/* For all samples, with zeros outside of the image:
+ *   result[m, o.., f] = sum over t.., c of image[m, o * stride + t * dilation - low, c] * weights[t.., c, f]
+ * forward; by image and by weights its gradients, which write these from the other two. As many zeros count before an
+ * image as behind it. The last axis of the weights, f, is outermost in memory; image and result lie in order. */
+typedef enum { CONVOLUTION_FORWARD, CONVOLUTION_BY_IMAGE, CONVOLUTION_BY_WEIGHTS, CONVOLUTIONS } KConvolutionKind;
+enum { CONVOLUTION_SPATIAL = 3 };
+typedef struct {
+    KConvolutionKind kind;
+    KBuffer *image, *weights, *result;
+    KBuffer *scratch; /* what is in it is lost */
+    int64_t stride[CONVOLUTION_SPATIAL], dilation[CONVOLUTION_SPATIAL], low[CONVOLUTION_SPATIAL];
+} KConvolution;
+extern const char *const kconvolution_names[CONVOLUTIONS];
+int kconvolution_spatial(const KConvolution *);
+KBuffer *kconvolution_written(const KConvolution *); /* image, weights or result */
+/* The result's extent along a spatial axis, of an image and a kernel with these extents. */
+int64_t kconvolution_extent(const KConvolution *, int axis, int64_t cells, int64_t taps);
+
 typedef struct KStmt KStmt;
 struct KStmt {
     KStmtKind kind;
@@ -186,6 +204,7 @@ struct KStmt {
         struct { KBuffer *to, *from; KExpr **to_index, **from_index; int to_count, from_count; int64_t rows, columns; int lanes; } transpose;
         KGemm *gemm;                               /* left to a library of matrix products */
         KMma *mma;                                 /* done by the 32 threads of a warp together */
+        KConvolution *convolution;                 /* left to a library; all that its kernel does */
         KExpr *prefetch;                           /* advice: this load comes soon, or a store to the same place */
         const char *comment;
     };
@@ -277,6 +296,7 @@ typedef struct KProgram {
     KPrecision precision;   /* of the operands of contractions on a GPU that have tensor cores for them */
     const struct Library *products; /* who computes large products of matrices (codegen/library.h); NULL: the program */
     int64_t scratch_bytes;  /* that it may use for one of them on a GPU; 0: as many as the architecture's documents say */
+    int64_t convolution_scratch; /* a library computes convolutions, with so many bytes of its own; 0: none does */
     Map *names;             /* used C identifiers */
 } KProgram;
 
@@ -331,6 +351,7 @@ KStmt *kstmt_transpose(KProgram *, KBuffer *to, KExpr *const *to_index, KBuffer 
                        int64_t rows, int64_t columns, int lanes);
 KStmt *kstmt_gemm(KProgram *, const KGemm *); /* copied */
 KStmt *kstmt_mma(KProgram *, const KMma *);   /* copied */
+KStmt *kstmt_convolution(KProgram *, const KConvolution *); /* copied */
 int64_t kmatrix_stride(const KProgram *, const KMatrix *, int which); /* of rows (0) or columns (1), in elements */
 const char *kname_unique(KProgram *, const char *wanted); /* a C identifier that nobody has yet */
 bool kname_is_reserved(const char *);                     /* words of C and C++, names of kernel parameters */

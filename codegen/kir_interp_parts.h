@@ -1,6 +1,6 @@
 /* Shared by the parts of the kernel-IR interpreter: kir_interp.c (interface, threads and blocks), kir_interp_memory.c
  * (memory and its rules), kir_interp_eval.c (expressions), kir_interp_run.c (statements),
- * kir_interp_mma.c (fragments of matrices). */
+ * kir_interp_mma.c (fragments of matrices), kir_interp_convolution.c. */
 #ifndef NNC_KIR_INTERP_PARTS_H
 #define NNC_KIR_INTERP_PARTS_H
 #include "codegen/kir_interp.h"
@@ -94,8 +94,12 @@ bool interp_condition(KInterp *, const KExpr *);
 
 /* kir_interp_run.c: runs a statement for all threads of the block whose mask is set */
 void interp_stmt(KInterp *, const KStmt *, const bool *mask);
+void interp_spoil(KInterp *, KBuffer *scratch); /* a library writes anywhere in its memory */
 
 /* kir_interp_mma.c: a product of fragments, warp by warp */
 void interp_mma(KInterp *, const KMma *, const bool *mask);
 float interp_round(KPrecision, float); /* an operand as tensor cores take it */
+
+/* kir_interp_convolution.c: as if one thread did all of it */
+void interp_convolution(KInterp *, const KConvolution *);
 #endif

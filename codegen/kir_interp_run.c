@@ -227,8 +227,7 @@ static void run_product(KInterp *in, const KGemm *g, const Matrix m[4], int64_t 
         interp_write(in, m[2].view, matrix_at(&m[2], i, j), &total, 0);
 }
 
-/* The library writes anywhere in its memory. */
-static void spoil(KInterp *in, KBuffer *b) {
+void interp_spoil(KInterp *in, KBuffer *b) {
     const View *view = find_view(in, b);
     Lanes nothing = {.poison = 0};
     nothing.f[0] = NAN;
@@ -242,7 +241,7 @@ static void run_gemm(KInterp *in, const KStmt *s) {
     if (g->bias.buffer)
         m[3] = matrix_of(in, &g->bias);
     if (g->scratch)
-        spoil(in, g->scratch);
+        interp_spoil(in, g->scratch);
     int64_t rows = interp_index(in, g->row_to), columns = interp_index(in, g->column_to),
             sum = interp_index(in, g->sum), from = interp_index(in, g->column_from);
     for (int64_t i = interp_index(in, g->row_from); i < rows && !in->failed; i++)
@@ -326,6 +325,9 @@ void interp_stmt(KInterp *in, const KStmt *s, const bool *mask) {
         break;
     case KS_MMA:
         interp_mma(in, s->mma, mask);
+        break;
+    case KS_CONVOLUTION:
+        interp_convolution(in, s->convolution);
         break;
     case KS_ALLOC:
         run_alloc(in, s->alloc, mask);

@@ -236,6 +236,29 @@ static void print_mma(Text *out, const KMma *m) {
     text_add(out, ")\n");
 }
 
+/* y = convolution forward x, w; stride 2 2, dilation 1 1, low 1 1; scratch w */
+static void print_convolution(Text *out, const KConvolution *c) {
+    const KBuffer *written = kconvolution_written(c);
+    const KBuffer *const operands[] = {c->image, c->weights, c->result};
+    const struct {
+        const char *name;
+        const int64_t *of;
+    } sizes[] = {{"stride", c->stride}, {"dilation", c->dilation}, {"low", c->low}};
+    const char *comma = "";
+    text_format(out, "%s = convolution %s ", written->name, kconvolution_names[c->kind]);
+    for (int i = 0; i < 3; i++)
+        if (operands[i] != written) {
+            text_format(out, "%s%s", comma, operands[i]->name);
+            comma = ", ";
+        }
+    for (int i = 0; i < 3; i++) {
+        text_format(out, "%s %s", i ? "," : ";", sizes[i].name);
+        for (int s = 0; s < kconvolution_spatial(c); s++)
+            text_format(out, " %lld", (long long)sizes[i].of[s]);
+    }
+    text_format(out, "; scratch %s\n", c->scratch->name);
+}
+
 static void print_stmt(Text *out, const KStmt *s, int depth) {
     if (!s)
         return;
@@ -276,6 +299,9 @@ static void print_stmt(Text *out, const KStmt *s, int depth) {
         break;
     case KS_MMA:
         print_mma(out, s->mma);
+        break;
+    case KS_CONVOLUTION:
+        print_convolution(out, s->convolution);
         break;
     case KS_PREFETCH:
         text_add(out, s->reads ? "prefetch, read " : "prefetch ");

@@ -302,6 +302,9 @@ static void verify_stmt(Verifier *v, const KStmt *s) {
     case KS_MMA:
         verify_mma(v, s->mma);
         break;
+    case KS_CONVOLUTION:
+        verify_convolution(v, s->convolution);
+        break;
     case KS_ALLOC:
         verify_alloc(v, s->alloc);
         break;

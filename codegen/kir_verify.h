@@ -1,4 +1,5 @@
-/* Shared by kir_verify.c (statements, nests) and kir_verify_expr.c (expressions, places). */
+/* Shared by kir_verify.c (statements, nests), kir_verify_expr.c (expressions, places) and
+ * kir_verify_convolution.c. */
 #ifndef NNC_KIR_VERIFY_H
 #define NNC_KIR_VERIFY_H
 #include "codegen/kir.h"
@@ -31,7 +32,8 @@ void verify_index(Verifier *, const KExpr *); /* a scalar of type INDEX */
 /* Lanes that a vector touches for certain: 0 where their number is known at run time only, and may be none. */
 int verify_lanes(const KExpr *count, int lanes);
 void verify_place(Verifier *, const KBuffer *, KExpr *const *index, int count, int lanes);
-bool verify_differs(const Verifier *, const KExpr *); /* between the threads of a block */
+bool verify_differs(const Verifier *, const KExpr *);      /* between the threads of a block */
+void verify_convolution(Verifier *, const KConvolution *); /* kir_verify_convolution.c */
 /* Both ends of an expression that are taken for some values of the loop variables; false if not provable. */
 bool verify_exact_range(const Verifier *, const KExpr *, int64_t *low, int64_t *high);
 #endif

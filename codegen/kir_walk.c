@@ -76,6 +76,7 @@ void kstmt_visit(const KStmt *s, const KVisitor *v) {
     case KS_PREFETCH:
         kexpr_visit(s->prefetch, v);
         break;
+    case KS_CONVOLUTION:
     case KS_ALLOC:
     case KS_BARRIER:
     case KS_FORGET:
@@ -160,6 +161,16 @@ static int batches_of_caller(const KStmt *s) {
     return ends;
 }
 
+/* It needs to know B. */
+static void note_convolution(FactFinder *finder, const KConvolution *c) {
+    KBuffer *const operands[] = {c->image, c->weights, c->result};
+    for (int i = 0; i < 3; i++)
+        note_use(finder, operands[i], operands[i] == kconvolution_written(c));
+    note_use(finder, c->scratch, true);
+    finder->facts->batches++;
+    finder->facts->calls |= 1u << KS_CONVOLUTION;
+}
+
 static void note_statement(void *context, const KStmt *s) {
     FactFinder *finder = context;
     if (s->kind == KS_PREFETCH)
@@ -171,6 +182,8 @@ static void note_statement(void *context, const KStmt *s) {
         note_use(finder, s->transpose.from, false);
         note_use(finder, s->transpose.to, true);
     }
+    if (s->kind == KS_CONVOLUTION)
+        note_convolution(finder, s->convolution);
     if (s->kind == KS_GEMM) {
         KBuffer *read[3];
         for (int i = kgemm_reads(s->gemm, read); i-- > 0;)

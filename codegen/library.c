@@ -34,6 +34,17 @@ const Library library_infos[] = {
         .missing = {"cublasLt.h", "-lcublasLt"},
         .install = "install cuBLAS of the CUDA toolkit (libcublas-dev-13-0 and the like)",
     },
+    {
+        .option = "dnn",
+        .name = "cudnn",
+        .title = "cuDNN",
+        .on_gpu = true,
+        .call = KS_CONVOLUTION,
+        .declarations = "#include \"nnrt_cudnn.h\"\n\n",
+        .link = "-lcudnn",
+        .missing = {"cudnn_backend.h", "-lcudnn"},
+        .install = "install cuDNN 9 (libcudnn9-dev-cuda-13, cudnn9-cuda-13 and the like)",
+    },
 };
 const int library_count = sizeof library_infos / sizeof *library_infos;
 

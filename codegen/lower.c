@@ -199,6 +199,7 @@ static void lower_func(Lower *lower, Func *func) {
     lower->blank = lower_region_blank(lower);
     lower->uses = func_uses(func, p->arena);
     lower->unpools = NULL;
+    lower->copies = NULL;
     lower_arguments(lower);
     const int *uses = func_count_uses(func, p->arena);
     for (const Op *op = func->body.first; op; op = op->next) {
@@ -235,10 +236,15 @@ static bool check_fused(const Module *module, Diag *diag) {
 }
 
 KProgram *lower_program(Arena *arena, Diag *diag, const Program *info, KIsa isa) {
+    return lower_for_library(arena, diag, info, isa, 0);
+}
+
+KProgram *lower_for_library(Arena *arena, Diag *diag, const Program *info, KIsa isa, int64_t convolution_scratch) {
     if (!check_fused(info->module, diag))
         return NULL;
     KProgram *p = ARENA_NEW(arena, KProgram);
     *p = (KProgram){.arena = arena, .diag = diag, .module = info->module, .info = info, .isa = isa};
+    p->convolution_scratch = convolution_scratch;
     Lower lower = {.program = p};
     int errors = diag_errors(diag);
     lower_variables(&lower);

@@ -8,15 +8,19 @@
 
 /* NULL with an error in diag if an op cannot be lowered. */
 KProgram *lower_program(Arena *, Diag *, const Program *, KIsa);
+/* The same; convolutions are left to a library that may use so many bytes (codegen/lower_convolution.c). */
+KProgram *lower_for_library(Arena *, Diag *, const Program *, KIsa, int64_t convolution_scratch);
 
 /* ---- inside the room */
 typedef struct LowerUnpool LowerUnpool;
+typedef struct LowerCopy LowerCopy;
 typedef struct {
     KProgram *program;
     KSequence *sequence;
     Func *func;
     FuncUses uses;
     LowerUnpool *unpools; /* what kernels of this function have made of them */
+    LowerCopy *copies;    /* of operands of a library's convolutions */
     KBuffer **memory;    /* by Value.id: where a value of the function lies */
     KBuffer **variables; /* by Variable.id */
     const struct LowerRegion *blank; /* what each region of the function starts from */
@@ -47,6 +51,9 @@ void lower_fusion(Lower *, const Op *fusion, KBuffer *const *results);
 void lower_scan(Lower *, const Op *scan, KBuffer *const *results);
 const LowerRegion *lower_region_blank(Lower *); /* for the function */
 LowerRegion lower_region_start(Lower *, const Op *fusion, KBuffer *const *results);
+/* A kernel that runs before the one being made; memory for what it makes. */
+LowerRegion lower_region_before(LowerRegion *, const Op *, const char *suffix);
+KBuffer *lower_buffer(LowerRegion *, const Op *, const char *what, int rank, const Dim *);
 void lower_region_ops(LowerRegion *);
 void lower_region_end(LowerRegion *); /* the stores that were put off */
 /* What lies in memory, at an index of the value; a store of a variable of the nest to it. */
@@ -76,6 +83,8 @@ KExpr *lower_unpool_expr(LowerRegion *, Nest *, const Op *, KExpr *const *index)
 bool lower_unpool_lists(LowerRegion *, const Op *, const Op *unpool);
 bool lower_unpool_inline(LowerRegion *, const Op *, const Op *unpool);
 KBuffer *lower_unpool_whole(LowerRegion *, const Op *unpool);
+/* A convolution, or a gradient of one, left to a library (lower_convolution.c). false: the program's own kernels. */
+bool lower_convolution(LowerRegion *, const Op *);
 /* Contractions, concatenation (lower_roots.c). */
 /* A kernel before copies an operand of a contraction into a buffer with zeros where an access misses it; the access then
  * reads that. */

@@ -198,6 +198,23 @@ static void store_results(LowerRegion *r, KBuffer *const *results) {
     }
 }
 
+LowerRegion lower_region_before(LowerRegion *outer, const Op *op, const char *suffix) {
+    KSequence *sequence = outer->lower->sequence;
+    LowerRegion inner = *outer;
+    inner.kernel = lower_kernel(outer->lower, op, suffix);
+    sequence->kernels[sequence->count - 1] = outer->kernel;
+    sequence->kernels[sequence->count - 2] = inner.kernel;
+    return inner;
+}
+
+KBuffer *lower_buffer(LowerRegion *r, const Op *op, const char *what, int rank, const Dim *dims) {
+    Lower *lower = r->lower;
+    KBuffer *b = kbuffer_new(lower->program, SPACE_ARENA, lower_name(lower, op->layer, what), KBASE_F32, rank, dims);
+    b->sequence = lower->sequence;
+    b->layer = op->layer;
+    return b;
+}
+
 const LowerRegion *lower_region_blank(Lower *lower) {
     Arena *arena = lower->program->arena;
     int values = lower->func->value_count;
@@ -263,6 +280,8 @@ void lower_fusion(Lower *lower, const Op *fusion, KBuffer *const *results) {
     lower_region_ops(&r);
     store_results(&r, results);
     lower_region_end(&r);
+    if (r.kernel->nest_count == 0) /* a library has stored all of it */
+        lower->sequence->count--;
     bool long_rows = fusion->attr.fusion.kind == FUSION_LONG_ROWS;
     r.kernel->rows = (fusion->attr.fusion.kind == FUSION_ROWS || long_rows || r.by_rows) && r.kernel->nest_count > 1;
     r.kernel->row_axes = r.kernel->rows && long_rows ? nests_shared_axes(r.kernel) : 1;

@@ -237,6 +237,8 @@ static const Op *unpool_of(const Op *op) {
 }
 
 static void root_contract(LowerRegion *r, const Op *op) {
+    if (lower_convolution(r, op))
+        return;
     const Op *unpool = unpool_of(op);
     if (unpool && lower_unpool_lists(r, op, unpool))
         return;

@@ -48,16 +48,6 @@ static LowerUnpool *find(LowerRegion *r, const Op *unpool, const int64_t *step) 
     return u;
 }
 
-/* A kernel that runs before the one being made. */
-static LowerRegion region_before(LowerRegion *outer, const Op *op, const char *suffix) {
-    KSequence *sequence = outer->lower->sequence;
-    LowerRegion inner = *outer;
-    inner.kernel = lower_kernel(outer->lower, op, suffix);
-    sequence->kernels[sequence->count - 1] = outer->kernel;
-    sequence->kernels[sequence->count - 2] = inner.kernel;
-    return inner;
-}
-
 static KBuffer *new_buffer(LowerRegion *r, const Op *op, const char *what, KBase base, int rank, const Dim *dims) {
     Lower *lower = r->lower;
     KBuffer *b = kbuffer_new(lower->program, SPACE_ARENA, lower_name(lower, op->layer, what), base, rank, dims);
@@ -90,7 +80,7 @@ KBuffer *lower_unpool_whole(LowerRegion *outer, const Op *unpool) {
     if (u->whole)
         return u->whole;
     u->whole = new_buffer(outer, unpool, "unpooled", KBASE_F32, type->rank, type->dims);
-    LowerRegion r = region_before(outer, unpool, "unpool");
+    LowerRegion r = lower_region_before(outer, unpool, "unpool");
     Nest *nest = lower_nest(&r, unpool, type);
     axes_of(&r, nest, type->rank, index);
     KExpr *value = lower_unpool_expr(&r, nest, unpool, index);
@@ -187,7 +177,7 @@ static void make_lists(LowerRegion *outer, const Op *unpool, LowerUnpool *u, boo
     int spatial = unpool->attr.window.spatial, last = spatial + 1;
     KBuffer *number, *place[3];
     new_lists(outer, unpool, u, flat);
-    LowerRegion r = region_before(outer, unpool, "list");
+    LowerRegion r = lower_region_before(outer, unpool, "list");
     find_places(&r, unpool, u, flat, &number, place);
     Nest *nest = lower_nest(&r, unpool, type_get((Module *)p->module, DTYPE_F32, 2, u->count->dims));
     KExpr *window[MAX_RANK] = {lower_axis(&r, nest, 0)}, *index[4] = {window[0], lower_axis(&r, nest, 1)};
@@ -326,7 +316,7 @@ static void list_grad_kernel(LowerRegion *outer, const Op *op, const Op *unpool)
     set_grid(outer, spatial, whole->dims, &grid);
     KBuffer *cells = view_of(outer, &grid, whole);
     const LowerUnpool *u = lists(outer, op, unpool, &grid);
-    LowerRegion r = region_before(outer, op, "gradient");
+    LowerRegion r = lower_region_before(outer, op, "gradient");
     Nest *zero = lower_nest(&r, op, result->type), *nest = lower_nest(&r, op, result->type);
     KExpr *place[MAX_RANK];
     axes_of(&r, zero, rank, place);
@@ -356,7 +346,7 @@ static KBuffer *ordered_kernel(LowerRegion *outer, const Op *op) {
     const Value *kernel = op->inputs[1];
     KBuffer *copy = new_buffer(outer, op, "kernel_ordered", KBASE_F32, kernel->type->rank, kernel->type->dims);
     set_order(copy);
-    LowerRegion r = region_before(outer, op, "order");
+    LowerRegion r = lower_region_before(outer, op, "order");
     Nest *nest = lower_nest(&r, op, kernel->type);
     KExpr *index[MAX_RANK];
     axes_of(&r, nest, kernel->type->rank, index);

@@ -116,6 +116,12 @@ static bool map_kernel(KProgram *p, KKernel *kernel) {
     kernel->body = kstmt_block(p);
     if (kernel->nest_count == 1 && kernel->nests[0]->gemm)
         return map_gpu_call(p, kernel, kernel->nests[0], kernel->body);
+    if (kernel->nest_count == 1 && kernel->nests[0]->convolution) {
+        kernel->how = arena_format(p->arena, "convolution %s, a call of the library",
+                                   kconvolution_names[kernel->nests[0]->convolution->kind]);
+        kstmt_add(kernel->body, kstmt_convolution(p, kernel->nests[0]->convolution));
+        return true;
+    }
     if (kernel->nest_count > 1 || kernel->steps)
         return map_blocks(p, kernel);
     allocate_locals(p, kernel, kernel->body);

@@ -60,9 +60,9 @@ static int find_waited_for(KProgram *p, const KSequence *sequence, bool *waited_
 static bool can_be_cut(const KKernel *kernel) {
     const Nest *nest = kernel->nests[0];
     const NestReduction *r = &nest->reductions[0];
-    if (kernel->steps || nest->each || nest->cell_count || nest->ordered || nest->parallel_count >= MAX_RANK ||
-        nest->axis_count >= NEST_MAX_AXES || nest->reduction_count != 1 || r->kind != REDUCE_SUM || r->argument ||
-        r->guard || r->expr->type.base != KBASE_F32)
+    if (kernel->steps || nest->convolution || nest->each || nest->cell_count || nest->ordered ||
+        nest->parallel_count >= MAX_RANK || nest->axis_count >= NEST_MAX_AXES || nest->reduction_count != 1 ||
+        r->kind != REDUCE_SUM || r->argument || r->guard || r->expr->type.base != KBASE_F32)
         return false;
     for (int i = nest->parallel_count; i < nest->axis_count; i++)
         if (nest->axes[i].from)

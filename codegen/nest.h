@@ -79,6 +79,7 @@ typedef struct Nest {
     struct KKernel *kernel; /* the kernel that it belongs to */
     Op *op;                 /* the op it is named after */
     const char *layer;
+    const KConvolution *convolution; /* which is left to a library (codegen/lower_convolution.c); NULL: it is none */
 } Nest;
 
 /* Cells of a window, 1 without. */

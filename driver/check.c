@@ -222,7 +222,7 @@ static bool make_programs(Check *c) {
     Options processor = *c->options;
     processor.target = "c";
     processor.precision = PRECISION_FLOAT32;
-    processor.products = NULL;
+    processor.products = processor.convolutions = NULL;
     c->status = run_prepare(&processor, c->arena, c->diag, &c->on_processor);
     if (c->status == STATUS_OK)
         c->status = run_prepare(c->options, c->arena, c->diag, &c->on_gpu);

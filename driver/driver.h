@@ -30,8 +30,9 @@ typedef struct {
     bool help, version;
     bool library, bundle, no_memory_plan, no_tune, verify;
     bool check; /* run: train on GPU and processor, and compare */
-    const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *batch_size_text, *max_batch_text;
+    const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *dnn, *batch_size_text, *max_batch_text;
     KPrecision precision;
+    const Library *convolutions; /* --dnn: who computes convolutions; NULL: the program itself */
     const Library *products; /* --blas: who computes large products of matrices; NULL: the program itself */
     int64_t batch_size; /* 0: as the fit block says */
     int64_t max_batch;  /* memory is planned for so many samples; 0: pipeline.c chooses */

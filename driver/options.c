@@ -32,6 +32,7 @@ static const OptionInfo infos[] = {
      "with run --target=cuda: train a few steps on the processor and on the GPU, and compare the weights"},
     {"blas", 0, OPTION_TEXT, "LIBRARY", AT(blas),
      "who computes large products of matrices: openblas, or, with --target=cuda, cublaslt; default: none"},
+    {"dnn", 0, OPTION_TEXT, "LIBRARY", AT(dnn), "who computes convolutions: with --target=cuda, cudnn; default: none"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
     {"define", 'D', OPTION_LIST, "NAME=VALUE", AT(defines), "another value for a constant of the file (let NAME = ..)"},
     {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text),
@@ -375,7 +376,8 @@ static bool check_values(Parser *p) {
     o->cpu = o->cpu ? o->cpu : "native";
     if (!check_choice(p, "target", o->target, names, target_count) ||
         !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_precision(p) ||
-        !check_library(p, "blas", o->blas, &o->products) || !check_check(p))
+        !check_library(p, "blas", o->blas, &o->products) || !check_library(p, "dnn", o->dnn, &o->convolutions) ||
+        !check_check(p))
         return false;
     if (o->emit_name && !check_choice(p, "emit", o->emit_name, emit_names, EMIT_COUNT))
         return false;

@@ -23,6 +23,9 @@ static bool has_errors(Pipeline *p) {
  * shows and what `nnc run` makes are exact; so is --max-batch. */
 enum { ROOM_BATCH = 128, ROOM_BYTES = 256 << 20 };
 
+/* What a library may use of its own while it computes a convolution: an engine is taken that it is enough for. */
+enum { CONVOLUTION_SCRATCH = 32 << 20 };
+
 static bool gives_room(const Pipeline *p) {
     const Options *o = p->options;
     return o->command == COMMAND_COMPILE && (o->emit == EMIT_CODE || o->emit == EMIT_HEADER) && !o->library &&
@@ -124,7 +127,7 @@ static int64_t most_bytes(const KProgram *k, int64_t batch) {
         int64_t bytes = 0;
         for (int n = 0; n < k->buffer_count; n++) {
             const KBuffer *b = k->buffers[n];
-            if (b->space == SPACE_ARENA && b->sequence == k->sequences[i])
+            if (b->space == SPACE_ARENA && !b->scratch && b->sequence == k->sequences[i])
                 bytes += kbuffer_elements(b, batch) * kbase_bytes(b->base);
         }
         most = bytes > most ? bytes : most;
@@ -159,7 +162,8 @@ static bool make_kernels(Pipeline *p) {
         return false;
     }
     p->source->name = base_name(p->source->name);
-    p->kernels = lower_program(p->arena, p->diag, p->program, isa);
+    p->kernels =
+        lower_for_library(p->arena, p->diag, p->program, isa, p->options->convolutions ? CONVOLUTION_SCRATCH : 0);
     if (!p->kernels) {
         p->status = STATUS_PROGRAM;
         return false;

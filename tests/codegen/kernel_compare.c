@@ -105,7 +105,7 @@ static void kernel_gpu_options(KProgram *p, const char *text) {
 KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const char *target, bool planned,
                          const char *what) {
     Module *optimised = module_clone(arena, module);
-    bool cuda = strncmp(target, "cuda", 4) == 0;
+    bool dnn = strcmp(target, "dnn") == 0, cuda = dnn || strncmp(target, "cuda", 4) == 0;
     KIsa isa = isa_cuda;
     Program *info = ARENA_NEW(arena, Program);
     if (!kernel_passes(optimised, diag, pass_pipeline, pass_pipeline_count, what))
@@ -120,8 +120,9 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
     isa.barrier_work = KERNEL_BARRIER_WORK;
     info->module = optimised;
     info->name = optimised->name;
-    KProgram *p = lower_program(arena, diag, info, isa);
-    if (p && cuda && target[4])
+    enum { SCRATCH = 256 };
+    KProgram *p = lower_for_library(arena, diag, info, isa, dnn ? SCRATCH : 0);
+    if (p && cuda && !dnn && target[4])
         kernel_gpu_options(p, target + 5);
     if (p && blas)
         gemm_program(p, 2);
