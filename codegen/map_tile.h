@@ -1,5 +1,5 @@
-/* A tile while it is chosen (codegen/map_tile.c) and written (codegen/map_tile_body.c, map_tile_sum.c, map_tile_ride.c,
- * map_tile_beside.c). */
+/* A tile while it is chosen (codegen/map_tile_choose.c) and written (codegen/map_tile.c, map_tile_body.c,
+ * map_tile_sum.c, map_tile_ride.c, map_tile_beside.c). */
 #ifndef NNC_CODEGEN_MAP_TILE_H
 #define NNC_CODEGEN_MAP_TILE_H
 #include "codegen/map.h"
@@ -42,6 +42,12 @@ typedef struct {
     bool failed;
 } Tiles;
 
+/* Rows, vectors and the second row axis; then the loops around, from outside (map_tile_choose.c). */
+void tile_choose(Tiles *);
+void tile_choose_order(Tiles *);
+bool tile_is_in_block(const Tiles *, int axis);       /* a kernel over rows takes a block of it at a time */
+int64_t tile_extent_at_most(const Tiles *, int axis); /* .. or of the whole, in the largest batch */
+int tile_rows_beyond(const Tiles *, int axis);        /* that the last tile touches beyond it */
 /* Writes the tile at t->base: accumulators, the loops that reduce, the epilogue. Sets t->failed if it cannot be done.
  */
 void map_tile_body(Tiles *, KStmt *out);
