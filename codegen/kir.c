@@ -176,6 +176,13 @@ KKernel *kkernel_new(KProgram *p, KSequence *sequence, const char *name) {
     return k;
 }
 
+void ksequence_move(KSequence *sequence, int from, int to) {
+    KKernel *moved = sequence->kernels[from];
+    for (int i = from; i > to; i--)
+        sequence->kernels[i] = sequence->kernels[i - 1];
+    sequence->kernels[to] = moved;
+}
+
 KVar *kvar_new(KProgram *p, KKernel *k, const char *name, KType type, bool is_mutable) {
     KVar *var = ARENA_NEW(p->arena, KVar);
     *var = (KVar){.id = k->var_count++, .name = identifier(p->arena, name), .type = type, .is_mutable = is_mutable};

@@ -420,9 +420,7 @@ typedef struct {
 
 static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
     KKernel *kernel = kkernel_new(p, sequence, arena_format(p->arena, "%s_turn", twin->of->name));
-    for (int i = sequence->count - 1; i > at; i--)
-        sequence->kernels[i] = sequence->kernels[i - 1];
-    sequence->kernels[at] = kernel;
+    ksequence_move(sequence, sequence->count - 1, at);
     twin->kernel = kernel;
     kernel->layer = twin->of->layer ? twin->of->layer : sequence->kernels[at + 1]->layer;
     kernel->role = "turn";

@@ -20,13 +20,6 @@ static bool is_plain_sum(const KKernel *kernel) {
            !nest->axes[nest->vector_axis].reduce;
 }
 
-static int axis_at(const Nest *nest, const KExpr *index) {
-    for (int i = 0; index->kind == KE_VAR && i < nest->axis_count; i++)
-        if (nest->axes[i].var == index->var)
-            return i;
-    return -1;
-}
-
 /* Do both loads name the same elements, by axes of the same kind? Fills in which ones. */
 static bool same_elements(const Nest *sum, const KExpr *a, const Nest *product, const KExpr *b, int *axis) {
     if (b->kind != KE_LOAD || a->load.buffer != b->load.buffer)
@@ -34,7 +27,7 @@ static bool same_elements(const Nest *sum, const KExpr *a, const Nest *product, 
     for (int i = 0; i < sum->axis_count; i++)
         axis[i] = -1;
     for (int i = 0; i < a->load.index_count; i++) {
-        int mine = axis_at(sum, a->load.index[i]), other = axis_at(product, b->load.index[i]);
+        int mine = nest_axis(sum, a->load.index[i]), other = nest_axis(product, b->load.index[i]);
         if (mine < 0 || other < 0 || axis[mine] >= 0 || sum->axes[mine].reduce != product->axes[other].reduce ||
             !dim_equal(sum->axes[mine].extent, product->axes[other].extent))
             return false;

@@ -14,9 +14,7 @@
 
 static void gather_kernel(KProgram *p, KSequence *sequence, const KBuffer *from, KBuffer *to) {
     KKernel *kernel = kkernel_new(p, sequence, arena_format(p->arena, "gather_%s", from->name));
-    for (int i = sequence->count - 1; i > 0; i--)
-        sequence->kernels[i] = sequence->kernels[i - 1];
-    sequence->kernels[0] = kernel;
+    ksequence_move(sequence, sequence->count - 1, 0);
     kernel->comment = arena_format(p->arena, "%s: the samples of the batch, for the library", from->name);
     kernel->span = sequence->kernels[1]->span;
     Nest *nest = ARENA_NEW(p->arena, Nest);

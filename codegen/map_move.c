@@ -105,8 +105,6 @@ void map_rows_behind(const KProgram *p, KSequence *sequence) {
             behind--;
         if (!(met & LOADED))
             continue;
-        for (int k = i; k > behind; k--)
-            sequence->kernels[k] = sequence->kernels[k - 1];
-        sequence->kernels[behind] = rows;
+        ksequence_move(sequence, i, behind);
     }
 }

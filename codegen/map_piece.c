@@ -89,21 +89,17 @@ static int64_t piece_bytes(const KProgram *p, const Nest *nest, const KBuffer *f
     return leading > 0 && others == 1 && from->block == 0 ? bytes : 0;
 }
 
-static void find_store(void *context, const KStmt *s) {
-    const KBuffer **buffer = context;
-    if (s->kind == KS_STORE && *buffer && kbuffer_owner(s->store.buffer) == kbuffer_owner(*buffer))
-        *buffer = NULL;
+static int place_of(const KSequence *sequence, const KKernel *kernel) {
+    int k = 0;
+    while (sequence->kernels[k] != kernel)
+        k++;
+    return k;
 }
 
-/* Is the buffer the same at the second kernel as at the first? */
-static bool is_kept(const KSequence *sequence, const KKernel *first, const KKernel *second, const KBuffer *buffer) {
-    int k = 0;
-    while (sequence->kernels[k] != first)
-        k++;
-    for (; k < sequence->count && sequence->kernels[k] != second; k++)
-        for (int i = 0; i < sequence->kernels[k]->nest_count; i++)
-            nest_visit(sequence->kernels[k]->nests[i], &(KVisitor){.statement = find_store, .context = &buffer});
-    return buffer && k < sequence->count;
+/* Does the reader find what the kernel that turns would have read? */
+static bool is_kept(const KProgram *p, const KSequence *sequence, const Turned *turned) {
+    int from = place_of(sequence, turned->kernel), to = place_of(sequence, turned->reader);
+    return from < to && !map_in_the_way(p, sequence, turned->kernel, from, to);
 }
 
 /* ---- doing it */
@@ -144,12 +140,7 @@ static void read_piece(KProgram *p, const Turned *turned, int factor) {
 }
 
 static void remove_turn(KProgram *p, KSequence *sequence, const Turned *turned) {
-    int k = 0;
-    while (sequence->kernels[k] != turned->kernel)
-        k++;
-    sequence->count--;
-    for (; k < sequence->count; k++)
-        sequence->kernels[k] = sequence->kernels[k + 1];
+    map_remove(sequence, place_of(sequence, turned->kernel));
     p->buffer_count--;
     for (int i = turned->twin->id; i < p->buffer_count; i++) {
         p->buffers[i] = p->buffers[i + 1];
@@ -164,7 +155,7 @@ void map_pieces(KProgram *p, KSequence *sequence) {
         const Turned *turned = &list[i];
         KKernel *reader = turned->reader;
         int factor = turned->loads == 1 && is_product(reader) ? factor_of(reader->nests[0], turned->twin) : -1;
-        if (factor < 0 || !is_kept(sequence, turned->kernel, reader, turned->from))
+        if (factor < 0 || !is_kept(p, sequence, turned))
             continue;
         const Nest *nest = reader->nests[0];
         int64_t bytes = piece_bytes(p, nest, turned->from, nest->reductions[0].expr->fn.args[factor]);

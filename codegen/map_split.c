@@ -51,9 +51,7 @@ static void move_to_arena(KProgram *p, KSequence *sequence, KBuffer *b) {
 
 static KKernel *new_part(KProgram *p, KSequence *sequence, const KKernel *whole, int at, const char *name) {
     KKernel *kernel = kkernel_new(p, sequence, name);
-    for (int i = sequence->count - 1; i > at; i--)
-        sequence->kernels[i] = sequence->kernels[i - 1];
-    sequence->kernels[at] = kernel;
+    ksequence_move(sequence, sequence->count - 1, at);
     kernel->span = whole->span;
     kernel->layer = whole->layer;
     kernel->role = whole->role;

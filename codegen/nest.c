@@ -9,11 +9,16 @@ bool nest_bounds_use(const Nest *nest, int axis) {
     return false;
 }
 
-int nest_parallel_axis(const Nest *nest, const KExpr *index) {
-    for (int i = 0; index->kind == KE_VAR && i < nest->parallel_count; i++)
+int nest_axis(const Nest *nest, const KExpr *index) {
+    for (int i = 0; index->kind == KE_VAR && i < nest->axis_count; i++)
         if (nest->axes[i].var == index->var)
             return i;
     return -1;
+}
+
+int nest_parallel_axis(const Nest *nest, const KExpr *index) {
+    int axis = nest_axis(nest, index);
+    return axis < nest->parallel_count ? axis : -1;
 }
 
 bool nest_leads_to_piece(const Nest *nest, int axis) {

@@ -62,20 +62,20 @@ typedef struct Nest {
     KStmt *cell;            /* block of LET */
     NestReduction pools[2]; /* over the cells; `argument`: the number of the first largest */
     int pool_count;
-    KExpr **point;    /* index of the cell at hand, by parallel axes; NULL: no windows */
-    KStmt *each;      /* block of STORE, in scalar code; NULL: none */
-    KStmt *epilogue;  /* block of LET and STORE */
-    KExpr *turned;    /* load that its product reads in another order, from a local buffer, turned in the loops over the
-                         axes of the nest that lead to a piece (map_piece.c); NULL: none */
-    KBuffer *piece;   /* that buffer: the axes of the load that the product runs through at such a place */
-    bool gemm;        /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
+    KExpr **point;   /* index of the cell at hand, by parallel axes; NULL: no windows */
+    KStmt *each;     /* block of STORE, in scalar code; NULL: none */
+    KStmt *epilogue; /* block of LET and STORE */
+    KExpr *turned;   /* load that its product reads in another order, from a local buffer, turned in the loops over the
+                        axes of the nest that lead to a piece (map_piece.c); NULL: none */
+    KBuffer *piece;  /* that buffer: the axes of the load that the product runs through at such a place */
+    bool gemm;       /* a product of matrices that is left to a library, where memory allows (codegen/gemm.h) */
     const char *library; /* on a GPU: why it is, or is not, the library's; NULL: nobody has asked */
-    bool ordered;     /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
-    int sum_from;     /* ordered, with reductions: the first axis that they run over */
-    int sum_parts;    /* > 1: axis 0 numbers parts of the sum, even shares of its terms (map_sums_apart); 0: all */
-    int64_t tile[2];  /* rows and columns of its tiles on a GPU, if they are told (codegen/tuning.h); 0: by cost */
-    const char *form; /* on a GPU: how a contraction is named there; NULL: it is none */
-    int vector_axis;  /* axis on the vector lanes, chosen by layout; -1: none */
+    bool ordered;        /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
+    int sum_from;        /* ordered, with reductions: the first axis that they run over */
+    int sum_parts;       /* > 1: axis 0 numbers parts of the sum, even shares of its terms (map_sums_apart); 0: all */
+    int64_t tile[2];     /* rows and columns of its tiles on a GPU, if they are told (codegen/tuning.h); 0: by cost */
+    const char *form;    /* on a GPU: how a contraction is named there; NULL: it is none */
+    int vector_axis;     /* axis on the vector lanes, chosen by layout; -1: none */
     struct KKernel *kernel; /* the kernel that it belongs to */
     Op *op;                 /* the op it is named after */
     const char *layer;
@@ -84,7 +84,8 @@ typedef struct Nest {
 
 /* Cells of a window, 1 without. */
 int nest_cells(const Nest *);
-/* The parallel axis that this index is; -1: it is none. */
+/* The axis, the parallel axis that this index is; -1: it is none. */
+int nest_axis(const Nest *, const KExpr *index);
 int nest_parallel_axis(const Nest *, const KExpr *index);
 /* Is it one of the axes that lead to a piece of what is turned? */
 bool nest_leads_to_piece(const Nest *, int axis);

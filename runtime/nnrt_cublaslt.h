@@ -17,7 +17,7 @@
 /* c's rows lie apart, each without a gap; or its columns. */
 typedef enum { NNRT_LT_BY_ROWS, NNRT_LT_BY_COLUMNS } nnrt_lt_order;
 
-enum { NNRT_LT_PRODUCTS = 256, NNRT_LT_DEVICES = 16, NNRT_LT_ALIGNMENT = 256 };
+enum { NNRT_LT_PRODUCTS = 256, NNRT_LT_ALIGNMENT = 256 };
 
 /* All that an algorithm depends on. As cuBLASLt sees it: columns lie apart, c is rows x columns. */
 typedef struct {
@@ -48,7 +48,7 @@ static inline void nnrt_lt_close(void *opened) {
     delete lt;
 }
 
-static inline nnrt_lt *nnrt_lt_new(nnrt_device *device) {
+static inline void *nnrt_lt_new(nnrt_device *device) {
     nnrt_lt *lt = device->error == cudaSuccess ? new (std::nothrow) nnrt_lt() : NULL;
     if (!lt) {
         nnrt_device_check(device, cudaErrorMemoryAllocation);
@@ -60,29 +60,10 @@ static inline nnrt_lt *nnrt_lt_new(nnrt_device *device) {
     return NULL;
 }
 
-/* Of a caller's stream: one for each GPU, kept as long as the process lives. */
-static inline nnrt_lt *nnrt_lt_kept(nnrt_device *device) {
-    static nnrt_lt *kept[NNRT_LT_DEVICES];
-    static std::mutex mutex;
-    int number = 0;
-    if (!nnrt_device_check(device, cudaGetDevice(&number)))
-        return NULL;
-    std::lock_guard<std::mutex> lock(mutex);
-    if (number >= NNRT_LT_DEVICES)
-        nnrt_device_refused(device, "cuBLASLt", "a device with this number is not supported");
-    else if (!kept[number])
-        kept[number] = nnrt_lt_new(device);
-    return number < NNRT_LT_DEVICES ? kept[number] : NULL;
-}
-
-/* NULL after an error. */
+/* Opened by the first call; NULL after an error. */
 static inline nnrt_lt *nnrt_lt_open(nnrt_device *device) {
-    if (device->error != cudaSuccess || device->borrowed)
-        return device->error == cudaSuccess ? nnrt_lt_kept(device) : NULL;
-    nnrt_device_library *library = nnrt_device_find_library(device, nnrt_lt_close);
-    if (!library->opened)
-        library->opened = nnrt_lt_new(device);
-    return (nnrt_lt *)library->opened;
+    static nnrt_kept_library kept;
+    return (nnrt_lt *)nnrt_device_open_library(device, "cuBLASLt", &kept, nnrt_lt_new, nnrt_lt_close);
 }
 
 /* ---- one product */

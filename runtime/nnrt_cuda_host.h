@@ -13,13 +13,20 @@
 #define NNRT_CUDA_HOST_H
 #include "nnrt_error.h"
 #include <cuda_runtime.h>
+#include <mutex>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NNRT_DEVICE_BLOCKS = 32, NNRT_DEVICE_GRAPHS = 4, NNRT_GRAPH_KEYS = 16, NNRT_DEVICE_LIBRARIES = 4 };
+enum {
+    NNRT_DEVICE_BLOCKS = 32,
+    NNRT_DEVICE_GRAPHS = 4,
+    NNRT_GRAPH_KEYS = 16,
+    NNRT_DEVICE_LIBRARIES = 4,
+    NNRT_DEVICES = 16
+};
 
 typedef struct {
     const char *name;
@@ -78,6 +85,34 @@ static inline nnrt_device_library *nnrt_device_find_library(nnrt_device *device,
         i++;
     device->libraries[i].close = close;
     return &device->libraries[i];
+}
+
+/* What a library keeps for calls on streams of the caller: one for each GPU, as long as the process lives. */
+typedef struct {
+    std::mutex mutex;
+    void *opened[NNRT_DEVICES];
+} nnrt_kept_library;
+
+/* What the library keeps for this device, made by the first call; NULL after an error. */
+static inline void *nnrt_device_open_library(nnrt_device *device, const char *name, nnrt_kept_library *kept,
+                                             void *(*open)(nnrt_device *), void (*close)(void *)) {
+    int number = 0;
+    if (device->error != cudaSuccess)
+        return NULL;
+    if (!device->borrowed) {
+        nnrt_device_library *place = nnrt_device_find_library(device, close);
+        place->opened = place->opened ? place->opened : open(device);
+        return place->opened;
+    }
+    if (!nnrt_device_check(device, cudaGetDevice(&number)))
+        return NULL;
+    if (number >= NNRT_DEVICES) {
+        nnrt_device_refused(device, name, "a device with this number is not supported");
+        return NULL;
+    }
+    std::lock_guard<std::mutex> lock(kept->mutex);
+    kept->opened[number] = kept->opened[number] ? kept->opened[number] : open(device);
+    return kept->opened[number];
 }
 
 /* ---- messages */

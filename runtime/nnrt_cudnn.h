@@ -27,13 +27,7 @@ typedef struct {
     int64_t stride[3], dilation[3], low[3];
 } nnrt_convolution;
 
-enum {
-    NNRT_CUDNN_DEVICES = 16,
-    NNRT_CUDNN_ALIGNMENT = 16,
-    NNRT_CUDNN_PARTS = 12,
-    NNRT_CUDNN_CONFIGS = 64,
-    NNRT_CUDNN_RANK = 5
-};
+enum { NNRT_CUDNN_ALIGNMENT = 16, NNRT_CUDNN_PARTS = 12, NNRT_CUDNN_CONFIGS = 64, NNRT_CUDNN_RANK = 5 };
 
 /* A convolution of so many samples, in memory of this alignment; `parts` are the descriptors that it is made of, which
  * live as long. */
@@ -82,7 +76,7 @@ static inline void nnrt_cudnn_close(void *opened) {
     delete library;
 }
 
-static inline nnrt_cudnn *nnrt_cudnn_new(nnrt_device *device) {
+static inline void *nnrt_cudnn_new(nnrt_device *device) {
     nnrt_cudnn *library = device->error == cudaSuccess ? new (std::nothrow) nnrt_cudnn() : NULL;
     if (!library) {
         nnrt_device_check(device, cudaErrorMemoryAllocation);
@@ -94,29 +88,10 @@ static inline nnrt_cudnn *nnrt_cudnn_new(nnrt_device *device) {
     return NULL;
 }
 
-/* Of a caller's stream: one for each GPU, kept as long as the process lives. */
-static inline nnrt_cudnn *nnrt_cudnn_kept(nnrt_device *device) {
-    static nnrt_cudnn *kept[NNRT_CUDNN_DEVICES];
-    static std::mutex mutex;
-    int number = 0;
-    if (!nnrt_device_check(device, cudaGetDevice(&number)))
-        return NULL;
-    std::lock_guard<std::mutex> lock(mutex);
-    if (number >= NNRT_CUDNN_DEVICES)
-        nnrt_device_refused(device, "cuDNN", "a device with this number is not supported");
-    else if (!kept[number])
-        kept[number] = nnrt_cudnn_new(device);
-    return number < NNRT_CUDNN_DEVICES ? kept[number] : NULL;
-}
-
 /* Opened by the first call; NULL after an error. */
 static inline nnrt_cudnn *nnrt_cudnn_open(nnrt_device *device) {
-    if (device->error != cudaSuccess || device->borrowed)
-        return device->error == cudaSuccess ? nnrt_cudnn_kept(device) : NULL;
-    nnrt_device_library *place = nnrt_device_find_library(device, nnrt_cudnn_close);
-    if (!place->opened)
-        place->opened = nnrt_cudnn_new(device);
-    return (nnrt_cudnn *)place->opened;
+    static nnrt_kept_library kept;
+    return (nnrt_cudnn *)nnrt_device_open_library(device, "cuDNN", &kept, nnrt_cudnn_new, nnrt_cudnn_close);
 }
 
 /* ---- descriptors of a plan */

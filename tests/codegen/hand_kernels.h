@@ -3,6 +3,8 @@
 #define NNC_TESTS_HAND_KERNELS_H
 #include "codegen/kir.h"
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 /* A program with one function. */
 typedef struct {
@@ -194,5 +196,17 @@ static inline HandTile hand_tile(Hand *h, int64_t rows, int64_t depth, int64_t c
     kstmt_add(step, t.barriers[1] = kstmt_barrier(p));
     hstore2(h, body, t.y, row, column, hv(h, acc));
     return t;
+}
+
+/* Does the verifier refuse the program with words that have this part? */
+static inline bool hand_refused(Hand *h, const char *part) {
+    Text text = {0};
+    bool good = kprogram_verify(h->p, "test");
+    diag_print(h->diag, &text, false);
+    bool found = !good && text.data && strstr(text.data, part);
+    if (!found)
+        printf("expected `%s`, got: %s\n", part, text.data ? text.data : "nothing");
+    text_free(&text);
+    return found;
 }
 #endif

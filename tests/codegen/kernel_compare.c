@@ -369,3 +369,18 @@ bool kernel_same_bits(const KernelExpected *e, const KernelValues *a, const Kern
             return false;
     return true;
 }
+
+bool kernel_right_with_threads(Arena *arena, KProgram *p, const Module *oracle, int64_t batch, const char *what) {
+    Text why = {0};
+    KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 5, batch, 2);
+    KernelValues one = kernel_run(arena, p, &e, (KInterpOptions){.threads = 1}, &why);
+    bool right = one.ran && kernel_check(&e, &one, &why);
+    for (int threads = 2; right && threads <= 5; threads += 3) {
+        KernelValues other = kernel_run(arena, p, &e, (KInterpOptions){.threads = threads, .reverse = true}, &why);
+        right = other.ran && kernel_same_bits(&e, &one, &other, &why);
+    }
+    if (!right)
+        printf("%s, batch %d: %s\n", what, (int)batch, why.data ? why.data : "");
+    text_free(&why);
+    return right;
+}

@@ -12,8 +12,9 @@ void kernel_report(Diag *, const char *what);
  * reason printed if it has errors. */
 struct Program *kernel_source(Arena *, Diag *, const char *file, const char *define);
 struct Program *kernel_source_with(Arena *, Diag *, const char *file, const char *const *defines, int count);
-/* The program compiled for a processor (an instruction set of codegen/isa.h) as the driver does it, up to the memory plan;
- * changes its module. `barrier_work` takes the place of the instruction set's, if it is not 0. NULL: a stage failed. */
+/* The program compiled for a processor (an instruction set of codegen/isa.h) as the driver does it, up to the memory
+ * plan; changes its module. `barrier_work` takes the place of the instruction set's, if it is not 0. NULL: a stage
+ * failed. */
 KProgram *kernel_compile(Arena *, Diag *, struct Program *, const char *target, int barrier_work, bool planned);
 /* The kernels of a function; NULL: there is none of that name. */
 KSequence *kernel_sequence(const KProgram *, const char *name);
@@ -23,9 +24,9 @@ Module *kernel_oracle(Arena *, Diag *, const Module *);
 enum { KERNEL_BARRIER_WORK = 10 };
 /* Pipeline, lowering, layout, map_cpu or map_gpu, memory plan, verification. `target`: an ISA's name, "cuda",
  * "cuda:RC" (contractions of any size in tiles of R x C elements a thread), "cuda:library" (products of any size by
- * cuBLASLt, where one call does it), the same with :PRECISION, "panels" (4 lanes, rows of 8 in panels), "blas" (4 lanes,
- * products of matrices of any size for a library), or "dnn" ("cuda" with convolutions for a library). NULL with the
- * reason printed under `what`. */
+ * cuBLASLt, where one call does it), the same with :PRECISION, "panels" (4 lanes, rows of 8 in panels), "blas" (4
+ * lanes, products of matrices of any size for a library), or "dnn" ("cuda" with convolutions for a library). NULL with
+ * the reason printed under `what`. */
 KProgram *kernel_program(Arena *, Diag *, const Module *, const char *target, bool planned, const char *what);
 
 /* One function on given data: what it read and what the tensor interpreter says. */
@@ -50,4 +51,7 @@ typedef struct {
 KernelValues kernel_run(Arena *, KProgram *, const KernelExpected *, KInterpOptions, Text *why);
 bool kernel_check(const KernelExpected *, const KernelValues *, Text *why);
 bool kernel_same_bits(const KernelExpected *, const KernelValues *, const KernelValues *, Text *why);
+/* Is the first function right with 1 thread, and do 2 and 5, in reverse, give the same bits? Else it says what is not.
+ */
+bool kernel_right_with_threads(Arena *, KProgram *, const Module *oracle, int64_t batch, const char *what);
 #endif

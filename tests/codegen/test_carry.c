@@ -76,21 +76,6 @@ static bool carries(const KProgram *p) {
     return false;
 }
 
-static void check_batch(Arena *arena, KProgram *p, const Module *oracle, int64_t batch, const char *what) {
-    Text why = {0};
-    KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 5, batch, 2);
-    KernelValues one = kernel_run(arena, p, &e, (KInterpOptions){.threads = 1}, &why);
-    bool right = one.ran && kernel_check(&e, &one, &why);
-    for (int threads = 2; right && threads <= 5; threads += 3) {
-        KernelValues other = kernel_run(arena, p, &e, (KInterpOptions){.threads = threads, .reverse = true}, &why);
-        right = other.ran && kernel_same_bits(&e, &one, &other, &why);
-    }
-    CHECK(right);
-    if (!right)
-        printf("%s, batch %d: %s\n", what, (int)batch, why.data ? why.data : "");
-    text_free(&why);
-}
-
 static void check_case(const Case *c) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
@@ -99,8 +84,8 @@ static void check_case(const Case *c) {
     CHECK(p != NULL);
     if (p) {
         CHECK(carries(p) == c->carried);
-        check_batch(arena, p, oracle, c->samples, c->name);
-        check_batch(arena, p, oracle, 3, c->name);
+        CHECK(kernel_right_with_threads(arena, p, oracle, c->samples, c->name));
+        CHECK(kernel_right_with_threads(arena, p, oracle, 3, c->name));
     }
     if (test_failed)
         printf("after %s\n", c->name);

@@ -218,17 +218,6 @@ static Made make(KConvolutionKind kind) {
     return m;
 }
 
-static bool refuses(Hand *h, const char *part) {
-    Text text = {0};
-    bool good = kprogram_verify(h->p, "test");
-    diag_print(h->diag, &text, false);
-    bool found = !good && text.data && strstr(text.data, part);
-    if (!found)
-        printf("expected `%s`, got: %s\n", part, text.data ? text.data : "nothing");
-    text_free(&text);
-    return found;
-}
-
 static void check_refused(int what, const char *part) {
     Made m = make(CONVOLUTION_FORWARD);
     Hand *h = &m.h;
@@ -258,7 +247,7 @@ static void check_refused(int what, const char *part) {
     kstmt_add(body, kstmt_convolution(h->p, &m.c));
     if (what == 11)
         kstmt_add(body, kstmt_convolution(h->p, &m.c));
-    CHECK(refuses(h, part));
+    CHECK(hand_refused(h, part));
     hand_free(h);
 }
 

@@ -95,17 +95,6 @@ static void check_product(int turns, bool accumulate) {
 
 /* ---- faults */
 
-static bool refuses(Hand *h, const char *part) {
-    Text text = {0};
-    bool good = kprogram_verify(h->p, "test");
-    diag_print(h->diag, &text, false);
-    bool found = !good && text.data && strstr(text.data, part);
-    if (!found)
-        printf("expected `%s`, got: %s\n", part, text.data ? text.data : "nothing");
-    text_free(&text);
-    return found;
-}
-
 static void check_refused(int what, const char *part) {
     Hand h = hand_new(4);
     Product t = product(&h, 0);
@@ -122,7 +111,7 @@ static void check_refused(int what, const char *part) {
     else
         t.gemm.sum = hv(&h, hvar(&h, "free", KBASE_INDEX, 1, false));
     kstmt_add(h.k->body, kstmt_gemm(h.p, &t.gemm));
-    CHECK(refuses(&h, part));
+    CHECK(hand_refused(&h, part));
     hand_free(&h);
 }
 

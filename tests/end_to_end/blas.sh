@@ -20,7 +20,6 @@ compile {
 fit { batch_size = 48, epochs = 3 }
 END
 # 500 rows of 64 numbers, and classes that follow from them.
-header() { printf "\223NUMPY\001\000v\000"; printf "%-117s\n" "{'descr': '$1', 'fortran_order': False, 'shape': $2, }"; }
 {
     header '|u1' '(500, 64)'
     awk 'BEGIN { for (i = 0; i < 32000; i++) printf "%c", 48 + (i * 7919 + int(i / 64) * 31) % 64 }'
@@ -30,15 +29,6 @@ header() { printf "\223NUMPY\001\000v\000"; printf "%-117s\n" "{'descr': '$1', '
     awk 'BEGIN { for (i = 0; i < 500; i++) printf "\\%03o", i % 10 }' | { read -r classes; printf "$classes"; }
 } >y.npy
 
-ends() {
-    wanted=$1 words=$2
-    shift 2
-    "$@" >out.txt 2>&1
-    got=$?
-    cat out.txt
-    [ $got -eq "$wanted" ] && grep -Eq -- "$words" out.txt
-}
-lacks() { ! grep -q "$1" "$2"; }
 
 check "there is a default without a library" "$NNC" wide.nn -o plain.c
 check "the default calls none" lacks cblas plain.c

@@ -39,6 +39,34 @@ same() {
     for other in "$@"; do cmp "$first" "$other" || return 1; done
 }
 
+# ends STATUS WORDS COMMAND...: it ends so, and what it says has these words (an extended regular expression).
+ends() {
+    wanted=$1 words=$2
+    shift 2
+    "$@" >"$work/ended" 2>&1
+    got=$?
+    cat "$work/ended"
+    [ $got -eq "$wanted" ] && grep -Eq -- "$words" "$work/ended"
+}
+
+# lacks [OPTION..] WORDS FILE: as grep has them.
+lacks() { ! grep -q "$@"; }
+
+# header TYPE SHAPE: what a NumPy file begins with.
+header() { printf "\223NUMPY\001\000v\000"; printf "%-117s\n" "{'descr': '$1', 'fortran_order': False, 'shape': $2, }"; }
+
+# near FILE FILE [TOLERANCE]: their numbers agree, to 2 in 1,000 or what is said, with a little room around zero.
+near() {
+    paste -d ' ' "$1" "$2" | awk -v tolerance="${3:-0.002}" '{
+        gsub(/[^-+0-9.e ]/, " ")
+        for (i = 1; i <= NF / 2; i++) {
+            a = $i; b = $(i + NF / 2); d = a - b; if (d < 0) d = -d; m = a < 0 ? -a : a
+            if (d > tolerance * (m + 1)) { print "line " NR ": " a " and " b; bad = 1 }
+            n++
+        }
+    } END { exit bad || n == 0 }'
+}
+
 # holds "AWK CONDITION": arithmetic on fractions, which the shell does not have.
 holds() { awk "BEGIN { exit !($1) }"; }
 

@@ -8,15 +8,6 @@ cp "$root/examples/diabetes.nn" "$root/examples/breast-cancer.nn" "$root/example
 emulated_nvcc=$root/tests/end_to_end/emulated_cuda/nvcc
 export NNC_CFLAGS
 
-ends() { # ends STATUS WORDS COMMAND...
-    wanted=$1 words=$2
-    shift 2
-    "$@" >ends.txt 2>&1
-    status=$?
-    grep -Eq -e "$words" ends.txt || { cat ends.txt; return 1; }
-    [ $status -eq "$wanted" ] || { echo "status $status"; return 1; }
-}
-lacks() { ! grep -q "$1" "$2"; }
 cuda() { "$NNC" --target=cuda --gpu=sm_80 "$@"; }
 with_library() { cuda --blas=cublaslt "$@"; }
 
@@ -81,16 +72,6 @@ losses() { # losses PROGRAM NAME: of two epochs from the same weights, and predi
     "./$1" fit --initial-weights=first.safetensors --weights="$1.safetensors" --seed=3 --epochs=2 --batch-size="$3" --verbose=0 &&
         "./$1" evaluate --weights="$1.safetensors" --verbose=0 >"$1.txt" &&
         "./$1" predict --weights="$1.safetensors" --input="data/$2-test.csv" >>"$1.txt"
-}
-near() { # near FILE FILE TOLERANCE
-    paste -d ' ' "$1" "$2" | awk -v tolerance="$3" '{
-        gsub(/[^-+0-9.e ]/, " ")
-        for (i = 1; i <= NF / 2; i++) {
-            a = $i; b = $(i + NF / 2); d = a - b; if (d < 0) d = -d; m = a < 0 ? -a : a
-            if (d > tolerance * (m + 1)) { print "line " NR ": " a " and " b; bad = 1 }
-            n++
-        }
-    } END { exit bad || n == 0 }'
 }
 trains() { # trains NAME BATCH: as without the library, and the same bits when it is run again
     "./$1-plain" init --seed=5 --weights=first.safetensors && losses "$1-plain" "$1" "$2" && losses "$1-lt" "$1" "$2" &&

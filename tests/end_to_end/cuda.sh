@@ -17,18 +17,6 @@ build_nvcc() {
     nvcc -std=c++20 -O1 -arch=native -Werror all-warnings -I"$root/runtime" "$work/$1.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/$1-nvcc"
 }
 
-# Numbers of two texts agree: to 2 in 1,000 or what is said, with a little room around zero.
-near() { # near FILE FILE [TOLERANCE]
-    paste -d ' ' "$1" "$2" | awk -v tolerance="${3:-0.002}" '{
-        gsub(/[^-+0-9.e ]/, " ")
-        for (i = 1; i <= NF / 2; i++) {
-            a = $i; b = $(i + NF / 2); d = a - b; if (d < 0) d = -d; m = a < 0 ? -a : a
-            if (d > tolerance * (m + 1)) { print "line " NR ": " a " and " b; bad = 1 }
-            n++
-        }
-    } END { exit bad || n == 0 }'
-}
-
 # run PROGRAM EPOCHS INPUTS: everything that a program does, from the same first weights.
 run() {
     "$1" fit --initial-weights="$work/first.safetensors" --epochs="$2" --weights="$1.safetensors" --seed=3 --verbose=2 >"$1.fit" &&

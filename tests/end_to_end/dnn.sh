@@ -51,7 +51,6 @@ compile {
 }
 fit { batch_size = 4, epochs = 2 }
 END
-header() { printf "\223NUMPY\001\000v\000"; printf "%-117s\n" "{'descr': '$1', 'fortran_order': False, 'shape': $2, }"; }
 numbers() { awk 'BEGIN { for (i = 0; i < 90 * 126; i++) printf "%c", 48 + (i * 7919 + int(i / 126) * 31) % 64 }'; }
 { header '|u1' '(90, 9, 7, 2)'; numbers; } >x.npy
 { header '|u1' '(90, 18, 7)'; numbers; } >line.npy
@@ -60,15 +59,6 @@ numbers() { awk 'BEGIN { for (i = 0; i < 90 * 126; i++) printf "%c", 48 + (i * 7
     awk 'BEGIN { for (i = 0; i < 90; i++) printf "\\%03o", i % 4 }' | { read -r classes; printf "$classes"; }
 } >y.npy
 
-ends() { # ends STATUS WORDS COMMAND..
-    wanted=$1 words=$2
-    shift 2
-    "$@" >out.txt 2>&1
-    got=$?
-    cat out.txt
-    [ $got -eq "$wanted" ] && grep -Eq -- "$words" out.txt
-}
-lacks() { ! grep -q "$1" "$2"; }
 count() { [ "$(grep -c -- "$1" "$2")" -eq "$3" ] || { grep -- "$1" "$2"; return 1; }; }
 
 # ---- options, and what is written
@@ -90,16 +80,6 @@ check "another library" ends 2 "there are: none, cudnn" "$NNC" --dnn=miopen --ta
 check "a processor" ends 2 "not built for --target=c" "$NNC" --dnn=cudnn net.nn
 
 # ---- programs
-near() { # near FILE FILE TOLERANCE
-    paste -d ' ' "$1" "$2" | awk -v tolerance="$3" '{
-        gsub(/[^-+0-9.e ]/, " ")
-        for (i = 1; i <= NF / 2; i++) {
-            a = $i; b = $(i + NF / 2); d = a - b; if (d < 0) d = -d; m = a < 0 ? -a : a
-            if (d > tolerance * (m + 1)) { print "line " NR ": " a " and " b; bad = 1 }
-            n++
-        }
-    } END { exit bad || n == 0 }'
-}
 build_emulated() { "$emulated_nvcc" -I "$root/runtime" "$1.cu" "$NNRT" $NNC_LIBRARIES -lcudnn -lm -o "$1-emulated"; }
 train() { # train PROGRAM IMAGES WEIGHTS
     "./$1" fit --initial-weights="$3" --weights="$1.safetensors" --seed=3 --verbose=0 &&
