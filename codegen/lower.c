@@ -228,7 +228,7 @@ static bool check_fused(const Module *module, Diag *diag) {
     for (int i = 0; i < module->func_count; i++)
         for (const Op *op = module->funcs[i]->body.first; op; op = op->next)
             if (op->code != OP_FUSION && op->code != OP_SCAN && op->code != OP_RESHAPE && op->code != OP_ASSIGN &&
-                op->code != OP_VARIABLE && op->code != OP_CONST) {
+                op->code != OP_VARIABLE && op->code != OP_CONST && op->code != OP_REVERSE) {
                 diag_error(diag, (Span){0}, "kernels are made of fusions, and there are none: run the pass fuse");
                 return false;
             }

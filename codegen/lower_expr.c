@@ -76,6 +76,19 @@ static KExpr *expr_slice(LowerRegion *r, Nest *nest, const Op *op, KExpr *const 
     return lower_expr(r, nest, op->inputs[0], inner);
 }
 
+static KExpr *expr_reverse(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *index) {
+    KProgram *p = r->lower->program;
+    const Type *type = op->results[0]->type;
+    KExpr *inner[MAX_RANK];
+    for (int i = 0; i < type->rank; i++)
+        inner[i] = index[i];
+    for (int i = 0; i < op->attr.axes.count; i++) {
+        int axis = op->attr.axes.axes[i];
+        inner[axis] = kexpr_binary(p, '-', number(r, (double)type->dims[axis].n - 1), index[axis]);
+    }
+    return lower_expr(r, nest, op->inputs[0], inner);
+}
+
 static KExpr *both(KProgram *p, KExpr *a, KExpr *b) {
     return a ? kexpr_fn(p, FN_and, a, b, NULL) : b;
 }
@@ -161,6 +174,8 @@ static KExpr *expr_op(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *in
         return expr_transpose(r, nest, op, index);
     case OP_SLICE:
         return expr_slice(r, nest, op, index);
+    case OP_REVERSE:
+        return expr_reverse(r, nest, op, index);
     case OP_PAD:
         return expr_pad(r, nest, op, index);
     case OP_UNPOOL:

@@ -1,7 +1,8 @@
 /* A scan to a kernel: nests that set the states, nests that run once per step, nests that give out the last states.
  *
  * A state has two places, one for even and one for odd steps: a step reads one and writes the other. Sequences and
- * outputs are read and written at the index of the step. What passes on inside of a step lies in local buffers. */
+ * outputs are read and written at the index of the step, a reversed sequence at that from the end. What passes on
+ * inside of a step lies in local buffers. */
 #include "codegen/lower.h"
 
 typedef struct {
@@ -36,6 +37,8 @@ static void copy_nest(LowerScan *s, const Type *type, KBuffer *to, KExpr *to_ste
 
 static KBuffer *memory_of(const Lower *lower, const Value *value) {
     const Op *op = value->def;
+    if (op && op->code == OP_REVERSE)
+        return memory_of(lower, op->inputs[0]);
     return op && op->code == OP_VARIABLE ? lower->variables[op->attr.variable->id] : lower->memory[value->id];
 }
 
@@ -61,10 +64,12 @@ static void start_states(LowerScan *s) {
 static void place_arguments(LowerScan *s) {
     const ScanAttr *scan = &s->scan->attr.scan;
     const Region *region = s->scan->region;
+    KExpr *from_end = kexpr_binary(s->r.lower->program, '-', number(s, scan->steps - 1), s->r.now);
     for (int i = scan->carried; i < region->arg_count; i++) {
         s->r.memory[region->args[i]->id] = memory_of(s->r.lower, s->scan->inputs[i]);
+        const Op *made_by = s->scan->inputs[i]->def;
         if (i < scan->carried + scan->sequences)
-            s->r.step[region->args[i]->id] = s->r.now;
+            s->r.step[region->args[i]->id] = made_by && made_by->code == OP_REVERSE ? from_end : s->r.now;
     }
 }
 

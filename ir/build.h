@@ -50,6 +50,7 @@ Value *build_broadcast_to(Builder *, Value *, const Type *);  /* NumPy alignment
 Value *build_slice(Builder *, Value *, const int64_t *start, const int64_t *stride, const Type *);
 Value *build_pad(Builder *, Value *, const PadAttr *);
 Value *build_concat(Builder *, Value **, int count, int axis);
+Value *build_reverse(Builder *, Value *, const int *axes, int count);
 Value *build_copy(Builder *, Value *);
 
 Value *build_reduce(Builder *, ReduceKind, Value *, const int *axes, int count);

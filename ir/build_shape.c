@@ -9,6 +9,18 @@ static int axis_of(const Value *value, int axis) {
     return axis < 0 ? axis + value->type->rank : axis;
 }
 
+/* The axes counted from the start and in increasing order. */
+static AxesAttr sorted_axes(const Value *x, const int *axes, int count) {
+    AxesAttr sorted = {.count = 0};
+    for (int i = 0; i < count && i < MAX_RANK; i++) {
+        int axis = axis_of(x, axes[i]), at = sorted.count++;
+        for (; at > 0 && sorted.axes[at - 1] > axis; at--)
+            sorted.axes[at] = sorted.axes[at - 1];
+        sorted.axes[at] = axis;
+    }
+    return sorted;
+}
+
 /* ---- shapes ---- */
 
 Value *build_reshape(Builder *builder, Value *x, const Type *type) {
@@ -72,23 +84,18 @@ Value *build_concat(Builder *builder, Value **inputs, int count, int axis) {
     return build_op(builder, OP_CONCAT, &(OpAttr){.axis = axis_of(inputs[0], axis)}, inputs, count, NULL);
 }
 
+Value *build_reverse(Builder *builder, Value *x, const int *axes, int count) {
+    if (!x || count == 0)
+        return x;
+    OpAttr attr = {.axes = sorted_axes(x, axes, count)};
+    return build_op(builder, OP_REVERSE, &attr, &x, 1, NULL);
+}
+
 Value *build_copy(Builder *builder, Value *x) {
     return build_op(builder, OP_COPY, NULL, &x, 1, NULL);
 }
 
 /* ---- reductions ---- */
-
-/* The axes counted from the start and in increasing order. */
-static AxesAttr sorted_axes(const Value *x, const int *axes, int count) {
-    AxesAttr sorted = {.count = 0};
-    for (int i = 0; i < count && i < MAX_RANK; i++) {
-        int axis = axis_of(x, axes[i]), at = sorted.count++;
-        for (; at > 0 && sorted.axes[at - 1] > axis; at--)
-            sorted.axes[at] = sorted.axes[at - 1];
-        sorted.axes[at] = axis;
-    }
-    return sorted;
-}
 
 Value *build_reduce(Builder *builder, ReduceKind kind, Value *x, const int *axes, int count) {
     if (!x || count == 0)

@@ -1,4 +1,4 @@
-/* Result types of ops that move elements: reshape, transpose, broadcast, slice, pad, concat, copy. */
+/* Result types of ops that move elements: reshape, transpose, broadcast, slice, pad, concat, reverse, copy. */
 #include <stdlib.h>
 #include "ir/infer.h"
 
@@ -126,6 +126,19 @@ bool infer_CONCAT(const Infer *infer) {
             dims[axis].n += other->dims[axis].n;
     }
     return infer_give(infer, first->dtype, first->rank, dims);
+}
+
+bool infer_REVERSE(const Infer *infer) {
+    const Type *from = infer_input(infer, 0);
+    const AxesAttr *attr = &infer->attr->axes;
+    for (int i = 0; i < attr->count; i++) {
+        int axis = attr->axes[i];
+        if (axis < 0 || axis >= from->rank || (i > 0 && axis <= attr->axes[i - 1]))
+            return infer_fail(infer, "the axes must increase and be axes of %s", infer_type(infer, from));
+        if (from->dims[axis].batch)
+            return infer_fail(infer, "the batch axis of %s cannot be reversed", infer_type(infer, from));
+    }
+    return infer_same(infer);
 }
 
 bool infer_COPY(const Infer *infer) {

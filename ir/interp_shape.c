@@ -13,7 +13,7 @@ bool eval_COPY(Run *run, const Op *op, const Tensor *in, Tensor *out) {
     return eval_RESHAPE(run, op, in, out);
 }
 
-/* out[index] = in[sum of index[i] * step[i] + start]: what transpose, broadcast and slice come to. */
+/* out[index] = in[sum of index[i] * step[i] + start]: what transpose, broadcast, slice and reverse come to. */
 static void read_strided(const Grid *grid, const int64_t *step, int64_t start, const Tensor *in, Tensor *out) {
     int64_t index[MAX_RANK] = {0}, i = 0;
     do {
@@ -55,6 +55,19 @@ bool eval_SLICE(Run *run, const Op *op, const Tensor *in, Tensor *out) {
         start += slice->start[i] * from.stride[i];
     }
     read_strided(&to, step, start, in, out);
+    return true;
+}
+
+bool eval_REVERSE(Run *run, const Op *op, const Tensor *in, Tensor *out) {
+    const AxesAttr *axes = &op->attr.axes;
+    Grid grid = grid_of(out[0].type, run->batch);
+    int64_t step[MAX_RANK], start = 0;
+    memcpy(step, grid.stride, sizeof step);
+    for (int i = 0; i < axes->count; i++) {
+        start += (grid.extent[axes->axes[i]] - 1) * step[axes->axes[i]];
+        step[axes->axes[i]] *= -1;
+    }
+    read_strided(&grid, step, start, in, out);
     return true;
 }
 

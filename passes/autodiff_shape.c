@@ -19,6 +19,11 @@ void gradient_TRANSPOSE(Gradient *gradient, const Op *op, Value *g, const bool *
     out[0] = build_transpose(&gradient->build, g, inverse);
 }
 
+void gradient_REVERSE(Gradient *gradient, const Op *op, Value *g, const bool *wanted, Value **out) {
+    (void)wanted;
+    out[0] = build_reverse(&gradient->build, g, op->attr.axes.axes, op->attr.axes.count);
+}
+
 /* Every element was repeated: sum over the new axes and over the stretched ones. */
 void gradient_BROADCAST(Gradient *gradient, const Op *op, Value *g, const bool *wanted, Value **out) {
     (void)wanted;

@@ -21,6 +21,7 @@ static bool is_plain(const Value *value) {
     case OP_BROADCAST:
     case OP_TRANSPOSE:
     case OP_SLICE:
+    case OP_REVERSE:
     case OP_RESHAPE:
     case OP_STOP_GRADIENT:
         return is_plain(value->def->inputs[0]);
@@ -35,7 +36,19 @@ static bool wants_plain(const Op *op, int input) {
            (op->code == OP_GATHER && input == 0);
 }
 
+/* A sequence in memory that a scan walks through from the other end. */
+static bool is_reversed_sequence(const Op *scan, int input) {
+    const Op *reverse = scan->inputs[input]->def;
+    int first = scan->attr.scan.carried;
+    return reverse && reverse->code == OP_REVERSE && input >= first && input < first + scan->attr.scan.sequences &&
+           reverse->attr.axes.count == 1 &&
+           reverse->attr.axes.axes[0] == scan_time_axis(scan->region->args[input]->type) &&
+           has_memory(reverse->inputs[0]);
+}
+
 static bool wants_memory(const Op *op, int input) {
+    if (op->code == OP_SCAN && is_reversed_sequence(op, input))
+        return false;
     if (op->code == OP_SCAN) /* initial states may be numbers */
         return !op->inputs[input]->def || op->inputs[input]->def->code != OP_CONST || input >= op->attr.scan.carried;
     return op->code == OP_RESHAPE && !fuse_is_unit_reshape(op);
@@ -252,6 +265,19 @@ static void emit_group(Rewrite *r, int group) {
 
 static void emit(Rewrite *r, int op);
 
+/* The op that stands for it in the new body: a copy of an inline one, which groups may clone later. */
+static Op *op_outside(Rewrite *r, Op *old) {
+    if (!fuse_is_inline(old) || old->input_count == 0)
+        return old;
+    const Type *types[1] = {old->results[0]->type};
+    Op *op = op_new(r->func, old->code, old->inputs, old->input_count, types, 1, old->span);
+    op->attr = old->attr;
+    op->layer = old->layer;
+    op->gradient = old->gradient;
+    r->replacement[old->results[0]->id] = op->results[0];
+    return op;
+}
+
 /* What a group reads through inline ops comes first; the inline ops themselves are cloned into the group. */
 static void emit_before_group(Rewrite *r, const Op *op, int group) {
     FuseGroups *g = r->g;
@@ -280,12 +306,13 @@ static void emit(Rewrite *r, int op) {
         emit_group(r, owner);
         return;
     }
-    Op *moved = g->ops[op];
+    Op *moved = op_outside(r, g->ops[op]);
     for (int i = 0; i < moved->input_count; i++) {
-        if (g->index[moved->inputs[i]->id] >= 0)
-            emit(r, g->index[moved->inputs[i]->id]);
-        if (r->replacement[moved->inputs[i]->id])
-            moved->inputs[i] = r->replacement[moved->inputs[i]->id];
+        int input = g->ops[op]->inputs[i]->id;
+        if (g->index[input] >= 0)
+            emit(r, g->index[input]);
+        if (r->replacement[input])
+            moved->inputs[i] = r->replacement[input];
     }
     op_append(&r->func->body, moved);
 }

@@ -58,6 +58,7 @@ bool fuse_is_inline(const Op *op) {
     case OP_BROADCAST:
     case OP_TRANSPOSE:
     case OP_SLICE:
+    case OP_REVERSE:
     case OP_PAD:
     case OP_CAST:
     case OP_STOP_GRADIENT:

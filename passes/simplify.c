@@ -4,7 +4,7 @@
  *   - divisors that are constant or repeated are inverted once, and multiply;
  *   - a broadcast or reshape stands as late as possible (elementwise ops run on the small tensor); a broadcast repeats
  *     over whole axes only (axes of extent 1 are dropped by a reshape), and is no broadcast or transpose of another;
- *   - neighbouring reshapes, transposes, slices and paddings are one; what changes nothing is gone;
+ *   - neighbouring reshapes, transposes, reverses, slices and paddings are one; what changes nothing is gone;
  *   - factors that a sum does not run over stand outside of it; transposes at an einsum are in its labels;
  *   - increasing functions stand behind a max pooling, what keeps zeros before an unpool, which a sum over all space
  *     does not see;

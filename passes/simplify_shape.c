@@ -124,6 +124,44 @@ static Value *drop_stretched_axes(Simplify *simplify, const Op *op) {
     return build_broadcast(&simplify->build, small, op->results[0]->type, axes);
 }
 
+/* ---- reverse ---- */
+
+static Value *reverse_along(Simplify *simplify, Value *value, const bool *along) {
+    int axes[MAX_RANK], count = 0;
+    for (int i = 0; i < value->type->rank; i++)
+        if (along[i])
+            axes[count++] = i;
+    return build_reverse(&simplify->build, value, axes, count);
+}
+
+/* Along an axis of extent 1, or one along which a broadcast repeats, nothing moves. */
+static Value *drop_unmoved_axes(Simplify *simplify, const Op *op) {
+    const Op *broadcast = defined_by(op->inputs[0], OP_BROADCAST);
+    const Type *type = op->results[0]->type;
+    bool along[MAX_RANK] = {false}, varies[MAX_RANK] = {false};
+    for (int i = 0; broadcast && i < broadcast->attr.axes.count; i++)
+        varies[broadcast->attr.axes.axes[i]] = !is_unit(broadcast->inputs[0]->type->dims[i]);
+    int kept = 0;
+    for (int i = 0; i < op->attr.axes.count; i++) {
+        int axis = op->attr.axes.axes[i];
+        along[axis] = broadcast ? varies[axis] : !is_unit(type->dims[axis]);
+        kept += along[axis];
+    }
+    return kept < op->attr.axes.count ? reverse_along(simplify, op->inputs[0], along) : NULL;
+}
+
+static Value *merge_reverses(Simplify *simplify, const Op *op) {
+    const Op *inner = defined_by(op->inputs[0], OP_REVERSE);
+    bool along[MAX_RANK] = {false};
+    if (!inner)
+        return NULL;
+    for (int i = 0; i < op->attr.axes.count; i++)
+        along[op->attr.axes.axes[i]] = true;
+    for (int i = 0; i < inner->attr.axes.count; i++)
+        along[inner->attr.axes.axes[i]] = !along[inner->attr.axes.axes[i]];
+    return reverse_along(simplify, inner->inputs[0], along);
+}
+
 /* ---- slice, pad, concat ---- */
 
 static Value *merge_slices(Simplify *simplify, const Op *op) {
@@ -269,6 +307,9 @@ const SimplifyRule simplify_shape_rules[] = {
     {OP_BROADCAST, merge_broadcasts},
     {OP_BROADCAST, broadcast_of_units},
     {OP_BROADCAST, drop_stretched_axes},
+    {OP_REVERSE, fold_moved_constant},
+    {OP_REVERSE, drop_unmoved_axes},
+    {OP_REVERSE, merge_reverses},
     {OP_SLICE, drop_same_type},
     {OP_SLICE, fold_moved_constant},
     {OP_SLICE, merge_slices},

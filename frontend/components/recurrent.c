@@ -262,15 +262,6 @@ static Value *build_scan(Recurrence *l, Value *mask, bool sequences) {
     return scan->results[sequences ? l->cell->states : 0];
 }
 
-/* Time from the last step to the first, as a product with the matrix that has ones on its other diagonal. */
-static Value *reverse_time(Builder *b, Value *y) {
-    Dim steps = y->type->dims[1], dims[2] = {steps, steps};
-    const Type *type = type_get(b->module, DTYPE_I32, 2, dims);
-    Value *sum = build_add(b, build_iota(b, type, 0), build_iota(b, type, 1));
-    Value *matrix = build_cast(b, build_map2(b, FN_eq, sum, build_like(b, sum, (double)steps.n - 1)), DTYPE_F32);
-    return build_einsum(b, "btu,ts->bsu", y, matrix);
-}
-
 static bool fits(LayerContext *ctx, const Value *x) {
     Arena *arena = ctx->builder->module->arena;
     const char *name = ctx->args->component->name;
@@ -300,7 +291,7 @@ Value *recurrent_layer(LayerContext *ctx, Value *x, const RecurrentOptions *opti
     if (!y)
         return NULL;
     if (sequences && options->backwards && !options->in_time_order)
-        y = reverse_time(ctx->builder, y);
+        y = build_reverse(ctx->builder, y, (int[]){1}, 1);
     if (sequences)
         layer_set_mask(ctx, y, mask);
     return layer_penalise_activity(ctx, y);

@@ -1,6 +1,7 @@
 /* The kernels of a recurrence fetch what their steps read and write of sequences before they need it, and what only its
  * steps touch lies in whole rows; the products with the input are made in the steps, so nobody else stores a sequence;
- * the gates of a panel are computed side by side, in register arrays. All that changes no number. */
+ * the gates of a panel are computed side by side, in register arrays. All that changes no number. A sequence that is
+ * read or handed on from its other end is an index, not a kernel. */
 #include "tests/codegen/kernel_compare.h"
 #include "ir/build.h"
 #include "test.h"
@@ -26,7 +27,8 @@ static Value *recurrence(Builder *b, Value *x, Value *kernel) {
     return scan->results[1];
 }
 
-static Module *model_of(Arena *arena, Diag *diag) {
+/* `turned`: the recurrence reads its input from the end, and what it gives is read from the end too. */
+static Module *model_of(Arena *arena, Diag *diag, bool turned) {
     Module *module = module_new(arena, diag, "sequences", BATCH);
     Func *func = module_func(module, "train_step");
     Dim rows[3] = {dim_batch(1), dim_static(STEPS), dim_static(FEATURES)};
@@ -39,8 +41,11 @@ static Module *model_of(Arena *arena, Diag *diag) {
                         (Span){0})};
     Builder b = builder_at_end(func);
     Value *weights[2] = {build_variable(&b, variables[0]), build_variable(&b, variables[1])}, *gradients[2];
+    x = build_reverse(&b, x, (int[]){1}, turned);
     Value *y = recurrence(&b, build_einsum(&b, "btk,kn->btn", x, weights[0]), weights[1]);
-    Value *loss = build_mean_all(&b, build_mul(&b, y, y));
+    y = build_reverse(&b, y, (int[]){1}, turned);
+    Value *step = build_shift(&b, build_iota(&b, y->type, 1), 1);
+    Value *loss = build_mean_all(&b, build_mul(&b, build_mul(&b, y, y), step));
     build_grad(&b, loss, weights, 2, gradients);
     for (int i = 0; i < 2; i++)
         build_assign(&b, variables[i], build_sub(&b, weights[i], gradients[i]));
@@ -124,10 +129,11 @@ static void check_fetches(const KProgram *p) {
     CHECK(recurrences == 2);
 }
 
-int main(void) {
+/* Gives the number of its kernels. */
+static int check_model(bool turned) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
-    Module *model = model_of(arena, diag), *oracle = kernel_oracle(arena, diag, model);
+    Module *model = model_of(arena, diag, turned), *oracle = kernel_oracle(arena, diag, model);
     KProgram *p = oracle ? kernel_program(arena, diag, model, "x86-64-v4", true, "sequences") : NULL;
     CHECK(p != NULL);
     for (int64_t batch = 3; batch <= BATCH && p; batch += 7) {
@@ -144,6 +150,13 @@ int main(void) {
         check_fetches(p);
         check_stores(p);
     }
+    int kernels = p ? p->sequences[0]->count : 0;
     arena_free(arena);
+    return kernels;
+}
+
+int main(void) {
+    int kernels = check_model(false);
+    CHECK(check_model(true) == kernels);
     return test_report();
 }

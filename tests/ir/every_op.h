@@ -55,6 +55,7 @@ static inline void every_shape(EveryOp *e) {
     build_pad(b, e->images, &(PadAttr){.low = {0, 1, -1}, .high = {0, 0, 2}, .interior = {0, 1, 0}});
     build_concat(b, (Value *[]){e->x, flat, e->x}, 3, -1);
     build_concat(b, (Value *[]){e->x, e->x}, 2, 0); /* 2*B rows */
+    build_reverse(b, e->images, (int[]){-1, 1}, 2);
     build_copy(b, e->x);
 }
 

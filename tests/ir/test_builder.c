@@ -82,6 +82,7 @@ static void test_no_ops(void) {
     CHECK(build_reduce(&builder, REDUCE_MAX, x, NULL, 0) == x);
     CHECK(build_flatten(&builder, x) == x);
     CHECK(build_transpose(&builder, x, (int[]){0, 1}) == x);
+    CHECK(build_reverse(&builder, x, NULL, 0) == x && !build_reverse(&builder, NULL, (int[]){1}, 1));
     CHECK(func->value_count == count && !func->body.first);
     /* calls without an input say nothing and give nothing */
     CHECK(!build_add(&builder, x, NULL) && !build_flatten(&builder, NULL) && !build_cast(&builder, NULL, DTYPE_F32));
@@ -98,6 +99,7 @@ static void test_shapes(void) {
     check_type(build_flatten(&builder, x), "f32[B, 40]");
     check_type(build_flatten(&builder, f32("B")), "f32[B, 1]");
     check_type(build_transpose(&builder, x, (int[]){0, -1, 1, 2}), "f32[B, 2, 4, 5]");
+    check_type(build_reverse(&builder, x, (int[]){-1, 1}, 2), "f32[B, 4, 5, 2]");
     check_type(build_concat(&builder, (Value *[]){f32("B,3"), f32("B,4")}, 2, -1), "f32[B, 7]");
     check_type(build_pad(&builder, f32("3,4"), &(PadAttr){.low = {1, -1}, .interior = {2, 0}}), "f32[8, 3]");
     check_type(build_slice(&builder, f32("9"), (int64_t[]){2}, (int64_t[]){3}, f32("3")->type), "f32[3]");
@@ -111,6 +113,10 @@ static void test_shapes(void) {
                 "transpose: the batch axis of the result f32[4, B] is not the first");
     check_error(build_transpose(&builder, f32("3,4"), (int[]){1, 1}),
                 "transpose: the axes are no permutation of those of f32[3, 4]");
+    check_error(build_reverse(&builder, f32("B,4"), (int[]){0}, 1),
+                "reverse: the batch axis of f32[B, 4] cannot be reversed");
+    check_error(build_reverse(&builder, f32("3,4"), (int[]){1, 2}, 2),
+                "reverse: the axes must increase and be axes of f32[3, 4]");
     check_error(build_concat(&builder, (Value *[]){f32("B,3,2"), f32("B,3,4")}, 2, 1),
                 "concat: f32[B, 3, 2] and f32[B, 3, 4] differ in more than the length of axis 1");
     check_error(build_slice(&builder, f32("9"), (int64_t[]){3}, (int64_t[]){3}, f32("3")->type),

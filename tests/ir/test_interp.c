@@ -113,6 +113,8 @@ static void test_shapes(void) {
     UNARY(F32, (2, 3), (1, 2, 3, 4, 5, 6), build_reshape(&c.b, x, TYPE(&c, F32, 3, 2)), (1, 2, 3, 4, 5, 6));
     UNARY(F32, (2, 3), (1, 2, 3, 4, 5, 6), build_transpose(&c.b, x, (int[]){1, 0}), (1, 4, 2, 5, 3, 6));
     UNARY(F32, (1, 2, 3), (1, 2, 3, 4, 5, 6), build_transpose(&c.b, x, (int[]){2, 0, 1}), (1, 4, 2, 5, 3, 6));
+    UNARY(F32, (2, 3), (1, 2, 3, 4, 5, 6), build_reverse(&c.b, x, (int[]){1}, 1), (3, 2, 1, 6, 5, 4));
+    UNARY(F32, (2, 3), (1, 2, 3, 4, 5, 6), build_reverse(&c.b, x, (int[]){0, 1}, 2), (6, 5, 4, 3, 2, 1));
     UNARY(F32, (2), (1, 2), build_broadcast(&c.b, x, TYPE(&c, F32, 0, 2), (int[]){1}), (1, 2, 1, 2));
     UNARY(F32, (2, 1), (1, 2), build_broadcast(&c.b, x, TYPE(&c, F32, 2, 3), (int[]){0, 1}), (1, 1, 1, 2, 2, 2));
     UNARY(F32, (0, 4), (1, 2, 3, 4, 5, 6, 7, 8),

@@ -229,6 +229,7 @@ static void test_messages(void) {
         {F "%0 = scan %x steps=2 carried=0 sequences=1 reverse=0 : f32[B] (%a : f32[B]) {\nyield %a\n}\n}",
          "scan: sequence 1 is f32[B, 4], and a step of it f32[B]"},
         {F "%0 = slice %x start=[0] stride=[1, 1] : f32[B, 4]\n}", "`start` has 1 number for 2 axes"},
+        {F "%0 = reverse %x axes=[0] : f32[B, 4]\n}", "reverse: the batch axis of f32[B, 4] cannot be reversed"},
         {F "%0 = reduce %x mean axes=[1] : f32[B]\n}", "`mean` is no reduction"},
         {F "%0 = fusion %x kind=0 : f32[B, 4] (%a : f32[B, 3]) {\nyield %a\n}\n}", "argument 1 of the region"},
         {F "%0 = fusion %x kind=0 : f32[B, 4] (%a : f32[B, 4]) {\nyield %x\n}\n}", "not defined before this place in"},

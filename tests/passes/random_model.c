@@ -164,6 +164,15 @@ static Value *pad_and_stride(Model *m, Value *x) {
     return build_slice(&m->b, wide, start, stride, type_get(m->module, type.dtype, type.rank, type.dims));
 }
 
+/* Along one axis, or all but the batch; of what another op makes, or beside it. */
+static Value *reversed(Model *m, Value *x) {
+    int axes[MAX_RANK], last = x->type->rank - 1;
+    for (int i = 0; i < last; i++)
+        axes[i] = i + 1;
+    Value *y = pick(m, 2) ? build_reverse(&m->b, bounded(m, x), axes, last) : build_reverse(&m->b, x, &last, 1);
+    return pick(m, 2) ? build_sub(&m->b, x, y) : y;
+}
+
 /* Rows of a table, by the index of the largest feature: no gradient by x, one by the table. */
 static Value *embedding(Model *m, Value *x) {
     int last = x->type->rank - 1;
@@ -204,7 +213,7 @@ static Value *clumsy(Model *m, Value *x) {
 
 static Value *vector_layer(Model *m, Value *x) {
     int last = x->type->rank - 1;
-    switch (pick(m, 11)) {
+    switch (pick(m, 12)) {
     case 0:
         return normalise(m, x, &last, 1);
     case 1:
@@ -225,6 +234,8 @@ static Value *vector_layer(Model *m, Value *x) {
         return build_add(&m->b, x, activation(m, dense(m, x, last_extent(x))));
     case 9:
         return activation(m, x);
+    case 10:
+        return reversed(m, x);
     default:
         return activation(m, dense(m, x, 2 + pick(m, 5)));
     }
@@ -275,7 +286,8 @@ static Value *gate(Model *m, Value *z, int64_t units, int which) {
 }
 
 /* A recurrence over the second axis with two states, one of them read by a product; the projection of the input inside
- * of the step or before it, the sequence forward or backward, the last state or none added to the outputs. */
+ * of the step or before it, the sequence forward or backward, from either end, the last state or none added to the
+ * outputs. */
 static Value *recurrence(Model *m, Value *x) {
     Builder *b = &m->b;
     int64_t units = 2 + pick(m, 4), features = last_extent(x);
@@ -284,6 +296,8 @@ static Value *recurrence(Model *m, Value *x) {
     Value *offset = parameter(m, "offset", 1, &units);
     Value *input = parameter(m, "input", 2, (int64_t[]){features, 2 * units});
     Value *sequence = inside ? x : build_einsum(b, "btk,kn->btn", x, input);
+    if (pick(m, 3) == 0)
+        sequence = build_reverse(b, sequence, (int[]){1}, 1);
     int64_t extents[] = {1, units};
     const Type *state = model_type(m, DTYPE_F32, 2, extents, true);
     Value *start = build_broadcast(b, offset, state, (int[]){1});
@@ -300,7 +314,8 @@ static Value *recurrence(Model *m, Value *x) {
     Value *second = build_add(b, build_mul(b, open, candidate), build_scale(b, args[1], 0.5));
     Value *next = build_mul(b, open, build_map1(b, FN_tanh, build_add(b, second, args[0])));
     build_scan_end(b, scan, (Value *[]){next, second}, (Value *[]){next, build_mul(b, second, args[1])}, 2);
-    Value *y = build_add(b, scan->results[2], scan->results[3]);
+    Value *other = pick(m, 2) ? build_reverse(b, scan->results[3], (int[]){1}, 1) : scan->results[3];
+    Value *y = build_add(b, scan->results[2], other);
     return both ? build_add(b, y, build_broadcast(b, scan->results[1], y->type, (int[]){0, 2})) : y;
 }
 

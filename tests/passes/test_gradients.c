@@ -163,6 +163,9 @@ static Value *make_reshape(Case *c) {
 static Value *make_transpose(Case *c) {
     return build_transpose(&c->b, arg(c, EXTENTS(0, 2, 3, 2)), (int[]){0, 3, 1, 2});
 }
+static Value *make_reverse(Case *c) {
+    return build_reverse(&c->b, arg(c, EXTENTS(0, 2, 3, 2)), (int[]){3, 1}, 2);
+}
 static Value *make_copy(Case *c) {
     return build_copy(&c->b, arg(c, EXTENTS(0, 2)));
 }
@@ -306,6 +309,7 @@ static void test_ops(void) {
     } cases[] = {
         {"reshape", make_reshape, 1},
         {"transpose", make_transpose, 1},
+        {"reverse", make_reverse, 1},
         {"copy", make_copy, 1},
         {"cast", make_cast, 1},
         {"broadcast", make_broadcast, 2},

@@ -150,8 +150,8 @@ int main(void) {
         arena_free(arena);
     }
     /* What these models hold: else they prove little. */
-    const OpCode expected[] = {OP_EINSUM, OP_CONV,   OP_POOL,      OP_REDUCE, OP_GATHER, OP_RANDOM,       OP_SLICE,
-                               OP_PAD,    OP_CONCAT, OP_TRANSPOSE, OP_ARGMAX, OP_IOTA,   OP_STOP_GRADIENT};
+    const OpCode expected[] = {OP_EINSUM, OP_CONV,   OP_POOL,      OP_REDUCE, OP_GATHER, OP_RANDOM,        OP_SLICE,
+                               OP_PAD,    OP_CONCAT, OP_TRANSPOSE, OP_ARGMAX, OP_IOTA,   OP_STOP_GRADIENT, OP_REVERSE};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         CHECK(op_count[expected[i]] >= 10);
     return test_report();
