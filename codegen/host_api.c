@@ -23,22 +23,6 @@ static void print_basics(const Host *h, Text *out) {
               "    return $n_predict_rows(model, (const float *)x, n, (float *)output, model->threads);\n}\n\n");
 }
 
-/* Row numbers 0, 1, .. of a batch that lies as it is used. */
-static void print_identity(const Host *h, Text *out) {
-    Text line = {0};
-    host_text(h, out,
-              "/* Samples in the order in which they lie. */\nstatic const int32_t $n_in_order[$N_BATCH] = {\n");
-    for (int64_t i = 0; i < host_batch(h); i++) {
-        text_format(&line, "%s%lld,", i % 16 ? " " : "", (long long)i);
-        if (i % 16 == 15 || i + 1 == host_batch(h)) {
-            host_line(out, 1, "%s", line.data);
-            text_clear(&line);
-        }
-    }
-    text_add(out, "};\n\n");
-    text_free(&line);
-}
-
 void host_api_means(const Host *h, Text *out) {
     for (int i = 0; i < h->info->metric_count; i++) {
         bool root = h->info->metrics[i].root_mean;
@@ -57,24 +41,25 @@ static void print_means(const Host *h, Text *out) {
 
 /* With preprocessing a batch is copied as it goes through it, so that it lies in the order of its steps. */
 static void print_choose(const Host *h, Text *out) {
-    Text head = {0};
-    text_format(&head, "static void %s_choose(%s *model, ", h->name, h->name);
-    host_samples(h, &head);
-    text_add(out, "/* Prepares `count` samples of a batch: order[at], .. or, without order, those from `at` on. */\n");
-    host_line(out, 0, "%s, const int32_t *order, int64_t at, int64_t count) {", head.data);
-    text_free(&head);
+    long long raw = (long long)host_sample_size(h->info->raw_input), size = (long long)host_sample_size(h->info->input);
+    long long target = (long long)host_sample_size(h->info->target);
+    const char *type = h->info->target->dtype == DTYPE_F32 ? "float" : "int32_t";
+    host_text(h, out,
+              "/* Prepares `count` samples of a batch: rows[at], .. or, without rows, those from `at` on. */\n"
+              "static void $n_choose(void *samples, int64_t at, int64_t count) {\n"
+              "    const nnrt_steps *from = (const nnrt_steps *)samples;\n"
+              "    $n *model = ($n *)from->context;\n"
+              "    if (!from->rows)\n");
     text_format(out,
-                "    if (!order)\n"
-                "        %s_preprocess(model, (const float *)(x + at), count, model->prepared);\n"
+                "        %s_preprocess(model, from->x + at * %lld, count, model->prepared);\n"
                 "    for (int64_t i = 0; i < count; i++) {\n"
-                "        int64_t row = order ? order[at + i] : at + i;\n"
-                "        if (order)\n"
-                "            %s_preprocess(model, (const float *)(x + row), 1, model->prepared + i * %lld);\n"
-                "        memcpy(model->chosen_y + i * %lld, y + row, sizeof *y);\n",
-                h->name, h->name, (long long)host_sample_size(h->info->input),
-                (long long)host_sample_size(h->info->target));
+                "        int64_t row = from->rows ? from->rows[at + i] : at + i;\n"
+                "        if (from->rows)\n"
+                "            %s_preprocess(model, from->x + row * %lld, 1, model->prepared + i * %lld);\n"
+                "        memcpy(model->chosen_y + i * %lld, (const %s *)from->y + row * %lld, %lld * sizeof(%s));\n",
+                h->name, raw, h->name, raw, size, target, type, target, target, type);
     if (h->info->has_sample_weight)
-        text_add(out, "        model->chosen_w[i] = w[row];\n");
+        text_add(out, "        model->chosen_w[i] = from->w[row];\n");
     text_add(out, "    }\n}\n\n");
 }
 
@@ -100,34 +85,43 @@ static void print_class_check(const Host *h, Text *out) {
         count, size > 1 ? "((const int32_t *)y)" : "y", last, h->name, last, sample);
 }
 
-static void print_run(const Host *h, Text *out) {
-    bool prepare = host_has_preprocess(h), weights = h->info->has_sample_weight;
-    Text head = {0};
-    text_format(&head, "static int %s_run(%s *model, int (*steps)(void *model, const nnrt_steps *steps), ", h->name,
-                h->name);
-    host_samples(h, &head);
-    text_add(out, "/* Works off n samples, batch by batch: in `order`, or as they lie. */\n");
-    host_line(out, 0, "%s, int64_t n, const int32_t *order, double *totals) {", head.data);
-    text_free(&head);
+/* What follows the samples in a call of steps. */
+static void print_rest(const Host *h, Text *out, const char *count, int depth) {
     text_format(out,
-                "    int code = NNRT_OK;\n"
-                "    if (n < 0)\n"
-                "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: the number of samples is negative\");\n",
-                h->name);
+                "%*s.samples = %s,\n"
+                "%*s.batch_size = %s_BATCH,\n"
+                "%*s.threads = model->threads,\n"
+                "%*s.seed = model->seed,\n"
+                "%*s.totals = totals",
+                depth, "", count, depth, "", h->upper, depth, "", depth, "", depth, "");
+}
+
+/* All batches in one call. */
+static void print_call(const Host *h, Text *out) {
+    bool prepare = host_has_preprocess(h), weights = h->info->has_sample_weight;
+    enum { DEPTH = 22 };
+    text_add(out, prepare ? "    nnrt_steps all = {.x = model->prepared,\n"
+                          : "    nnrt_steps all = {.x = (const float *)x,\n");
+    text_format(out, "%*s.y = %s,\n", DEPTH, "", prepare ? "model->chosen_y" : "y");
     if (weights)
-        text_format(
-            out,
-            "    if (!w)\n"
-            "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: w is missing: one weight for each sample\");\n",
-            h->name);
-    print_class_check(h, out);
-    text_add(out, "    for (int64_t at = 0, count; at < n && code == NNRT_OK; at += count) {\n");
+        text_format(out, "%*s.w = %s,\n", DEPTH, "", prepare ? "model->chosen_w" : "w");
+    if (!prepare)
+        text_format(out, "%*s.rows = order,\n", DEPTH, "");
+    print_rest(h, out, "n", DEPTH);
+    if (prepare)
+        text_format(out, ",\n%*s.before_step = %s_choose,\n%*s.context = &samples", DEPTH, "", h->name, DEPTH, "");
+    text_add(out, "};\n    return steps(model, &all);\n}\n\n");
+}
+
+/* A device wants the rows of what lies in order, too. */
+static void print_calls(const Host *h, Text *out) {
+    bool prepare = host_has_preprocess(h), weights = h->info->has_sample_weight;
+    text_add(out, "    int code = NNRT_OK;\n"
+                  "    for (int64_t at = 0, count; at < n && code == NNRT_OK; at += count) {\n");
     host_text(h, out,
               prepare ? "        count = nnrt_min_index(n - at, $N_BATCH);\n"
-                        "        $n_choose(model, x, y, "
+                        "        $n_choose(&samples, at, count);\n"
                       : "        count = order ? n : nnrt_min_index(n - at, $N_BATCH);\n");
-    if (prepare)
-        text_format(out, "%sorder, at, count);\n", weights ? "w, " : "");
     const char *samples[2][2] = {{".x = (const float *)(order ? x : x + at),\n"
                                   "                            .y = order ? y : y + at,\n",
                                   "                            .w = order ? w : w + at,\n"},
@@ -140,15 +134,41 @@ static void print_run(const Host *h, Text *out) {
     host_text(h, out,
               prepare ? "                            .rows = $n_in_order,\n"
                       : "                            .rows = order ? order : $n_in_order,\n");
-    host_text(h, out,
-              "                            .samples = count,\n"
-              "                            .batch_size = $N_BATCH,\n"
-              "                            .threads = model->threads,\n"
-              "                            .seed = model->seed,\n"
-              "                            .totals = totals};\n"
-              "        code = steps(model, &batch);\n"
-              "    }\n"
-              "    return code;\n}\n\n");
+    print_rest(h, out, "count", 28);
+    text_add(out, "};\n"
+                  "        code = steps(model, &batch);\n"
+                  "    }\n"
+                  "    return code;\n}\n\n");
+}
+
+static void print_run(const Host *h, Text *out) {
+    bool weights = h->info->has_sample_weight;
+    Text head = {0};
+    text_format(&head, "static int %s_run(%s *model, int (*steps)(void *model, const nnrt_steps *steps), ", h->name,
+                h->name);
+    host_samples(h, &head);
+    text_add(out, "/* Works off n samples, batch by batch: in `order`, or as they lie. */\n");
+    host_line(out, 0, "%s, int64_t n, const int32_t *order, double *totals) {", head.data);
+    text_free(&head);
+    text_format(out,
+                "    if (n < 0)\n"
+                "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: the number of samples is negative\");\n",
+                h->name);
+    if (weights)
+        text_format(
+            out,
+            "    if (!w)\n"
+            "        return nnrt_error(NNRT_ERROR_ARGUMENT, \"%s: w is missing: one weight for each sample\");\n",
+            h->name);
+    print_class_check(h, out);
+    if (host_has_preprocess(h))
+        text_format(out,
+                    "    nnrt_steps samples = {.x = (const float *)x, .y = y, %s.rows = order, .context = model};\n",
+                    weights ? ".w = w, " : "");
+    if (h->target->device)
+        print_calls(h, out);
+    else
+        print_call(h, out);
 }
 
 static void print_measured(const Host *h, Text *out, const char *verb, const char *steps) {
@@ -211,7 +231,8 @@ void host_api(Host *h, Text *out) {
         host_api_adapt(h, out);
     if (!host_has_training(h))
         return;
-    print_identity(h, out);
+    if (h->target->device)
+        host_in_order(h, out);
     print_means(h, out);
     if (host_has_preprocess(h))
         print_choose(h, out);

@@ -85,6 +85,8 @@ void host_prototype(const Host *, Text *, const char *verb, const char *rest);
 
 void host_header(Host *, Text *);
 void host_steps_c(Host *, Text *);
+/* Rows of a batch that lies as it is used. */
+void host_in_order(const Host *, Text *);
 /* The step whose kernels are timed; what the steps need for it; the main function that times them. */
 HostStepKind host_profiled(const Host *);
 void host_profile_begin(Host *, Text *);

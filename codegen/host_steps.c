@@ -200,18 +200,20 @@ static void declare_argument(Host *h, Text *out, const HostStep *step, int i) {
     text_free(&declaration);
 }
 
+/* The step of a batch; samples without rows begin at `first`. */
 static void print_step_call(Host *h, Text *out, HostStepKind kind, int depth, const char *batch) {
     const HostStep *step = &h->steps[kind];
     const Func *func = step->sequence->func;
+    bool measures = kind == HOST_TRAIN || kind == HOST_EVALUATE;
     Text call = {0};
     text_format(&call, "%s_%s(job->model, ", h->name, step_functions[kind]);
     for (int i = 0; i < func->body.arg_count; i++)
         if (step->arguments[i])
-            text_format(&call, "%s, ", step->arguments[i]->name);
+            text_format(&call, "%s%s, ", step->arguments[i]->name,
+                        measures && func->arg_kinds[i] != ARG_SEED ? " + first" : "");
     for (int i = 0; i < func->body.yield_count; i++)
         if (!is_scalar_result(step, i))
             text_format(&call, "%s, ", step->results[i]->name);
-    bool measures = kind == HOST_TRAIN || kind == HOST_EVALUATE;
     text_format(&call, "%s%s, %sjob->barrier, thread, threads);", measures ? "rows, " : "", batch,
                 measures ? "results, " : "");
     host_line(out, depth, "%s", call.data);
@@ -224,6 +226,22 @@ static void print_both_calls(Host *h, Text *out, HostStepKind kind, const char *
     print_step_call(h, out, kind, 3, full);
     host_line(out, 2, "else");
     print_step_call(h, out, kind, 3, "batch");
+}
+
+/* Row numbers 0, 1, .. of a batch that lies as it is used. */
+void host_in_order(const Host *h, Text *out) {
+    Text line = {0};
+    host_text(h, out,
+              "/* Samples in the order in which they lie. */\nstatic const int32_t $n_in_order[$N_BATCH] = {\n");
+    for (int64_t i = 0; i < host_batch(h); i++) {
+        text_format(&line, "%s%lld,", i % 16 ? " " : "", (long long)i);
+        if (i % 16 == 15 || i + 1 == host_batch(h)) {
+            host_line(out, 1, "%s", line.data);
+            text_clear(&line);
+        }
+    }
+    text_add(out, "};\n\n");
+    text_free(&line);
 }
 
 static const char *full_batch(const Host *h) {
@@ -245,8 +263,17 @@ static void print_measuring_loop(Host *h, Text *out, HostStepKind kind) {
               "    int64_t size = nnrt_min_index(nnrt_max_index(steps->batch_size, 1), $M), done = 0;\n"
               "    for (int64_t at = 0; at < steps->samples && !job->stop; at += size) {\n"
               "        int64_t batch = nnrt_min_index(size, steps->samples - at);\n"
-              "        const int32_t *rows = steps->rows + at;\n"
-              "        float *results = job->results[done++ & 1];\n");
+              "        const int32_t *rows = steps->rows ? steps->rows + at : $n_in_order;\n");
+    host_text(h, out,
+              host_has_preprocess(h) ? "        int64_t first = steps->rows || steps->before_step ? 0 : at;\n"
+                                       "        float *results = job->results[done++ & 1];\n"
+                                       "        if (steps->before_step) {\n"
+                                       "            if (thread == 0)\n"
+                                       "                steps->before_step(steps->context, at, batch);\n"
+                                       "            nnrt_barrier_wait(job->barrier, thread, threads);\n"
+                                       "        }\n"
+                                     : "        int64_t first = steps->rows ? 0 : at;\n"
+                                       "        float *results = job->results[done++ & 1];\n");
     print_both_calls(h, out, kind, full_batch(h));
     text_format(out,
                 "        nnrt_barrier_wait(job->barrier, thread, threads);\n"
@@ -358,6 +385,7 @@ void host_steps_c(Host *h, Text *out) {
             print_step(h, out, i);
     print_job(h, out);
     if (host_has_training(h)) {
+        host_in_order(h, out);
         print_measuring_loop(h, out, HOST_TRAIN);
         print_measuring_loop(h, out, HOST_EVALUATE);
     }

@@ -155,7 +155,9 @@ typedef struct {
 } nnrt_class_column;
 
 /* Consecutive batches of one data set, worked off by one call (one parallel region). Sample i of the run is row
- * rows[i] of x, y and w. The last batch may be partial. totals[2*m], totals[2*m+1] receive sum and count of metric m.
+ * rows[i] of x, y and w, without `rows` (not on a device) row i. The last batch may be partial. `before_step`, if given
+ * (then without `rows`), is called by one thread and puts samples first .. first + count into x, y and w, which then
+ * hold one batch. totals[2*m], totals[2*m+1] receive sum and count of metric m.
  * `after_step`, if given, is called between steps by one thread with the number of batches done; non-zero stops. Where
  * steps run ahead of the caller (on a device), it is called for those that were under way, too. */
 typedef struct {
@@ -168,6 +170,7 @@ typedef struct {
     int threads;
     uint64_t seed; /* of the random numbers of training steps */
     double *totals;
+    void (*before_step)(void *context, int64_t first, int64_t count);
     int (*after_step)(void *context, int64_t steps_done);
     void *context;
     void *device;  /* of open_device; NULL: one for this call, if the program runs on a device */

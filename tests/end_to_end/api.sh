@@ -46,6 +46,15 @@ for name in first second; do
     check "$name: several instances in several threads" ./use_$name threads train.csv
     check "$name: errors" ./use_$name errors train.csv
 done
+# Regions are counted where the compiler calls them.
+in_one_region() {
+    words="-DMODEL=$1 -DHEADER=\"$1.h\"$([ "$1" = second ] && echo ' -DFITTED')"
+    # shellcheck disable=SC2086 # lists of words
+    compile gcc regions_"$1" -fopenmp -Wl,--wrap=GOMP_parallel $words "$1.c" regions.c && ./regions_"$1"
+}
+for name in first second; do
+    check "$name: one parallel region for all batches of a call, and for an epoch" in_one_region $name
+done
 # Prediction in pieces that fit in the cache.
 in_pieces() {
     "$NNC" --lib --cpu=x86-64-v4 pieces.nn -o pieces.c && grep -q 'PIECE = 8' pieces.c &&
