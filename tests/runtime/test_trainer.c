@@ -251,6 +251,21 @@ static void test_resume(void) {
     CHECK(!isnan(tensor_value("steps/2-1.safetensors", "dense/kernel", 0)));
 }
 
+/* Every way in which a run is told to end saves it; what the process was told to ignore (nohup) does not end it. */
+static void test_signals(void) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    nnrt_program program = fake_program();
+    for (int i = 0; i < 6; i++) {
+        void (*before)(int) = i < 3 ? NULL : signal(signals[i % 3], SIG_IGN);
+        reset();
+        fake.signal = signals[i % 3];
+        fake.interrupt_at = 3;
+        CHECK(run(&program, "fit --train=@/train.csv --weights=@/signal.safetensors") == (i < 3 ? 130 : 0));
+        if (i >= 3)
+            signal(signals[i % 3], before);
+    }
+}
+
 /* More epochs after a finished run are the same as all of them at once. */
 static void test_resume_finished(void) {
     nnrt_program program = fake_program();
@@ -478,6 +493,7 @@ int main(void) {
     test_validation_split();
     test_epoch_loss();
     test_resume();
+    test_signals();
     test_resume_finished();
     test_initial_weights();
     test_weights_of_samples();
