@@ -178,6 +178,17 @@ static int plan_target_list(nnrt_csv_plan *plan, int64_t width) {
     return NNRT_OK;
 }
 
+static int target_too_wide(const nnrt_csv_plan *plan, int64_t column, int64_t width) {
+    char name[80] = "", from[100] = "";
+    if (column >= 0)
+        snprintf(from, sizeof from, ", from %s on", nnrt_csv_name(plan, column, name));
+    return nnrt_error(NNRT_ERROR_DATA,
+                      "%s:%lld: the model and its loss take %lld columns as target%s, but there are only %lld; change "
+                      "the last layer or the loss, or name the columns",
+                      plan->file, (long long)plan->header_line, (long long)width, from,
+                      (long long)(column < 0 ? plan->count : plan->count - column));
+}
+
 static int plan_target(nnrt_csv_plan *plan) {
     int64_t width = nnrt_table_file_targets(plan->request);
     bool needed = plan->request->need_target;
@@ -192,9 +203,7 @@ static int plan_target(nnrt_csv_plan *plan) {
     if (column == -2 && plan->source->target)
         return NNRT_ERROR_DATA;
     if (column < 0 || column + width > plan->count)
-        return !needed ? NNRT_OK
-                       : nnrt_error(NNRT_ERROR_DATA, "%s:%lld: the target takes %lld columns, the file has %lld in all",
-                                    plan->file, (long long)plan->header_line, (long long)width, (long long)plan->count);
+        return needed ? target_too_wide(plan, column, width) : NNRT_OK;
     plan->target = column;
     for (int64_t k = 0; k < width; k++) {
         plan->columns[column + k].role = needed ? NNRT_CSV_TARGET : NNRT_CSV_SKIPPED;

@@ -165,6 +165,17 @@ static void check_shape_errors(void) {
                  "data.csv: is UTF-16; save it as UTF-8");
 }
 
+static void check_target_width(void) {
+    nnrt_table_request three = {.need_target = true, .target_size = 3};
+    expect_error(
+        parse("a,y\n1,2\n", plain("y"), three),
+        "data.csv:1: the model and its loss take 3 columns as target, from 'y' on, but there are only 1; change "
+        "the last layer or the loss, or name the columns");
+    expect_error(parse("1,2\n", plain(NULL), three),
+                 "data.csv:1: the model and its loss take 3 columns as target, but there are only 2; change the last "
+                 "layer or the loss, or name the columns");
+}
+
 static void check_classes(void) {
     expect_error(parse("a,y\n1,2\n1,10\n", plain("y"), WITH_CLASS(10)),
                  "data.csv:3:2: column 'y': the class is 10, but the model has classes 0 to 9; change the data, or the "
@@ -447,6 +458,7 @@ int main(void) {
     check_quotes();
     check_numbers();
     check_shape_errors();
+    check_target_width();
     check_classes();
     check_weights_and_rows();
     check_words();
