@@ -185,7 +185,7 @@ static void declare_buffer(CPrinter *p, const KBuffer *b, bool written, bool alo
     else {
         text_add(&line, " = (");
         if (p->dialect->void_converts)
-            text_add(&line, written ? "void *" : "const void *");
+            text_add(&line, "void *");
         else
             pointer(p, &line, b, written, false, "");
         if (b->space == SPACE_ARENA)
@@ -379,7 +379,7 @@ static void shared_argument(CPrinter *p, Text *out, const KBuffer *b, bool writt
     if (cast) {
         text_add(out, "(");
         if (p->dialect->void_converts)
-            text_add(out, written || in_model(b) ? "void *" : "const void *");
+            text_add(out, "void *");
         else
             pointer(p, out, b, written, false, "");
         text_add(out, ")");

@@ -55,6 +55,15 @@ lacks() { ! grep -q "$@"; }
 # header TYPE SHAPE: what a NumPy file begins with.
 header() { printf "\223NUMPY\001\000v\000"; printf "%-117s\n" "{'descr': '$1', 'fortran_order': False, 'shape': $2, }"; }
 
+# part FILE: the code block of docs/library.md after the line that begins with `FILE`, as that file.
+part() {
+    awk -v name="\`$1\`" '
+        index($0, name) == 1 { found = 1; next }
+        found && /^```/ { if (inside) exit; inside = 1; next }
+        inside { print }' "$root/docs/library.md" >"$1"
+    [ -s "$1" ]
+}
+
 # near FILE FILE [TOLERANCE]: their numbers agree, to 2 in 1,000 or what is said, with a little room around zero.
 near() {
     paste -d ' ' "$1" "$2" | awk -v tolerance="${3:-0.002}" '{
