@@ -299,8 +299,7 @@ static void first_comment(const Host *h, Text *out) {
     text_format(out, "%s%s */\n", h->target->threads ? "\n * " : "", h->target->threads ? h->target->threads : "");
 }
 
-/* Compiled as C++, or for another instruction set, of which the vectors of the kernels are: one message, not hundreds.
- */
+/* Compiled as C++, or for an instruction set that lacks the vectors of the kernels: one message, not hundreds. */
 static void guard_begin(const Host *h, Text *out) {
     if (h->target != &host_c)
         return;

@@ -60,6 +60,10 @@ check "two files" ends 2 "one file at a time" "$NNC" small.nn wrong.nn
 check "run without a file" ends 2 "needs a file" "$NNC" run
 check "run without a verb" ends 2 "what shall be run" "$NNC" run small.nn
 check "run with a wrong verb" ends 2 "did you mean fit" "$NNC" run small.nn fot
+check "run is no way to a library" ends 2 "run takes no --lib" "$NNC" run small.nn --lib fit
+check "nor to a file" ends 2 "run takes no -o" "$NNC" run small.nn -o small.c fit
+check "run prints nothing" ends 2 "run takes no --emit" "$NNC" run small.nn --emit=ir fit
+check "nor does tune" ends 2 "tune takes no --emit" "$NNC" tune --emit=ir small.nn
 check "new without a name" ends 2 "needs a name" "$NNC" new
 check "new with a bad name" ends 2 "cannot be the name" "$NNC" new 2fast
 check "help on nothing known" ends 2 "did you mean" "$NNC" help Dence
