@@ -231,11 +231,3 @@ void nnrt_file_abandon(nnrt_file_writer *writer) {
     if (!writer->error)
         writer->error = NNRT_ERROR_FILE;
 }
-
-int nnrt_file_write(const char *path, const void *data, size_t size) {
-    nnrt_file_writer writer;
-    int code = nnrt_file_begin(&writer, path);
-    if (!code)
-        code = nnrt_file_append(&writer, data, size);
-    return code ? code : nnrt_file_finish(&writer);
-}

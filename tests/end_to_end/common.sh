@@ -39,14 +39,15 @@ same() {
     for other in "$@"; do cmp "$first" "$other" || return 1; done
 }
 
-# ends STATUS WORDS COMMAND...: it ends so, and what it says has these words (an extended regular expression).
+# ends STATUS WORDS COMMAND...: it ends so, and says these words (an extended regular expression). What it says stays in
+# $work/out.txt and $work/err.txt.
 ends() {
     wanted=$1 words=$2
     shift 2
-    "$@" >"$work/ended" 2>&1
+    "$@" >"$work/out.txt" 2>"$work/err.txt"
     got=$?
-    cat "$work/ended"
-    [ $got -eq "$wanted" ] && grep -Eq -- "$words" "$work/ended"
+    cat "$work/out.txt" "$work/err.txt"
+    [ $got -eq "$wanted" ] && cat "$work/out.txt" "$work/err.txt" | grep -Eq -- "$words"
 }
 
 # lacks [OPTION..] WORDS FILE: as grep has them.
