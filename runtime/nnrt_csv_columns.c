@@ -464,6 +464,31 @@ static int64_t column_width(const nnrt_csv_column *column, const nnrt_vocabulary
     return column->words >= 0 && column->mode == NNRT_TEXT_ONE_HOT ? vocabulary->columns[column->words].count : 1;
 }
 
+/* The words of a target are classes, of which the model has so many. */
+static int check_target_words(const nnrt_csv_plan *plan, const nnrt_vocabulary *vocabulary) {
+    const nnrt_table_request *request = plan->request;
+    if (!request->need_target || request->class_count <= 0 || request->vocabulary)
+        return NNRT_OK;
+    for (int64_t i = 0; i < plan->count; i++) {
+        const nnrt_csv_column *column = &plan->columns[i];
+        if (column->role != NNRT_CSV_TARGET || column->words < 0)
+            continue;
+        const nnrt_vocabulary_column *words = &vocabulary->columns[column->words];
+        char name[80], list[600] = "";
+        size_t used = 0;
+        if (words->count <= request->class_count)
+            continue;
+        for (int64_t k = 0; k < words->count && used < 400; k++)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s\"%.60s\"", k ? ", " : "", words->values[k]);
+        return nnrt_error(
+            NNRT_ERROR_DATA,
+            "%s: column %s has %lld different words, but the model has %lld classes: %s; correct the data, "
+            "or the last layer",
+            plan->file, nnrt_csv_name(plan, i, name), (long long)words->count, (long long)request->class_count, list);
+    }
+    return NNRT_OK;
+}
+
 int nnrt_csv_layout(nnrt_csv_plan *plan, const nnrt_vocabulary *vocabulary) {
     int64_t all = 0, expected = plan->request->input_size;
     bool counted = !plan->source->target || plan->source->target[0] == '#';
@@ -483,5 +508,5 @@ int nnrt_csv_layout(nnrt_csv_plan *plan, const nnrt_vocabulary *vocabulary) {
         column->offset = plan->inputs;
         plan->inputs += column_width(column, vocabulary);
     }
-    return NNRT_OK;
+    return check_target_words(plan, vocabulary);
 }

@@ -165,6 +165,15 @@ static void check_shape_errors(void) {
                  "data.csv: is UTF-16; save it as UTF-8");
 }
 
+static void check_other_files(void) {
+    static const char zip[] = "PK\003\004abc", zero[] = "a,y\n1,2\n\0";
+    nnrt_data_source source = plain("y");
+    expect_error(nnrt_csv_parse(zip, sizeof zip - 1, "data.csv", &source, &WITH_TARGET, &table),
+                 "data.csv: is a zip archive, as spreadsheets are; export it as CSV");
+    expect_error(nnrt_csv_parse(zero, sizeof zero - 1, "data.csv", &source, &WITH_TARGET, &table),
+                 "data.csv: is no text: it has a zero byte; export it as CSV");
+}
+
 static void check_target_width(void) {
     nnrt_table_request three = {.need_target = true, .target_size = 3};
     expect_error(
@@ -248,6 +257,9 @@ static void check_words(void) {
     char *written;
     source.text = text;
     source.text_count = 3;
+    expect_error(parse(data, source, WITH_CLASS(1)),
+                 "data.csv: column 'kind' has 2 different words, but the model has "
+                 "1 classes: \"cat\", \"dog\"; correct the data, or the last layer");
     CHECK(parse(data, source, WITH_CLASS(2)) == 0);
     ROW(0, 1, 0, 0, 1, 0);
     ROW(1, 2, 1, 0, 0, 2);
@@ -458,6 +470,7 @@ int main(void) {
     check_quotes();
     check_numbers();
     check_shape_errors();
+    check_other_files();
     check_target_width();
     check_classes();
     check_weights_and_rows();

@@ -283,6 +283,11 @@ static void test_resume_finished(void) {
     CHECK_TEXT(fake_err, "fake: the interrupted run had 50 rows to train on, now there are 3\n");
     CHECK(run(&program, "fit --train=@/train.csv --weights=@/none.safetensors --resume") == 1);
     CHECK(strstr(fake_err, "; without --resume a new run starts\n") != NULL);
+    CHECK(run(&program, "fit --train=@/train.csv --weights=@/b.safetensors --initial-epoch=6 --epochs=6") == 2);
+    CHECK_TEXT(fake_err,
+               "fake: --initial-epoch=6 leaves nothing to train before --epochs=6; the weights file stays as it "
+               "is\n");
+    CHECK(same_files("a.safetensors", "b.safetensors"));
     CHECK(run(&program, "init --weights=@/fresh.safetensors") == 0);
     CHECK(run(&program, "fit --train=@/train.csv --weights=@/fresh.safetensors --resume") == 1);
     CHECK(strstr(fake_err, "holds no run to go on with; --initial-weights=") != NULL);
