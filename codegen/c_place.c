@@ -185,7 +185,7 @@ static void declare_buffer(CPrinter *p, const KBuffer *b, bool written, bool alo
     else {
         text_add(&line, " = (");
         if (p->dialect->void_converts)
-            text_add(&line, written ? "void *" : "const void *");
+            text_add(&line, "void *");
         else
             pointer(p, &line, b, written, false, "");
         if (b->space == SPACE_ARENA)
@@ -379,7 +379,7 @@ static void shared_argument(CPrinter *p, Text *out, const KBuffer *b, bool writt
     if (cast) {
         text_add(out, "(");
         if (p->dialect->void_converts)
-            text_add(out, written || in_model(b) ? "void *" : "const void *");
+            text_add(out, "void *");
         else
             pointer(p, out, b, written, false, "");
         text_add(out, ")");
@@ -440,11 +440,6 @@ static void call_arguments(CPrinter *p, Text *out, CallNames names) {
     text_add(out, ")");
 }
 
-void c_print_signature(Text *out, KProgram *program, const Dialect *d, const KKernel *k) {
-    CPrinter p = c_printer(out, program, d, k);
-    c_signature(&p, out);
-}
-
 void c_print_call(Text *out, KProgram *program, const Dialect *d, const KKernel *k, CallNames names) {
     CPrinter p = c_printer(out, program, d, k);
     text_add(out, c_function_name(k));
@@ -475,11 +470,6 @@ void c_print_units(Text *out, KProgram *program, const Dialect *d, const KKernel
         c_expr(&p, out, kloop_count(program, parallel), PRECEDENCE_ANY);
     else
         text_add(out, "1");
-}
-
-void c_print_index(Text *out, KProgram *program, const Dialect *d, const KExpr *e) {
-    CPrinter p = {.program = program, .dialect = d, .out = out};
-    c_expr(&p, out, e, PRECEDENCE_ANY);
 }
 
 /* ---- the model struct */

@@ -22,8 +22,6 @@
 /* The kernel with its comment; nothing where another kernel's function serves it (KShared). false with an error in the
  * program's diag: the dialect lacks something it needs. */
 bool c_print_kernel(Text *, KProgram *, const Dialect *, const KKernel *);
-/* "static void dense_forward(struct digits *restrict model, ..)" without a final semicolon */
-void c_print_signature(Text *, KProgram *, const Dialect *, const KKernel *);
 /* "dense_forward(model, x, rows, batch, first, last)"; each NULL text stands for the parameter's own name */
 typedef struct {
     const char *model, *rows, *batch, *first, *last;
@@ -49,8 +47,6 @@ void c_fill(Text *, int column, int indent, const char *text);
 void c_print_places(Text *, KProgram *, const Dialect *);
 /* "const float (*restrict x)[64]": parameter for an argument or result buffer */
 void c_print_parameter(Text *, KProgram *, const Dialect *, const KBuffer *, bool written);
-/* An index expression over the batch, for host code: "(batch + 7) / 8" */
-void c_print_index(Text *, KProgram *, const Dialect *, const KExpr *);
 /* 0.1f, 1e-07f, 3.0f, -INFINITY, NAN: the shortest that reads back to the same float */
 void c_float_text(char out[32], double value);
 #endif

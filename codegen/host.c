@@ -299,19 +299,21 @@ static void first_comment(const Host *h, Text *out) {
     text_format(out, "%s%s */\n", h->target->threads ? "\n * " : "", h->target->threads ? h->target->threads : "");
 }
 
-/* Compiled for another instruction set the vectors of the kernels have no type: one message, not hundreds. */
+/* Compiled as C++, or for an instruction set that lacks the vectors of the kernels: one message, not hundreds. */
 static void guard_begin(const Host *h, Text *out) {
-    if (!h->program->isa.c_macros)
+    if (h->target != &host_c)
         return;
-    text_format(out,
-                "#if !(%s)\n"
-                "#error \"compile this file with %s, or make it for any machine with nnc --cpu=generic\"\n"
-                "#else\n",
-                h->program->isa.c_macros, h->program->isa.c_flags);
+    text_add(out, "#ifdef __cplusplus\n#error \"compile this file as C; its header is for C++ too\"\n");
+    if (h->program->isa.c_macros)
+        text_format(out,
+                    "#elif !(%s)\n"
+                    "#error \"compile this file with %s, or make it for any machine with nnc --cpu=generic\"\n",
+                    h->program->isa.c_macros, h->program->isa.c_flags);
+    text_add(out, "#else\n");
 }
 
 static void guard_end(const Host *h, Text *out) {
-    if (h->program->isa.c_macros)
+    if (h->target == &host_c)
         text_add(out, "#endif\n");
 }
 
@@ -342,7 +344,8 @@ const HostTarget host_c = {
     .threads = "With -fopenmp it uses several threads; the results are the same to the bit.",
     .includes = "#include \"nnrt.h\"\n#include \"nnrt_kernel.h\"\n",
     .system_includes =
-        "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n#ifdef _OPENMP\n#include <omp.h>\n#endif\n\n",
+        "#include <math.h>\n#include <stddef.h>\n#include <string.h>\n#ifdef _OPENMP\n#include <omp.h>\n#endif\n"
+        "#pragma GCC diagnostic ignored \"-Wpedantic\" /* C23 makes pointers to arrays constant by itself */\n\n",
     .bundles = true,
     .steps = host_steps_c,
 };

@@ -196,7 +196,7 @@ static void declare_argument(Host *h, Text *out, const HostStep *step, int i) {
     if (kind == ARG_SEED)
         host_line(out, 1, "%s = (int32_t)(uint32_t)(steps->seed ^ steps->seed >> 32);", declaration.data);
     else
-        host_line(out, 1, "%s = (const void *)steps->%s;", declaration.data, members[kind]);
+        host_line(out, 1, "%s = (void *)steps->%s;", declaration.data, members[kind]);
     text_free(&declaration);
 }
 
@@ -302,7 +302,7 @@ static void print_measuring_loop(Host *h, Text *out, HostStepKind kind) {
 static void declare_rows(Host *h, Text *out, KBuffer *b, bool written, const char *value) {
     Text declaration = {0};
     c_print_parameter(&declaration, h->program, h->dialect, b, written);
-    host_line(out, 2, "%s = (%svoid *)(%s);", declaration.data, written ? "" : "const ", value);
+    host_line(out, 2, "%s = (void *)(%s);", declaration.data, value);
     text_free(&declaration);
 }
 

@@ -223,11 +223,6 @@ static bool run_kernel(KInterp *in, const KKernel *k) {
     return !in->failed;
 }
 
-bool kinterp_run_kernel(KInterp *in, const KKernel *k) {
-    in->epoch++;
-    return run_kernel(in, k);
-}
-
 /* Threads meet before a kernel only if it says so, so that a barrier that is missing is a race; a launch on a device
  * waits for the one before. */
 bool kinterp_run(KInterp *in, const KSequence *sequence) {

@@ -36,6 +36,5 @@ int64_t kinterp_get(KInterp *, const KBuffer *, double *values);
 void kinterp_set_rows(KInterp *, const int32_t *rows); /* batch entries; without: 0, 1, 2, .. */
 
 bool kinterp_run(KInterp *, const KSequence *);
-bool kinterp_run_kernel(KInterp *, const KKernel *);
 const char *kinterp_error(const KInterp *); /* "" if none */
 #endif

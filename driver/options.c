@@ -367,6 +367,17 @@ static bool check_library(Parser *p, const char *option, const char *name, const
     return false;
 }
 
+/* run and tune compile for themselves: where to, and that it is a program, is theirs. */
+static bool check_own_output(Parser *p) {
+    const Options *o = p->options;
+    const char *given = o->output ? "-o" : o->library ? "--lib" : o->emit_name ? "--emit" : NULL;
+    if (!given || (o->command != COMMAND_RUN && o->command != COMMAND_TUNE))
+        return true;
+    diag_error(p->diag, (Span){0}, "%s takes no %s", o->command == COMMAND_RUN ? "run" : "tune", given);
+    diag_help(p->diag, "nnc [options] %s compiles to a file, or prints", o->input ? o->input : "FILE.nn");
+    return false;
+}
+
 static bool check_values(Parser *p) {
     Options *o = p->options;
     const char *names[8];
@@ -377,7 +388,7 @@ static bool check_values(Parser *p) {
     if (!check_choice(p, "target", o->target, names, target_count) ||
         !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_precision(p) ||
         !check_library(p, "blas", o->blas, &o->products) || !check_library(p, "dnn", o->dnn, &o->convolutions) ||
-        !check_check(p))
+        !check_check(p) || !check_own_output(p))
         return false;
     if (o->emit_name && !check_choice(p, "emit", o->emit_name, emit_names, EMIT_COUNT))
         return false;

@@ -333,8 +333,8 @@ static bool check(Tune *t) {
         diag_error(t->diag, (Span){0}, "tune needs a file: what it measures is kept beside it");
     else if (strcmp(o->target, "c") != 0)
         diag_error(t->diag, (Span){0}, "tune times C programs: --target=%s is for nnc alone", o->target);
-    else if (o->emit_name || o->passes.stop_after)
-        diag_error(t->diag, (Span){0}, "tune takes neither --emit nor --stop-after");
+    else if (o->passes.stop_after)
+        diag_error(t->diag, (Span){0}, "tune needs what comes after --stop-after=%s", o->passes.stop_after);
     t->status = STATUS_USAGE;
     return diag_errors(t->diag) == 0;
 }

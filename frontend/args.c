@@ -10,6 +10,21 @@ const char *expr_callee(const Expr *expr, Span *span) {
     return expr->kind == EXPR_NAME || expr->kind == EXPR_STRING ? expr->text : NULL;
 }
 
+bool parameter_not_built(const Parameter *parameter) {
+    return parameter->doc && strncmp(parameter->doc, NOT_BUILT_YET, strlen(NOT_BUILT_YET)) == 0;
+}
+
+/* Of a block: those that are built. */
+static void list_settings(Text *out, const Component *block) {
+    text_format(out, "%s has", block->name);
+    const char *separator = " ";
+    for (const Parameter *p = block->parameters; p->name; p++)
+        if (!parameter_not_built(p)) {
+            text_format(out, "%s%s", separator, p->name);
+            separator = ", ";
+        }
+}
+
 static void unknown_argument(Diag *diag, const Component *component, const Argument *argument) {
     enum { MOST = 64 };
     const char *names[MOST];
@@ -21,9 +36,12 @@ static void unknown_argument(Diag *diag, const Component *component, const Argum
     const char *nearest = text_nearest(argument->name, names, count);
     if (nearest) {
         diag_help(diag, "did you mean `%s`?", nearest);
-    } else if (count && component->kind != COMPONENT_KINDS) {
+    } else if (count) {
         Text text = {0};
-        component_signature(&text, component, 6);
+        if (component->kind == COMPONENT_KINDS)
+            list_settings(&text, component);
+        else
+            component_signature(&text, component, 6);
         diag_help(diag, "%s", text.data);
         text_free(&text);
     }

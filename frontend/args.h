@@ -15,6 +15,9 @@ Args *args_bind_most(Arena *, Diag *, const Component *, const Expr *call, Map *
 bool args_part(Arena *, Diag *, ComponentKind, const Expr *, Map *constants, Arg *out);
 /* The name in a name, string or call; NULL: the expression is something else. */
 const char *expr_callee(const Expr *, Span *span);
+/* A setting of a block that Keras has and nnc has not: its text begins so; behind "; " it may say what to do instead. */
+#define NOT_BUILT_YET "not built yet, only none"
+bool parameter_not_built(const Parameter *);
 /* Index of the parameter in the component's schema, -1: none. */
 int component_parameter(const Component *, const char *name);
 /* As arg_get, but NULL where the schema has no such parameter. */

@@ -16,9 +16,9 @@ static const Parameter compile_settings[] = {
     ANY("loss", NULL, "what is minimised: a name or a call; crossentropy is resolved by the shape of the output"),
     PART("optimizer", "RMSprop", COMPONENT_OPTIMIZER, "how weights are changed"),
     ANY("metrics", "none", "what is shown beside the loss: a list of names and calls; sample weights do not count"),
-    ANY("loss_weights", "none", "not built yet, only none"),
-    ANY("weighted_metrics", "none", "not built yet, only none"),
-    ANY("steps_per_execution", "none", "not built yet, only none"),
+    ANY("loss_weights", "none", NOT_BUILT_YET),
+    ANY("weighted_metrics", "none", NOT_BUILT_YET),
+    ANY("steps_per_execution", "none", NOT_BUILT_YET),
     END};
 static const Parameter fit_settings[] = {
     INT("epochs", "1", 0, LARGE, "number of the last epoch"),
@@ -30,9 +30,10 @@ static const Parameter fit_settings[] = {
     FLOAT_IN("validation_split", "0.0", 0, 1, "as in the data block"),
     INT("initial_epoch", "0", 0, LARGE, "epochs that are taken as done"),
     INT("validation_freq", "1", 1, LARGE, "epochs from one validation to the next"),
-    ANY("steps_per_epoch", "none", "not built yet, only none"),
-    ANY("validation_steps", "none", "not built yet, only none"),
-    ANY("validation_batch_size", "none", "not built yet, only none"),
+    ANY("steps_per_epoch", "none", NOT_BUILT_YET "; `fit --steps=N` ends each epoch after N steps"),
+    ANY("validation_steps", "none", NOT_BUILT_YET),
+    ANY("validation_batch_size", "none", NOT_BUILT_YET),
+    ANY("verbose", "none", NOT_BUILT_YET "; `fit --verbose=0`, 1 or 2 says it when the program runs"),
     END};
 
 #define BLOCK_COMPONENT(NAME, SETTINGS, SUMMARY, ...)                                                                  \
@@ -57,9 +58,12 @@ const Component *const block_components[4] = {
 static void check_settings_built(Model *m, const Args *args) {
     for (int i = 0; args->component->parameters[i].name; i++) {
         const Parameter *p = &args->component->parameters[i];
-        if (p->doc && strncmp(p->doc, "not built yet", 13) == 0 && args->values[i].given && !args->values[i].is_none) {
-            diag_error(m->diag, args->values[i].span, "`%s` of %s is not built yet", p->name, args->component->name);
-        }
+        if (!parameter_not_built(p) || !args->values[i].given || args->values[i].is_none)
+            continue;
+        diag_error(m->diag, args->values[i].span, "`%s` of %s is not built yet", p->name, args->component->name);
+        const char *instead = strstr(p->doc, "; ");
+        if (instead)
+            diag_help(m->diag, "%s", instead + 2);
     }
 }
 

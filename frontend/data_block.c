@@ -167,6 +167,21 @@ static bool check_window(Model *m, DataSource *source) {
     return true;
 }
 
+/* csv with listed inputs, each of them one number: as many as the model takes. */
+static void check_listed_columns(Model *m, const DataSource *source) {
+    const Type *raw = m->program->raw_input;
+    int64_t wanted = 1;
+    for (int i = 1; i < raw->rank; i++)
+        wanted *= raw->dims[i].n;
+    for (int i = 0; i < source->text_count; i++)
+        if (source->text[i].mode == TEXT_ONE_HOT)
+            return;
+    if (source->column_count == 0 || source->column_count == wanted)
+        return;
+    diag_error(m->diag, source->span, "csv has %d input columns, but the model takes %s", source->column_count,
+               shape_words(m, raw));
+}
+
 static void check_window_output(Model *m, const DataSource *source) {
     const Type *output = m->program->output;
     if (!m->compile.optimizer || (output->rank == 2 && output->dims[0].batch))
@@ -212,11 +227,13 @@ static void check_character_rows(Model *m) {
     }
 }
 
-static void check_windows(Model *m) {
+static void check_sources(Model *m) {
     Program *program = m->program;
     DataSource *const sources[] = {&program->train, &program->test, &program->validation};
     bool checked = false;
     for (int i = 0; i < 3 && program->raw_input && program->output; i++) {
+        if (sources[i]->kind == DATA_CSV)
+            check_listed_columns(m, sources[i]);
         bool text = sources[i]->kind == DATA_TEXT;
         if ((!text && sources[i]->kind != DATA_WINDOWS) || !check_window(m, sources[i]) || checked)
             continue;
@@ -232,5 +249,5 @@ static void check_windows(Model *m) {
 void data_preprocess(Model *m) {
     m->program->raw_input = m->program->input;
     build_preprocess(m);
-    check_windows(m);
+    check_sources(m);
 }

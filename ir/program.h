@@ -20,7 +20,7 @@ typedef struct {
     int text_count;
     int64_t first, count;           /* count -1: to the end */
     int64_t window, stride, horizon; /* text, windows; window and stride 0: from the model's Input */
-    const char **columns, **targets; /* windows: "name" or "#3" */
+    const char **columns, **targets; /* csv, windows: "name" or "#3" */
     int column_count, target_count;
     Span span;
 } DataSource;

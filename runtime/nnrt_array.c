@@ -275,7 +275,10 @@ int nnrt_array_read(nnrt_array_header *header, const nnrt_data_source *source, c
     int code;
     memset(table, 0, sizeof *table);
     if (request->need_target && (!source->target_file || !*source->target_file))
-        return nnrt_error(NNRT_ERROR_ARGUMENT, "%s: no file is given for its targets", source->file);
+        return nnrt_error(NNRT_ERROR_ARGUMENT,
+                          "%s: no file is given for its targets; name it second, in the program or as --train-target=, "
+                          "--validation-target= or --test-target=",
+                          source->file);
     code = nnrt_file_read_data(source->file, &x);
     if (!code && request->need_target)
         code = nnrt_file_read_data(source->target_file, &target);

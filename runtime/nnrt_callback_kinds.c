@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { CALLBACK_LINE = 1600, CALLBACK_PATH = 1024 };
 
@@ -220,6 +221,12 @@ static int plateau_epoch_end(nnrt_callbacks *callbacks, nnrt_callback_state *sta
 
 /* CSVLogger */
 
+static int64_t csv_logger_size(const nnrt_callback_state *state) {
+    return fseek(state->csv, 0, SEEK_END) == 0 ? ftell(state->csv) : -1;
+}
+
+/* A run that was killed has logged epochs after the checkpoint from which it goes on: they come again, so their rows
+ * go. */
 static int csv_logger_begin(nnrt_callbacks *callbacks, nnrt_callback_state *state, const nnrt_logs *names,
                             bool resumed) {
     const char *path = state->callback->file;
@@ -227,9 +234,15 @@ static int csv_logger_begin(nnrt_callbacks *callbacks, nnrt_callback_state *stat
     (void)callbacks;
     (void)names;
     state->csv = fopen(path, continues ? "a" : "w");
-    return state->csv ? NNRT_OK
-                      : nnrt_error(NNRT_ERROR_FILE, "CSVLogger: %s: cannot write: %s%s", path, strerror(errno),
-                                   errno == ENOENT ? "; make its folder first" : "");
+    if (!state->csv)
+        return nnrt_error(NNRT_ERROR_FILE, "CSVLogger: %s: cannot write: %s%s", path, strerror(errno),
+                          errno == ENOENT ? "; make its folder first" : "");
+    if (continues && resumed && csv_logger_size(state) > state->log_bytes &&
+        ftruncate(fileno(state->csv), (off_t)state->log_bytes) != 0)
+        return nnrt_error(NNRT_ERROR_FILE, "CSVLogger: %s: cannot take back the rows of epochs that come again: %s",
+                          path, strerror(errno));
+    state->log_bytes = csv_logger_size(state);
+    return NNRT_OK;
 }
 
 static int csv_logger_compare(const void *a, const void *b) {
@@ -281,7 +294,7 @@ static int csv_logger_epoch_end(nnrt_callbacks *callbacks, nnrt_callback_state *
         int code = csv_logger_choose_keys(state, logs);
         if (code != NNRT_OK)
             return code;
-        if (fseek(state->csv, 0, SEEK_END) == 0 && ftell(state->csv) == 0) {
+        if (csv_logger_size(state) == 0) {
             fputs("epoch", state->csv);
             csv_logger_row(state, NULL);
         }
@@ -294,6 +307,7 @@ static int csv_logger_epoch_end(nnrt_callbacks *callbacks, nnrt_callback_state *
         callbacks->host.warn(callbacks->host.context, line);
         state->warned = true;
     }
+    state->log_bytes = csv_logger_size(state);
     return NNRT_OK;
 }
 

@@ -233,22 +233,26 @@ int nnrt_callbacks_end(nnrt_callbacks *callbacks) {
 /* State in a checkpoint. */
 
 void nnrt_callback_state_text(const nnrt_callback_state *state, char *text, size_t size) {
-    snprintf(text, size,
-             "wait=%d cooldown=%d best_epoch=%d stopped_epoch=%d batches=%lld has_best=%d best=%.17g keys=%s",
-             state->wait, state->cooldown, state->best_epoch, state->stopped_epoch, (long long)state->batches,
-             state->has_best, state->best, state->keys ? state->keys : "");
+    snprintf(
+        text, size,
+        "wait=%d cooldown=%d best_epoch=%d stopped_epoch=%d batches=%lld has_best=%d best=%.17g log_bytes=%lld keys=%s",
+        state->wait, state->cooldown, state->best_epoch, state->stopped_epoch, (long long)state->batches,
+        state->has_best, state->best, (long long)state->log_bytes, state->keys ? state->keys : "");
 }
 
 int nnrt_callback_state_parse(nnrt_callback_state *state, const char *text, const char *path) {
     nnrt_callback_state read = *state;
-    long long batches;
+    long long batches, log_bytes;
     int has_best, keys_at = -1;
-    int fields = sscanf(
-        text, "wait=%d cooldown=%d best_epoch=%d stopped_epoch=%d batches=%lld has_best=%d best=%lf keys=%n",
-        &read.wait, &read.cooldown, &read.best_epoch, &read.stopped_epoch, &batches, &has_best, &read.best, &keys_at);
-    if (fields != 7 || keys_at < 0)
+    int fields = sscanf(text,
+                        "wait=%d cooldown=%d best_epoch=%d stopped_epoch=%d batches=%lld has_best=%d best=%lf "
+                        "log_bytes=%lld keys=%n",
+                        &read.wait, &read.cooldown, &read.best_epoch, &read.stopped_epoch, &batches, &has_best,
+                        &read.best, &log_bytes, &keys_at);
+    if (fields != 8 || keys_at < 0)
         return nnrt_error(NNRT_ERROR_FORMAT, "%s: the saved state of a callback cannot be read: \"%s\"", path, text);
     read.batches = batches;
+    read.log_bytes = log_bytes;
     read.has_best = has_best != 0;
     if (text[keys_at]) {
         free(read.keys);

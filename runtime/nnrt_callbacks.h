@@ -36,6 +36,7 @@ typedef struct {
     int wait, cooldown, best_epoch, stopped_epoch;
     int64_t batches;     /* ModelCheckpoint: since the last save by batches */
     char *keys;          /* CSVLogger: its columns, separated by commas */
+    int64_t log_bytes;   /* CSVLogger: how long its file is */
     float *best_weights; /* EarlyStopping: all weights in file order, or NULL */
     /* What it does not. */
     bool higher, warned;

@@ -34,7 +34,8 @@ static int number_error(const Reader *reader, const nnrt_csv_scanner *row, int64
         [NNRT_CSV_EMPTY] = "the cell is empty; put a number in, or leave out the row",
         [NNRT_CSV_NOT_FINITE] = "is not a finite number; replace it, or leave out the row",
         [NNRT_CSV_TOO_LARGE] = "is too large for 32-bit floats; rescale the column",
-        [NNRT_CSV_TEXT] = "is not a number; declare the column as text, or correct the cell",
+        [NNRT_CSV_TEXT] = "is not a number; correct the cell, name the column in one_hot= or index=, or leave it out "
+                          "of columns=",
     };
     const nnrt_csv_cell *cell = &row->cells[column];
     char message[300];

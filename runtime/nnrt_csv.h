@@ -2,7 +2,8 @@
  *
  * Columns. `source->target` names the first of target_size neighbouring columns ("name", "#0" by position; NULL: the
  * last target_size columns); with target_one_hot or class indices it is one column. `source->weight` is one column.
- * All others are inputs, in file order; a text column takes as many inputs as it has words (one-hot) or one (index).
+ * All others are inputs, in file order, or those of `source->columns`, in its order; a text column takes as many inputs
+ * as it has words (one-hot) or one (index).
  * A target that is listed among the text columns holds class names; their position is the class index.
  * With need_target false, a target that is not in the file is no error.
  * A vocabulary in the request that holds names of inputs finds them by name where the file has a header: in its order,

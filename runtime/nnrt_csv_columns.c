@@ -117,8 +117,7 @@ static bool is_bare_inputs(const nnrt_csv_plan *plan, const nnrt_csv_scanner *ro
     const nnrt_table_request *request = plan->request;
     const nnrt_vocabulary *known = request->vocabulary;
     return !request->need_target && !(known && known->input_count && is_number(known->inputs[0])) &&
-           plan->source->text_count == 0 && plan->source->column_count == 0 && row->count == request->input_size &&
-           all_numbers(row);
+           plan->source->text_count == 0 && row->count == request->input_size && all_numbers(row);
 }
 
 /* A header, where a column is called by name, or a cell of a column of numbers is not a number. */
@@ -179,6 +178,17 @@ static int plan_target_list(nnrt_csv_plan *plan, int64_t width) {
     return NNRT_OK;
 }
 
+static int target_too_wide(const nnrt_csv_plan *plan, int64_t column, int64_t width) {
+    char name[80] = "", from[100] = "";
+    if (column >= 0)
+        snprintf(from, sizeof from, ", from %s on", nnrt_csv_name(plan, column, name));
+    return nnrt_error(NNRT_ERROR_DATA,
+                      "%s:%lld: the model and its loss take %lld columns as target%s, but there are only %lld; change "
+                      "the last layer or the loss, or name the columns",
+                      plan->file, (long long)plan->header_line, (long long)width, from,
+                      (long long)(column < 0 ? plan->count : plan->count - column));
+}
+
 static int plan_target(nnrt_csv_plan *plan) {
     int64_t width = nnrt_table_file_targets(plan->request);
     bool needed = plan->request->need_target;
@@ -193,9 +203,7 @@ static int plan_target(nnrt_csv_plan *plan) {
     if (column == -2 && plan->source->target)
         return NNRT_ERROR_DATA;
     if (column < 0 || column + width > plan->count)
-        return !needed ? NNRT_OK
-                       : nnrt_error(NNRT_ERROR_DATA, "%s:%lld: the target takes %lld columns, the file has %lld in all",
-                                    plan->file, (long long)plan->header_line, (long long)width, (long long)plan->count);
+        return needed ? target_too_wide(plan, column, width) : NNRT_OK;
     plan->target = column;
     for (int64_t k = 0; k < width; k++) {
         plan->columns[column + k].role = needed ? NNRT_CSV_TARGET : NNRT_CSV_SKIPPED;
@@ -274,6 +282,15 @@ static int64_t find_sorted(const nnrt_csv_plan *plan, const NamedColumn *sorted,
     return low < plan->count && strcmp(sorted[low].name, name) == 0 ? low : plan->count;
 }
 
+/* An input that is the target or the sample weight at the same time. */
+static int input_has_role(const nnrt_csv_plan *plan, const char *name, int64_t column) {
+    return nnrt_error(NNRT_ERROR_DATA,
+                      "%s:%lld: column '%s' (#%lld) is an input of the model, but would be read as the %s; name the "
+                      "right column",
+                      plan->file, (long long)plan->header_line, name, (long long)column,
+                      plan->columns[column].role == NNRT_CSV_TARGET ? "target" : "sample weight");
+}
+
 static int order_inputs(nnrt_csv_plan *plan, const nnrt_vocabulary *known, const NamedColumn *sorted) {
     for (int64_t i = 0; i < known->input_count; i++) {
         int64_t at = find_sorted(plan, sorted, known->inputs[i]);
@@ -287,14 +304,25 @@ static int order_inputs(nnrt_csv_plan *plan, const nnrt_vocabulary *known, const
                               plan->file, (long long)plan->header_line, known->inputs[i], (long long)column,
                               (long long)sorted[at + 1].column);
         if (plan->columns[column].role == NNRT_CSV_TARGET || plan->columns[column].role == NNRT_CSV_WEIGHT)
-            return nnrt_error(NNRT_ERROR_DATA,
-                              "%s:%lld: column '%s' (#%lld) is an input of the model, but would be read as the %s; "
-                              "name the right column",
-                              plan->file, (long long)plan->header_line, known->inputs[i], (long long)column,
-                              plan->columns[column].role == NNRT_CSV_TARGET ? "target" : "sample weight");
+            return input_has_role(plan, known->inputs[i], column);
         plan->order[i] = column;
     }
     return NNRT_OK;
+}
+
+/* Columns that are known are inputs, the others none. The first of these, or -1. */
+static int64_t skip_unknown(nnrt_csv_plan *plan) {
+    int64_t stranger = -1;
+    for (int64_t i = 0; i < plan->count; i++) {
+        nnrt_csv_column *column = &plan->columns[i];
+        if (column->known)
+            column->role = NNRT_CSV_INPUT;
+        else if (column->role == NNRT_CSV_INPUT) {
+            column->role = NNRT_CSV_SKIPPED;
+            stranger = stranger < 0 ? i : stranger;
+        }
+    }
+    return stranger;
 }
 
 /* What is called by position must stand where it stood: then no other column may, nor may a text column move. */
@@ -318,31 +346,33 @@ static int check_positions(const nnrt_csv_plan *plan, int64_t inputs, int64_t st
     return NNRT_OK;
 }
 
-/* The inputs that the source lists, in its order; all other columns are skipped. */
+/* The inputs that the source lists, in its order; other columns are the target, the sample weight, or skipped. */
 static int plan_listed(nnrt_csv_plan *plan) {
     const nnrt_data_source *source = plan->source;
     plan->order = malloc((size_t)source->column_count * sizeof *plan->order);
     if (!plan->order)
         return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for its columns", plan->file);
-    for (int64_t i = 0; i < plan->count; i++)
-        plan->columns[i].role = NNRT_CSV_SKIPPED;
     for (int i = 0; i < source->column_count; i++) {
-        int64_t column = find_column(plan, "inputs", source->columns[i], true);
-        if (column < 0)
+        int64_t at = find_column(plan, "inputs", source->columns[i], true);
+        if (at < 0)
             return NNRT_ERROR_DATA;
-        if (plan->columns[column].role == NNRT_CSV_INPUT)
+        nnrt_csv_column *column = &plan->columns[at];
+        if (column->known)
             return nnrt_error(NNRT_ERROR_DATA, "%s:%lld: column #%lld is listed twice, once as %s", plan->file,
-                              (long long)plan->header_line, (long long)column, source->columns[i]);
-        plan->columns[column].role = NNRT_CSV_INPUT;
-        plan->order[plan->order_count++] = column;
+                              (long long)plan->header_line, (long long)at, source->columns[i]);
+        if (column->role == NNRT_CSV_TARGET || column->role == NNRT_CSV_WEIGHT)
+            return input_has_role(plan, source->columns[i], at);
+        column->known = true;
+        plan->order[plan->order_count++] = at;
     }
+    skip_unknown(plan);
     return NNRT_OK;
 }
 
 /* The inputs in the order of the training data. Columns that it did not have are skipped. */
 static int plan_inputs(nnrt_csv_plan *plan) {
     const nnrt_vocabulary *known = plan->request->vocabulary;
-    if (plan->source->column_count > 0)
+    if (plan->source->column_count > 0 && !plan->bare)
         return plan_listed(plan);
     if (!known || known->input_count == 0 || !plan->names)
         return NNRT_OK;
@@ -355,18 +385,9 @@ static int plan_inputs(nnrt_csv_plan *plan) {
     free(sorted);
     if (code)
         return code;
-    int64_t stranger = -1;
     for (int64_t i = 0; i < known->input_count; i++)
         plan->columns[plan->order[i]].known = true;
-    for (int64_t i = 0; i < plan->count; i++) {
-        nnrt_csv_column *column = &plan->columns[i];
-        if (column->known)
-            column->role = NNRT_CSV_INPUT;
-        else if (column->role == NNRT_CSV_INPUT) {
-            column->role = NNRT_CSV_SKIPPED;
-            stranger = stranger < 0 ? i : stranger;
-        }
-    }
+    int64_t stranger = skip_unknown(plan);
     return check_positions(plan, known->input_count, stranger);
 }
 
@@ -383,13 +404,16 @@ int nnrt_csv_keep_names(const nnrt_csv_plan *plan, nnrt_vocabulary *vocabulary) 
     if (!distinct)
         return NNRT_OK;
     vocabulary->inputs = calloc((size_t)plan->count, sizeof *vocabulary->inputs);
-    for (int64_t i = 0; vocabulary->inputs && copied && i < plan->count; i++)
-        if (plan->columns[i].role == NNRT_CSV_INPUT) {
-            char *name = strdup(plan->names[i]);
+    int64_t listed = plan->order ? plan->order_count : plan->count;
+    for (int64_t i = 0; vocabulary->inputs && copied && i < listed; i++) {
+        int64_t column = plan->order ? plan->order[i] : i;
+        if (plan->columns[column].role == NNRT_CSV_INPUT) {
+            char *name = strdup(plan->names[column]);
             copied = name != NULL;
             if (copied)
                 vocabulary->inputs[vocabulary->input_count++] = name;
         }
+    }
     return vocabulary->inputs && copied
                ? NNRT_OK
                : nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory for the names of its columns", plan->file);
@@ -417,8 +441,8 @@ int nnrt_csv_plan_columns(nnrt_csv_plan *plan, const nnrt_csv_scanner *first_row
     int code = check_separator(plan, first_row);
     if (code)
         return code;
-    *header = source->header_auto ? !is_bare_inputs(plan, first_row) && first_row_is_header(source, first_row)
-                                  : source->header;
+    plan->bare = source->header_auto && is_bare_inputs(plan, first_row);
+    *header = source->header_auto ? !plan->bare && first_row_is_header(source, first_row) : source->header;
     plan->count = first_row->count;
     plan->header_line = first_row->row_line;
     plan->columns = plan->count > 0 ? calloc((size_t)plan->count, sizeof *plan->columns) : NULL;
@@ -440,6 +464,31 @@ static int64_t column_width(const nnrt_csv_column *column, const nnrt_vocabulary
     return column->words >= 0 && column->mode == NNRT_TEXT_ONE_HOT ? vocabulary->columns[column->words].count : 1;
 }
 
+/* The words of a target are classes, of which the model has so many. */
+static int check_target_words(const nnrt_csv_plan *plan, const nnrt_vocabulary *vocabulary) {
+    const nnrt_table_request *request = plan->request;
+    if (!request->need_target || request->class_count <= 0 || request->vocabulary)
+        return NNRT_OK;
+    for (int64_t i = 0; i < plan->count; i++) {
+        const nnrt_csv_column *column = &plan->columns[i];
+        if (column->role != NNRT_CSV_TARGET || column->words < 0)
+            continue;
+        const nnrt_vocabulary_column *words = &vocabulary->columns[column->words];
+        char name[80], list[600] = "";
+        size_t used = 0;
+        if (words->count <= request->class_count)
+            continue;
+        for (int64_t k = 0; k < words->count && used < 400; k++)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s\"%.60s\"", k ? ", " : "", words->values[k]);
+        return nnrt_error(
+            NNRT_ERROR_DATA,
+            "%s: column %s has %lld different words, but the model has %lld classes: %s; correct the data, "
+            "or the last layer",
+            plan->file, nnrt_csv_name(plan, i, name), (long long)words->count, (long long)request->class_count, list);
+    }
+    return NNRT_OK;
+}
+
 int nnrt_csv_layout(nnrt_csv_plan *plan, const nnrt_vocabulary *vocabulary) {
     int64_t all = 0, expected = plan->request->input_size;
     bool counted = !plan->source->target || plan->source->target[0] == '#';
@@ -459,5 +508,5 @@ int nnrt_csv_layout(nnrt_csv_plan *plan, const nnrt_vocabulary *vocabulary) {
         column->offset = plan->inputs;
         plan->inputs += column_width(column, vocabulary);
     }
-    return NNRT_OK;
+    return check_target_words(plan, vocabulary);
 }

@@ -8,7 +8,7 @@ typedef enum { NNRT_CSV_INPUT, NNRT_CSV_TARGET, NNRT_CSV_WEIGHT, NNRT_CSV_SKIPPE
 
 typedef struct {
     nnrt_csv_role role;
-    bool known; /* an input that the model knows by its name */
+    bool known; /* an input that the model knows by its name, or the source lists */
     nnrt_text_mode mode;
     int words;      /* index into the vocabulary, or -1: numbers */
     int64_t offset; /* of its first value within x or the target */
@@ -22,6 +22,7 @@ typedef struct {
     nnrt_csv_column *columns;
     int64_t count;
     int64_t header_line; /* line of the first row */
+    bool bare;           /* for predict: the inputs and nothing else, without names */
     int64_t target;      /* its first column, or -1 */
     int64_t *order;      /* columns of the inputs that the model or the source names, in that order; NULL: file order */
     int64_t order_count;

@@ -17,6 +17,10 @@ int nnrt_csv_open(nnrt_csv_scanner *scanner, const char *text, size_t bytes, con
         return nnrt_error(NNRT_ERROR_FORMAT, "%s: is UTF-16; save it as UTF-8", file);
     if (bytes >= 2 && memcmp(text, "\x1F\x8B", 2) == 0)
         return nnrt_error(NNRT_ERROR_FORMAT, "%s: is gzip; run gunzip on it", file);
+    if (bytes >= 4 && memcmp(text, "PK\003\004", 4) == 0)
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: is a zip archive, as spreadsheets are; export it as CSV", file);
+    if (bytes && memchr(text, 0, bytes))
+        return nnrt_error(NNRT_ERROR_FORMAT, "%s: is no text: it has a zero byte; export it as CSV", file);
     return NNRT_OK;
 }
 

@@ -45,19 +45,23 @@ nnrt_data_source nnrt_source_like(const nnrt_data_source *declared, const nnrt_d
     return nnrt_source_with(&pattern, file, target_file);
 }
 
+nnrt_table_request nnrt_table_request_of(const nnrt_program *program, const nnrt_vocabulary *vocabulary) {
+    return (nnrt_table_request){.input_size = program->raw_input_size,
+                                .target_dtype = program->target_dtype,
+                                .target_size = program->target_size,
+                                .class_count = program->class_count,
+                                .target_one_hot = program->target_one_hot,
+                                .class_columns = program->class_columns,
+                                .class_column_count = program->class_column_count,
+                                .vocabulary = vocabulary};
+}
+
 int nnrt_dataset_read(nnrt_dataset *dataset, const nnrt_program *program, const nnrt_data_source *source,
                       const nnrt_vocabulary *vocabulary) {
-    nnrt_table_request request = {.input_size = program->raw_input_size,
-                                  .x_stride = program->preprocess ? 0 : program->input_stride,
-                                  .need_target = true,
-                                  .target_dtype = program->target_dtype,
-                                  .target_size = program->target_size,
-                                  .class_count = program->class_count,
-                                  .target_one_hot = program->target_one_hot,
-                                  .class_columns = program->class_columns,
-                                  .class_column_count = program->class_column_count,
-                                  .need_weight = program->has_sample_weight && source->weight,
-                                  .vocabulary = vocabulary};
+    nnrt_table_request request = nnrt_table_request_of(program, vocabulary);
+    request.x_stride = program->preprocess ? 0 : program->input_stride;
+    request.need_target = true;
+    request.need_weight = program->has_sample_weight && source->weight;
     *dataset = (nnrt_dataset){.rows = 0};
     int code = nnrt_table_read(source, &request, &dataset->table);
     if (code != NNRT_OK)

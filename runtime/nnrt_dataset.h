@@ -34,6 +34,8 @@ nnrt_data_source nnrt_source_with(const nnrt_data_source *declared, const char *
 nnrt_data_source nnrt_source_like(const nnrt_data_source *declared, const nnrt_data_source *train, const char *file,
                                   const char *target_file);
 
+/* What the model asks of every table: inputs alone, packed. `vocabulary`: as below. */
+nnrt_table_request nnrt_table_request_of(const nnrt_program *program, const nnrt_vocabulary *vocabulary);
 /* Reads a source whole. `vocabulary`: words known to the model, or NULL (then table.vocabulary is new). */
 int nnrt_dataset_read(nnrt_dataset *dataset, const nnrt_program *program, const nnrt_data_source *source,
                       const nnrt_vocabulary *vocabulary);

@@ -17,14 +17,21 @@ void nnrt_bytes_free(nnrt_bytes *bytes) {
     bytes->size = 0;
 }
 
+/* Half of the machine's memory: what comes from a pipe may be more, or never end (/dev/zero). */
+static size_t most_unasked(void) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (size_t)pages / 2 * (size_t)page : SIZE_MAX / 2;
+}
+
 /* Reads to the end. `expected` is a guess of the size. */
 static int read_all(int descriptor, const char *path, size_t expected, nnrt_bytes *bytes) {
-    size_t capacity = 0;
+    size_t capacity = 0, most = most_unasked();
     for (;;) {
         ssize_t count;
         if (bytes->size == capacity) {
             size_t wanted = capacity ? capacity * 2 : expected + 1;
-            unsigned char *grown = wanted > capacity && wanted < SIZE_MAX ? realloc(bytes->data, wanted + 1) : NULL;
+            bool fits = wanted > capacity && wanted < SIZE_MAX && (capacity == 0 || wanted <= most);
+            unsigned char *grown = fits ? realloc(bytes->data, wanted + 1) : NULL;
             if (!grown)
                 return nnrt_error(NNRT_ERROR_MEMORY, "%s: no memory to read it", path);
             bytes->data = grown;
@@ -223,12 +230,4 @@ void nnrt_file_abandon(nnrt_file_writer *writer) {
     writer->temporary[0] = 0;
     if (!writer->error)
         writer->error = NNRT_ERROR_FILE;
-}
-
-int nnrt_file_write(const char *path, const void *data, size_t size) {
-    nnrt_file_writer writer;
-    int code = nnrt_file_begin(&writer, path);
-    if (!code)
-        code = nnrt_file_append(&writer, data, size);
-    return code ? code : nnrt_file_finish(&writer);
 }

@@ -35,8 +35,6 @@ int nnrt_file_begin(nnrt_file_writer *, const char *path);
 int nnrt_file_append(nnrt_file_writer *, const void *data, size_t size);
 int nnrt_file_finish(nnrt_file_writer *); /* flush, fsync, rename */
 void nnrt_file_abandon(nnrt_file_writer *);
-/* begin, append, finish */
-int nnrt_file_write(const char *path, const void *data, size_t size);
 
 #ifdef __cplusplus
 }

@@ -97,6 +97,11 @@ static int setup_load(FitRun *fit, const char *path, bool resume) {
 static int setup_start(FitRun *fit) {
     nnrt_trainer *trainer = fit->trainer;
     const nnrt_options *options = &trainer->options;
+    if (!options->resume && options->initial_epoch > 0 && options->initial_epoch >= options->epochs)
+        return nnrt_error(
+            NNRT_ERROR_ARGUMENT,
+            "--initial-epoch=%d leaves nothing to train before --epochs=%d; the weights file stays as it is",
+            options->initial_epoch, options->epochs);
     fit->run.epoch = options->initial_epoch;
     fit->run.epochs = options->epochs;
     fit->run.seed = options->seed;

@@ -1,10 +1,13 @@
-/* Ctrl-C as a flag. Needs: POSIX sigaction. Leaves: the handlers as they were before. */
+/* Ctrl-C, SIGTERM and the end of the terminal (SIGHUP) as a flag. A signal that the process was told to ignore (nohup,
+ * a background job of a script) stays ignored. Needs: POSIX sigaction. Leaves: the handlers as they were before. */
 #include "nnrt_trainer.h"
 
 #include <signal.h>
 
+enum { INTERRUPT_SIGNALS = 3 };
+static const int interrupt_signals[INTERRUPT_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+static struct sigaction interrupt_before[INTERRUPT_SIGNALS];
 static volatile sig_atomic_t interrupt_flag;
-static struct sigaction interrupt_old_int, interrupt_old_term;
 
 static void interrupt_handle(int signal_number) {
     (void)signal_number;
@@ -15,13 +18,16 @@ void nnrt_interrupt_begin(void) {
     struct sigaction action = {.sa_handler = interrupt_handle, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
     interrupt_flag = 0;
-    sigaction(SIGINT, &action, &interrupt_old_int);
-    sigaction(SIGTERM, &action, &interrupt_old_term);
+    for (int i = 0; i < INTERRUPT_SIGNALS; i++) {
+        sigaction(interrupt_signals[i], NULL, &interrupt_before[i]);
+        if (interrupt_before[i].sa_handler != SIG_IGN)
+            sigaction(interrupt_signals[i], &action, NULL);
+    }
 }
 
 void nnrt_interrupt_end(void) {
-    sigaction(SIGINT, &interrupt_old_int, NULL);
-    sigaction(SIGTERM, &interrupt_old_term, NULL);
+    for (int i = 0; i < INTERRUPT_SIGNALS; i++)
+        sigaction(interrupt_signals[i], &interrupt_before[i], NULL);
     interrupt_flag = 0;
 }
 

@@ -169,6 +169,8 @@ int nnrt_main_with(const nnrt_program *program, int argc, char **argv, FILE *out
 
 int nnrt_main(const nnrt_program *program, int argc, char **argv) {
     nnrt_terminal terminal = nnrt_terminal_of(stdout);
+    if (argc > 0 && argv[0][0] && !strpbrk(argv[0], " \t\n'\"\\$`*?[&;|<>(){}"))
+        setenv("NNC_PROGRAM", argv[0], 0); /* hints that can be pasted */
 #ifdef SIGXFSZ
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error of write(), not the end of the program */
 #endif

@@ -31,16 +31,8 @@ static float *predict_reserve(int64_t width) {
 }
 
 static int predict_table(nnrt_trainer *trainer, const nnrt_data_source *source, bool need_target, nnrt_table *table) {
-    const nnrt_program *program = trainer->program;
-    nnrt_table_request request = {.input_size = program->raw_input_size,
-                                  .need_target = need_target,
-                                  .target_dtype = program->target_dtype,
-                                  .target_size = program->target_size,
-                                  .class_count = program->class_count,
-                                  .target_one_hot = program->target_one_hot,
-                                  .class_columns = program->class_columns,
-                                  .class_column_count = program->class_column_count,
-                                  .vocabulary = nnrt_vocabulary_known(&trainer->vocabulary)};
+    nnrt_table_request request = nnrt_table_request_of(trainer->program, nnrt_vocabulary_known(&trainer->vocabulary));
+    request.need_target = need_target;
     return nnrt_table_read(source, &request, table);
 }
 

@@ -112,9 +112,9 @@ typedef struct {
     /* text and windows: characters or rows of one sample, and from the beginning of one sample to that of the next */
     int64_t window, stride;
     int64_t horizon;            /* windows: the target is so many rows behind the last one of the window */
-    const char *const *columns; /* windows: those of the inputs, by name or "#3"; none: all of the file */
+    const char *const *columns; /* csv, windows: those of the inputs, by name or "#3"; none: all of the file */
     int column_count;
-    const char *const *targets; /* windows: columns of the target; none: the last of the inputs */
+    const char *const *targets; /* columns of the target; windows: none: the last of the inputs */
     int target_count;
 } nnrt_data_source;
 

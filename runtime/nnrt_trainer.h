@@ -56,7 +56,7 @@ int nnrt_measure(nnrt_trainer *trainer, const nnrt_samples *samples, const int32
 /* 0, 1, 2, ...: the order of samples without shuffling. malloc'ed. */
 int32_t *nnrt_identity_rows(int64_t count);
 
-/* SIGINT and SIGTERM only set a flag from begin to end; the second one has its default action. */
+/* SIGINT, SIGTERM and SIGHUP only set a flag from begin to end; the second one has its default action. */
 void nnrt_interrupt_begin(void);
 void nnrt_interrupt_end(void);
 bool nnrt_interrupted(void);

@@ -38,12 +38,26 @@ static bool save_frequency(const Expr *e, int64_t *batches) {
     return true;
 }
 
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), part = strlen(end);
+    return length >= part && strcmp(text + length - part, end) == 0;
+}
+
 static bool model_checkpoint(const Args *args, Diag *diag, Callback *callback) {
     watch(args, callback, CALLBACK_MODEL_CHECKPOINT);
     callback->file = arg_text(args, "filepath");
     callback->save_best_only = arg_bool(args, "save_best_only");
     callback->save_weights_only = arg_bool(args, "save_weights_only");
     callback->initial_value_threshold = float_or_nan(args, "initial_value_threshold");
+    const char *const foreign[] = {".keras", ".h5", ".hdf5"};
+    for (int i = 0; i < 3; i++)
+        if (ends_with(callback->file, foreign[i])) {
+            diag_error(diag, arg_get(args, "filepath")->span,
+                       "ModelCheckpoint writes files of the safetensors format, none that Keras would read as %s",
+                       foreign[i]);
+            diag_help(diag, "let the name end in .safetensors");
+            return false;
+        }
     if (save_frequency(arg_get(args, "save_freq")->expr, &callback->save_freq))
         return true;
     diag_error(diag, arg_get(args, "save_freq")->span,

@@ -109,11 +109,42 @@ static bool target_columns(const Args *args, Arena *arena, Diag *diag, DataSourc
     return true;
 }
 
+static bool is_listed(const DataSource *source, const char *column) {
+    for (int i = 0; column && i < source->column_count; i++)
+        if (strcmp(source->columns[i], column) == 0)
+            return true;
+    return false;
+}
+
+/* The columns of the inputs, where they are listed: the target is none of them, columns of words are. */
+static bool input_columns(const Args *args, Arena *arena, Diag *diag, DataSource *source) {
+    Span span = arg_get(args, "columns")->span;
+    source->columns = column_list(args, "columns", arena, diag, &source->column_count);
+    if (!source->columns || source->column_count == 0)
+        return source->columns != NULL;
+    const char *const others[] = {source->target, source->weight}, *const roles[] = {"target", "sample weight"};
+    for (int i = 0; i < 2; i++)
+        if (is_listed(source, others[i])) {
+            diag_error(diag, span, "csv: column %s is the %s, it cannot be an input", others[i], roles[i]);
+            return false;
+        }
+    for (int i = 0; i < source->text_count; i++) {
+        const char *words = source->text[i].column;
+        if (is_listed(source, words) || (source->target && strcmp(source->target, words) == 0))
+            continue;
+        diag_error(diag, span, "csv: column %s holds words, but is not among the inputs", words);
+        diag_help(diag, "add it to `columns`, or leave it out of one_hot and index");
+        return false;
+    }
+    return true;
+}
+
 static bool csv(const Args *args, Arena *arena, Diag *diag, DataSource *source) {
     bool fine = csv_file(args, arena, diag, source);
     return target_columns(args, arena, diag, source) && one_column(args, "weight", arena, diag, &source->weight) &&
            text_columns(args, "one_hot", TEXT_ONE_HOT, arena, diag, source) &&
-           text_columns(args, "index", TEXT_INDEX, arena, diag, source) && fine;
+           text_columns(args, "index", TEXT_INDEX, arena, diag, source) && input_columns(args, arena, diag, source) &&
+           fine;
 }
 
 static bool arrays(const Args *args, DataKind kind, DataSource *source) {
@@ -167,6 +198,8 @@ static const Parameter csv_parameters[] = {
     STRING("separator", "\",\"", "one character"),
     ANY("one_hot", "none", "list of text columns that become one input per word"),
     ANY("index", "none", "list of text columns that become the number of the word; a target may be listed"),
+    ANY("columns", "none",
+        "list of the columns of the inputs, by name or position counted from 0; none: all but target and weight"),
     ROWS,
     END};
 static const Parameter text_parameters[] = {
@@ -202,10 +235,12 @@ const Component component_csv = {
     .parameters = csv_parameters,
     .summary = "Rows of a CSV file, one sample each.",
     .examples = LINES("train = csv(\"train.csv\", target=\"digit\")",
-                      "train = csv(\"cars.csv\", target=\"price\", one_hot=[brand, fuel], weight=\"w\")"),
+                      "train = csv(\"cars.csv\", target=\"price\", one_hot=[brand, fuel], weight=\"w\")",
+                      "train = csv(\"cars.csv\", target=\"price\", columns=[year, km, fuel], one_hot=[fuel])"),
     .checks = LINES(SOURCE_CHECK("csv(\"train.csv\", target=\"y\")"),
                     SOURCE_CHECK("csv(\"train.csv\", target=0, header=false, separator=\";\", one_hot=[\"colour\", 3], "
                                  "index=city, first=1, count=100)"),
+                    SOURCE_CHECK("csv(\"train.csv\", target=y, columns=[c, \"a\", 1], index=[c])"),
                     SOURCE_CHECK("csv(\"train.csv\", weight=w)")),
     .build.source = csv};
 const Component component_idx = {

@@ -106,13 +106,15 @@ void text_number(char out[32], double value) {
     }
 }
 
+enum { LARGEST_FILE = 256 << 20 }; /* beyond it is a device that never ends, not a text */
+
 char *text_read_file(const char *path, size_t *length) {
     FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
     if (!file)
         return NULL;
     char *data = NULL;
     size_t used = 0, capacity = 0;
-    for (;;) {
+    while (used < LARGEST_FILE) {
         if (capacity - used < 2) {
             capacity = capacity ? capacity * 2 : 4096;
             data = memory_resize(data, capacity);
@@ -122,7 +124,7 @@ char *text_read_file(const char *path, size_t *length) {
         if (got == 0)
             break;
     }
-    int error = ferror(file) ? (errno ? errno : EIO) : 0;
+    int error = ferror(file) ? (errno ? errno : EIO) : used < LARGEST_FILE ? 0 : EFBIG;
     if (file != stdin)
         fclose(file);
     if (error) {

@@ -39,14 +39,15 @@ same() {
     for other in "$@"; do cmp "$first" "$other" || return 1; done
 }
 
-# ends STATUS WORDS COMMAND...: it ends so, and what it says has these words (an extended regular expression).
+# ends STATUS WORDS COMMAND...: it ends so, and says these words (an extended regular expression). What it says stays in
+# $work/out.txt and $work/err.txt.
 ends() {
     wanted=$1 words=$2
     shift 2
-    "$@" >"$work/ended" 2>&1
+    "$@" >"$work/out.txt" 2>"$work/err.txt"
     got=$?
-    cat "$work/ended"
-    [ $got -eq "$wanted" ] && grep -Eq -- "$words" "$work/ended"
+    cat "$work/out.txt" "$work/err.txt"
+    [ $got -eq "$wanted" ] && cat "$work/out.txt" "$work/err.txt" | grep -Eq -- "$words"
 }
 
 # lacks [OPTION..] WORDS FILE: as grep has them.
@@ -54,6 +55,15 @@ lacks() { ! grep -q "$@"; }
 
 # header TYPE SHAPE: what a NumPy file begins with.
 header() { printf "\223NUMPY\001\000v\000"; printf "%-117s\n" "{'descr': '$1', 'fortran_order': False, 'shape': $2, }"; }
+
+# part FILE: the code block of docs/library.md after the line that begins with `FILE`, as that file.
+part() {
+    awk -v name="\`$1\`" '
+        index($0, name) == 1 { found = 1; next }
+        found && /^```/ { if (inside) exit; inside = 1; next }
+        inside { print }' "$root/docs/library.md" >"$1"
+    [ -s "$1" ]
+}
 
 # near FILE FILE [TOLERANCE]: their numbers agree, to 2 in 1,000 or what is said, with a little room around zero.
 near() {

@@ -110,13 +110,6 @@ check "without the library the message says so" ends 4 "finds no cuBLASLt, which
     "$NNC" run --target=cuda --gpu=sm_80 --blas=cublaslt diabetes.nn fit
 
 # ---- on a caller's stream: the example of docs/library.md
-part() { # part FILE
-    awk -v name="\`$1\`" '
-        index($0, name) == 1 { found = 1; next }
-        found && /^```/ { if (inside) exit; inside = 1; next }
-        inside { print }' "$root/docs/library.md" >"$1"
-    [ -s "$1" ]
-}
 check "the page has a model" part sensor.nn
 check "and a program" part gpu.cu
 on_stream() {

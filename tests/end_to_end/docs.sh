@@ -31,7 +31,7 @@ check "the program of docs/language.md" program docs/language.md
 "$NNC" digits.nn -o "$work/digits.c" && build "$work/digits.c" "$work/digits" -O1 -march=native && "$work/digits" --help >"$work/help"
 "$NNC" shakespeare-lstm.nn -o "$work/text.c" && build "$work/text.c" "$work/text" -O1 -march=native && "$work/text" generate --help >>"$work/help"
 "$NNC" --help >>"$work/help"
-printf '%s\n' --install --rows --cores --rounds --seconds --check --peers-only --build --test-dir --rerun-failed >>"$work/help" # of other programs
+printf '%s\n' --rows --cores --rounds --seconds --check --peers-only --build --install --prefix --cflags --libs --test-dir --rerun-failed >>"$work/help" # of other programs
 for page in README.md docs/trainer.md docs/language.md docs/library.md docs/extending.md; do
     check "options of $page" options "$page" "$work/help"
 done

@@ -3,15 +3,6 @@
 . "$NNC_ROOT/tests/end_to_end/common.sh"
 cd "$work" || exit 1
 
-# part FILE: the code block after the line that begins with `FILE`.
-part() {
-    awk -v name="\`$1\`" '
-        index($0, name) == 1 { found = 1; next }
-        found && /^```/ { if (inside) exit; inside = 1; next }
-        inside { print }' "$root/docs/library.md" >"$1"
-    [ -s "$1" ]
-}
-
 # shellcheck disable=SC2086 # lists of words
 with_library() {
     "$NNC" --lib sensor.nn -o sensor.c &&

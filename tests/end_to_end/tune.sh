@@ -4,16 +4,6 @@
 . "$NNC_ROOT/tests/end_to_end/common.sh"
 cd "$work" || exit 1
 
-# ends STATUS WORDS COMMAND...: the command ends with the status and says the words (an extended regular expression).
-ends() {
-    wanted=$1 words=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    got=$?
-    cat out.txt err.txt
-    [ $got -eq "$wanted" ] && cat out.txt err.txt | grep -Eq -- "$words"
-}
-
 cat >small.nn <<'END'
 model small {
     Input(12)

@@ -3,15 +3,6 @@
 . "$NNC_ROOT/tests/end_to_end/common.sh"
 cd "$work" || exit 1
 
-# ends STATUS WORDS COMMAND...: the command ends with the status and says the words (an extended regular expression).
-ends() {
-    wanted=$1 words=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    got=$?
-    cat out.txt err.txt
-    [ $got -eq "$wanted" ] && cat out.txt err.txt | grep -Eq -- "$words"
-}
 narrow() { "$@" | awk 'length($0) > 80 { print "too wide: " $0; bad = 1 } END { exit bad }'; }
 # shellcheck disable=SC2046 # a list of words
 each_help() { "$NNC" help $("$NNC" help | awk '/^  [A-Za-z]/ { print $1 }' | sort -u); }
@@ -60,6 +51,10 @@ check "two files" ends 2 "one file at a time" "$NNC" small.nn wrong.nn
 check "run without a file" ends 2 "needs a file" "$NNC" run
 check "run without a verb" ends 2 "what shall be run" "$NNC" run small.nn
 check "run with a wrong verb" ends 2 "did you mean fit" "$NNC" run small.nn fot
+check "run is no way to a library" ends 2 "run takes no --lib" "$NNC" run small.nn --lib fit
+check "nor to a file" ends 2 "run takes no -o" "$NNC" run small.nn -o small.c fit
+check "run prints nothing" ends 2 "run takes no --emit" "$NNC" run small.nn --emit=ir fit
+check "nor does tune" ends 2 "tune takes no --emit" "$NNC" tune --emit=ir small.nn
 check "new without a name" ends 2 "needs a name" "$NNC" new
 check "new with a bad name" ends 2 "cannot be the name" "$NNC" new 2fast
 check "help on nothing known" ends 2 "did you mean" "$NNC" help Dence

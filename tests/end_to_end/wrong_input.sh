@@ -237,6 +237,7 @@ refuse verb-two ./m fit fit
 refuse program-missing nnc missing.nn
 mkdir programs && cp m.nn programs
 refuse program-folder nnc programs
+[ -c /dev/zero ] && refuse program-endless nnc /dev/zero
 refuse program-near nnc wid.nn
 : >empty.nn
 refuse program-empty nnc empty.nn

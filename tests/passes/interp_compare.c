@@ -126,3 +126,28 @@ bool test_compare_modules(const Module *before, const Module *after, const Compa
     arena_free(arena);
     return same;
 }
+
+static double result_at(Interp *interp, const Func *func, Tensor *args, double *element, double value) {
+    Tensor results[TEST_MOST_ARGS + 1];
+    *element = value;
+    return interp_run(interp, func, args, results) ? results[0].data[0] : NAN;
+}
+
+bool test_differences(Interp *interp, const Func *func, Tensor *args, int count, const char *name) {
+    const double step = 1e-5;
+    Tensor results[TEST_MOST_ARGS + 1];
+    if (!interp_run(interp, func, args, results))
+        return false;
+    for (int i = 0; i < count; i++)
+        for (int64_t j = 0; j < args[i].count; j++) {
+            double *element = &args[i].data[j], x = *element, expected = results[i + 1].data[j];
+            double above = result_at(interp, func, args, element, x + step);
+            double found = (above - result_at(interp, func, args, element, x - step)) / (2 * step);
+            *element = x;
+            if (fabs(found - expected) <= 1e-7 * (1 + fabs(expected)))
+                continue;
+            printf("%s: argument %d, element %d: %.9g, by differences %.9g\n", name, i, (int)j, expected, found);
+            return false;
+        }
+    return true;
+}

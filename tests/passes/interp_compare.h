@@ -4,6 +4,8 @@
 #define NNC_TESTS_PASSES_INTERP_COMPARE_H
 #include "ir/interp.h"
 
+enum { TEST_MOST_ARGS = 8 };
+
 typedef struct {
     uint64_t state;
 } TestRandom;
@@ -23,6 +25,10 @@ typedef struct {
 void test_fill_tensor(Tensor *, TestRandom *, double low, double high, int class_count);
 void test_fill_variables(Interp *, const CompareOptions *);
 Tensor *test_fill_args(Interp *, const Func *, const CompareOptions *);
+
+/* The function's results 1, 2, ... are the derivatives of result 0 by its `count` arguments, all of them, by central
+ * differences. false, and a line of output, at the first element that is not. */
+bool test_differences(Interp *, const Func *, Tensor *args, int count, const char *name);
 
 /* Runs every function of `before` and the function of `after` with its name, each on freshly filled variables;
  * compares results and variables by name. false: `why` says what differs first. */

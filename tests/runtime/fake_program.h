@@ -25,7 +25,8 @@ typedef struct {
 
 /* What a test asks for, and what it gets to see. */
 static struct {
-    int interrupt_at;            /* raise SIGINT in this training step, counted from 1 over all calls; 0: never */
+    int interrupt_at;            /* raise a signal in this training step, counted from 1 over all calls; 0: never */
+    int signal;                  /* which; 0: SIGINT */
     int interrupt_in_validation; /* raise it in this call of evaluate_steps */
     int nan_at;                  /* the loss of this iteration is NaN */
     int slow_at;                 /* this iteration takes a second on the fake clock */
@@ -90,7 +91,7 @@ static int fake_train_steps(void *memory, const nnrt_steps *steps) {
         int64_t count = steps->samples - first < steps->batch_size ? steps->samples - first : steps->batch_size;
         bool last = first + count >= steps->samples;
         if (++fake.steps == fake.interrupt_at)
-            raise(SIGINT);
+            raise(fake.signal ? fake.signal : SIGINT);
         if (fake.steps == fake.fail_at)
             return nnrt_error(NNRT_ERROR_DATA, "the fake step failed");
         fake_train_batch(memory, steps, first, count);

@@ -1,23 +1,7 @@
-/* Fuzzer of the NPY reader. The first byte says how many bytes at the end are the file of the targets. */
+/* Fuzzer of the NPY reader. */
 #include "nnrt_npy.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz_array.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    nnrt_data_source source = {.kind = NNRT_DATA_NPY, .file = "x", .target_file = "y", .count = -1};
-    nnrt_table_request request = {0};
-    nnrt_table table;
-    size_t targets;
-    if (size == 0)
-        return 0;
-    targets = data[0] < size - 1 ? data[0] : 0;
-    data++;
-    size -= 1 + targets;
-    request.need_target = targets > 0;
-    request.target_dtype = targets & 1 ? NNRT_I32 : NNRT_F32;
-    request.class_count = 10;
-    request.x_stride = 16;
-    nnrt_npy_parse(data, size, targets ? data + size : NULL, targets, &source, &request, &table);
-    nnrt_table_free(&table);
-    return 0;
+    return fuzz_array(data, size, NNRT_DATA_NPY, nnrt_npy_parse);
 }

@@ -241,6 +241,31 @@ static void test_csv_logger(void) {
     CHECK_TEXT(log, "epoch;error;loss;val_error;val_loss\n0;0.1;0.5;NA;NA\n1;0.1;1.5;NA;3\n0;nan;1e-07;NA;NA\n");
 }
 
+/* Killed after epoch 4, but saved after epoch 2: the run goes on from there, and so does its log. */
+static void test_csv_logger_goes_on(void) {
+    static const double values[] = {5, 4, 3, 2};
+    nnrt_callback callback = fake_callback(NNRT_CSV_LOGGER);
+    nnrt_callback_host host = {&program, &model, NULL, note_save, note, note};
+    char path[] = "/tmp/nnrt_logger_XXXXXX", whole[1000], log[1000], saved[400];
+    int descriptor = mkstemp(path);
+    callback.file = path;
+    begin_with(&callback, 1, true);
+    run_epochs(values, 2);
+    nnrt_callback_state_text(&callbacks.states[0], saved, sizeof saved);
+    run_epochs(values, 2);
+    end();
+    whole[pread(descriptor, whole, sizeof whole - 1, 0)] = 0;
+    CHECK(nnrt_callbacks_create(&callbacks, &host) == NNRT_OK);
+    CHECK(nnrt_callback_state_parse(&callbacks.states[0], saved, "file") == NNRT_OK);
+    CHECK(nnrt_callbacks_begin(&callbacks, true, true) == NNRT_OK);
+    run_epochs(values, 2);
+    end();
+    log[pread(descriptor, log, sizeof log - 1, 0)] = 0;
+    close(descriptor);
+    unlink(path);
+    CHECK_TEXT(log, whole);
+}
+
 /* State as text comes back whole. */
 static void test_state(void) {
     nnrt_callback callback = fake_callback(NNRT_EARLY_STOPPING);
@@ -253,6 +278,7 @@ static void test_state(void) {
                                  .best_epoch = 5,
                                  .stopped_epoch = 1,
                                  .batches = 12345678901,
+                                 .log_bytes = 98765432109,
                                  .keys = "a,val_a"};
     nnrt_callback_state read = {.callback = &callback};
     nnrt_callback_state_text(&state, text, sizeof text);
@@ -272,6 +298,7 @@ int main(void) {
     test_checkpoint();
     test_checkpoint_by_batches();
     test_csv_logger();
+    test_csv_logger_goes_on();
     test_state();
     return test_report();
 }

@@ -128,9 +128,11 @@ static void check_numbers(void) {
     expect_error(parse("a,y\n ,2\n", plain("y"), WITH_TARGET),
                  "data.csv:2:1: column 'a': the cell is empty; put a number in, or leave out the row");
     expect_error(parse("a,b,y\n1,two,2\n", plain("y"), WITH_TARGET),
-                 "data.csv:2:2: column 'b': \"two\" is not a number; declare the column as text, or correct the cell");
+                 "data.csv:2:2: column 'b': \"two\" is not a number; correct the cell, name the column in one_hot= or "
+                 "index=, or leave it out of columns=");
     expect_error(parse("1,2\n1,0x10\n", plain(NULL), WITH_TARGET),
-                 "data.csv:2:2: column #1: \"0x10\" is not a number; declare the column as text, or correct the cell");
+                 "data.csv:2:2: column #1: \"0x10\" is not a number; correct the cell, name the column in one_hot= or "
+                 "index=, or leave it out of columns=");
     CHECK(parse("a,y\n1e,2\n", plain("y"), WITH_TARGET) != 0 && parse("a,y\n-,2\n", plain("y"), WITH_TARGET) != 0 &&
           parse("a,y\n1.2.3,2\n", plain("y"), WITH_TARGET) != 0 && parse("a,y\n.,2\n", plain("y"), WITH_TARGET) != 0);
 }
@@ -161,6 +163,26 @@ static void check_shape_errors(void) {
                        "a",
                        plain("y"), WITH_TARGET),
                  "data.csv: is UTF-16; save it as UTF-8");
+}
+
+static void check_other_files(void) {
+    static const char zip[] = "PK\003\004abc", zero[] = "a,y\n1,2\n\0";
+    nnrt_data_source source = plain("y");
+    expect_error(nnrt_csv_parse(zip, sizeof zip - 1, "data.csv", &source, &WITH_TARGET, &table),
+                 "data.csv: is a zip archive, as spreadsheets are; export it as CSV");
+    expect_error(nnrt_csv_parse(zero, sizeof zero - 1, "data.csv", &source, &WITH_TARGET, &table),
+                 "data.csv: is no text: it has a zero byte; export it as CSV");
+}
+
+static void check_target_width(void) {
+    nnrt_table_request three = {.need_target = true, .target_size = 3};
+    expect_error(
+        parse("a,y\n1,2\n", plain("y"), three),
+        "data.csv:1: the model and its loss take 3 columns as target, from 'y' on, but there are only 1; change "
+        "the last layer or the loss, or name the columns");
+    expect_error(parse("1,2\n", plain(NULL), three),
+                 "data.csv:1: the model and its loss take 3 columns as target, but there are only 2; change the last "
+                 "layer or the loss, or name the columns");
 }
 
 static void check_classes(void) {
@@ -235,6 +257,9 @@ static void check_words(void) {
     char *written;
     source.text = text;
     source.text_count = 3;
+    expect_error(parse(data, source, WITH_CLASS(1)),
+                 "data.csv: column 'kind' has 2 different words, but the model has "
+                 "1 classes: \"cat\", \"dog\"; correct the data, or the last layer");
     CHECK(parse(data, source, WITH_CLASS(2)) == 0);
     ROW(0, 1, 0, 0, 1, 0);
     ROW(1, 2, 1, 0, 0, 2);
@@ -355,6 +380,39 @@ static void check_names_and_words(void) {
     nnrt_vocabulary_free(&kept);
 }
 
+/* Inputs that the source lists: in its order, wherever they stand, and nothing else of the file is read. */
+static void check_listed(void) {
+    static const char *const columns[] = {"km", "#1", "fuel"}, *const numbers[] = {"km", "year"},
+                             *const wrong[] = {"km", "price"};
+    static const nnrt_text_column text[] = {{"fuel", NNRT_TEXT_ONE_HOT}};
+    nnrt_data_source source = plain("price");
+    source.columns = columns;
+    source.column_count = 3;
+    source.text = text;
+    source.text_count = 1;
+    const char *cars = "name,year,fuel,price,km\nA,1999,gas,7,50\nB,2001,oil,8,\"40\"\n";
+    CHECK(parse(cars, source, WITH_TARGET) == 0);
+    ROW(0, 50, 1999, 1, 0);
+    ROW(1, 40, 2001, 0, 1);
+    CHECK(table.target_f32[0] == 7 && table.target_f32[1] == 8);
+    CHECK(table.vocabulary.input_count == 3);
+    for (int i = 0; i < 3 && i < table.vocabulary.input_count; i++)
+        CHECK_TEXT(table.vocabulary.inputs[i], i == 0 ? "km" : i == 1 ? "year" : "fuel");
+    CHECK(parse("fuel,year,km\noil,1,2\n", source, (nnrt_table_request){.input_size = 3}) == 0);
+    ROW(0, 2, 1, 1);
+    source.columns = numbers;
+    source.column_count = 2;
+    source.text_count = 0;
+    CHECK(parse("3,4\n", source, (nnrt_table_request){.input_size = 2}) == 0); /* predict: the inputs alone */
+    ROW(0, 3, 4);
+    expect_error(parse("year,price\n3,4\n", source, (nnrt_table_request){.input_size = 2}),
+                 "data.csv:1: there is no column 'km' for the inputs; the columns are year, price");
+    source.columns = wrong;
+    expect_error(parse(cars, source, WITH_TARGET),
+                 "data.csv:1: column 'price' (#3) is an input of the model, but would "
+                 "be read as the target; name the right column");
+}
+
 static int read_file(const nnrt_data_source *source) {
     nnrt_table_free(&table);
     return nnrt_table_read(source, &WITH_TARGET, &table);
@@ -374,7 +432,9 @@ static void check_files(void) {
     source.file = path;
     CHECK(read_file(&source) == NNRT_ERROR_DATA);
     snprintf(message, sizeof message,
-             "%s:3:1: column 'a': \"x\" is not a number; declare the column as text, or correct the cell", path);
+             "%s:3:1: column 'a': \"x\" is not a number; correct the cell, name the column in one_hot= or index=, or "
+             "leave it out of columns=",
+             path);
     CHECK_TEXT(nnrt_error_text(), message);
     source.count = 1; /* the bad row is not taken */
     CHECK(read_file(&source) == 0 && table.rows == 1);
@@ -410,12 +470,15 @@ int main(void) {
     check_quotes();
     check_numbers();
     check_shape_errors();
+    check_other_files();
+    check_target_width();
     check_classes();
     check_weights_and_rows();
     check_words();
     check_predict();
     check_names();
     check_names_and_words();
+    check_listed();
     check_files();
     check_speed();
     nnrt_table_free(&table);

@@ -12,6 +12,14 @@
 
 static char folder[] = "/tmp/nnrt-test-safetensors-XXXXXX";
 
+static int write_file(const char *path, const void *data, size_t size) {
+    nnrt_file_writer writer;
+    int code = nnrt_file_begin(&writer, path);
+    if (!code)
+        code = nnrt_file_append(&writer, data, size);
+    return code ? code : nnrt_file_finish(&writer);
+}
+
 static const char *in_folder(const char *name) {
     static char path[200];
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -194,18 +202,18 @@ static void check_full_disk(void) {
     CHECK(nnrt_safetensors_write(in_folder("a.safetensors"), &big, 1, NULL, 0) == NNRT_ERROR_FILE);
     CHECK(strstr(nnrt_error_text(), "a.safetensors: cannot write: ") != NULL);
     check_unchanged("a.safetensors", (size_t)before.st_size);
-    CHECK(nnrt_file_write(in_folder("new"), block, sizeof block) == NNRT_ERROR_FILE);
+    CHECK(write_file(in_folder("new"), block, sizeof block) == NNRT_ERROR_FILE);
     check_unchanged("a.safetensors", (size_t)before.st_size);
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     if (access("/dev/full", W_OK) == 0) {
-        CHECK(nnrt_file_write("/dev/full", block, 10) == NNRT_ERROR_FILE);
+        CHECK(write_file("/dev/full", block, 10) == NNRT_ERROR_FILE);
         CHECK_TEXT(nnrt_error_text(),
                    "/dev/full: cannot write: No space left on device; make room, the old file is unchanged");
     }
-    CHECK(nnrt_file_write("/dev/null", block, 10) == 0);
-    CHECK(nnrt_file_write(in_folder("none/x"), block, 10) == NNRT_ERROR_FILE);
+    CHECK(write_file("/dev/null", block, 10) == 0);
+    CHECK(write_file(in_folder("none/x"), block, 10) == NNRT_ERROR_FILE);
     CHECK(strstr(nnrt_error_text(), "cannot write: No such file or directory; make its folder first") != NULL);
-    CHECK(nnrt_file_write(folder, block, 10) == NNRT_ERROR_FILE);
+    CHECK(write_file(folder, block, 10) == NNRT_ERROR_FILE);
 }
 
 static void check_writer(void) {
@@ -229,7 +237,7 @@ static void check_writer(void) {
           NULL);
     /* the mode of the old file stays, and a link stays a link */
     CHECK(chmod(in_folder("a.safetensors"), 0600) == 0 && symlink("a.safetensors", in_folder("link")) == 0);
-    CHECK(nnrt_file_write(in_folder("link"), "hello", 5) == 0);
+    CHECK(write_file(in_folder("link"), "hello", 5) == 0);
     CHECK(lstat(in_folder("link"), &after) == 0 && S_ISLNK(after.st_mode));
     CHECK(stat(in_folder("a.safetensors"), &after) == 0 && (after.st_mode & 0777) == 0600 && after.st_size == 5);
     CHECK(nnrt_file_read(in_folder("link"), &bytes) == 0 && bytes.size == 5);

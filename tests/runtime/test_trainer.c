@@ -251,6 +251,21 @@ static void test_resume(void) {
     CHECK(!isnan(tensor_value("steps/2-1.safetensors", "dense/kernel", 0)));
 }
 
+/* Every way in which a run is told to end saves it; what the process was told to ignore (nohup) does not end it. */
+static void test_signals(void) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    nnrt_program program = fake_program();
+    for (int i = 0; i < 6; i++) {
+        void (*before)(int) = i < 3 ? NULL : signal(signals[i % 3], SIG_IGN);
+        reset();
+        fake.signal = signals[i % 3];
+        fake.interrupt_at = 3;
+        CHECK(run(&program, "fit --train=@/train.csv --weights=@/signal.safetensors") == (i < 3 ? 130 : 0));
+        if (i >= 3)
+            signal(signals[i % 3], before);
+    }
+}
+
 /* More epochs after a finished run are the same as all of them at once. */
 static void test_resume_finished(void) {
     nnrt_program program = fake_program();
@@ -268,6 +283,11 @@ static void test_resume_finished(void) {
     CHECK_TEXT(fake_err, "fake: the interrupted run had 50 rows to train on, now there are 3\n");
     CHECK(run(&program, "fit --train=@/train.csv --weights=@/none.safetensors --resume") == 1);
     CHECK(strstr(fake_err, "; without --resume a new run starts\n") != NULL);
+    CHECK(run(&program, "fit --train=@/train.csv --weights=@/b.safetensors --initial-epoch=6 --epochs=6") == 2);
+    CHECK_TEXT(fake_err,
+               "fake: --initial-epoch=6 leaves nothing to train before --epochs=6; the weights file stays as it "
+               "is\n");
+    CHECK(same_files("a.safetensors", "b.safetensors"));
     CHECK(run(&program, "init --weights=@/fresh.safetensors") == 0);
     CHECK(run(&program, "fit --train=@/train.csv --weights=@/fresh.safetensors --resume") == 1);
     CHECK(strstr(fake_err, "holds no run to go on with; --initial-weights=") != NULL);
@@ -478,6 +498,7 @@ int main(void) {
     test_validation_split();
     test_epoch_loss();
     test_resume();
+    test_signals();
     test_resume_finished();
     test_initial_weights();
     test_weights_of_samples();
