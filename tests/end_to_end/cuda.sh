@@ -149,6 +149,30 @@ for setting in EMULATED_ASYNC=1 EMULATED_ORDER=1 EMULATED_ORDER=2 CUDA_LAUNCH_BL
     check "with $setting the same bits" strict $setting
     check "and on the small device" strict $setting EMULATED_MEMORY=$memory
 done
+# Preprocessing, training and prediction share the device, and so its one stream for steps and one for copies.
+one_device() { # one_device STREAMS VERB ARGUMENTS..
+    streams=$1
+    shift
+    EMULATED_TELL=1 "$work/diabetes-emulated" "$@" >"$work/strict.out" 2>"$work/strict.err" && grep -q "^emulated CUDA: $streams streams made" "$work/strict.err"
+}
+check "training opens one device" one_device 2 fit --weights="$work/strict.safetensors" --epochs=2 --verbose=0
+check "so does evaluation" one_device 2 evaluate --weights="$work/large.safetensors"
+check "so does prediction" one_device 1 predict --weights="$work/large.safetensors" --input=data/diabetes-test.csv
+# Functions of --lib, called by a program on streams of its own.
+calls_library() { # calls_library SETTING..
+    env EMULATED_LEFT=1 "$@" "$work/library/caller"
+}
+library_compiles() {
+    mkdir "$work/library" && "$NNC" diabetes.nn --lib --target=cuda -o "$work/library/diabetes.cu" && cp "$root/tests/end_to_end/cuda/caller.cu" "$work/library" &&
+        "$emulated_nvcc" -I "$root/runtime" "$work/library/diabetes.cu" "$work/library/caller.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/library/caller"
+}
+check "a program calls the functions of --lib" library_compiles
+check "on the default stream, on two, in a graph: the same bits" calls_library A=
+check "with streams that work late" calls_library EMULATED_ASYNC=1
+check "in another order" calls_library EMULATED_ORDER=3
+if [ -n "$has_nvcc" ]; then
+    check "nvcc compiles the caller" nvcc -std=c++20 -arch=sm_75 -Werror all-warnings -I"$root/runtime" "$work/library/diabetes.cu" "$work/library/caller.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/library/nvcc-caller"
+fi
 check "evaluation gives all memory back" gives_back evaluate
 check "prediction too" gives_back predict --input=data/diabetes-test.csv
 check "an error of any call is told" any_call_fails 5

@@ -10,6 +10,7 @@
  *   EMULATED_FAIL=N       the call number N fails; with EMULATED_STICKY=1 all behind it too
  *   EMULATED_BREAK=N      the kernel number N breaks: whoever waits is told, as is every call behind it; with
  *                         CUDA_LAUNCH_BLOCKING=1 its launch
+ *   EMULATED_TELL=1       the program tells at its end how many streams it has made
  *   EMULATED_LEFT=1       the program ends with an error if anything was not given back
  *
  * kernel<<<grid, block, 0, stream>>>(args) must have been rewritten to emulated_launch(grid, block, stream,
@@ -62,6 +63,7 @@ enum {
     cudaMemcpyHostToDevice,
     cudaMemcpyDeviceToHost,
     cudaStreamCaptureModeThreadLocal,
+    cudaStreamCaptureModeGlobal,
     cudaStreamNonBlocking,
     cudaEventDisableTiming
 };
@@ -354,6 +356,8 @@ inline cudaError_t cudaRuntimeGetVersion(int *version) {
 /* Says what was not given back, where it is asked for. */
 struct emulated_census {
     ~emulated_census() {
+        if (emulated_setting("EMULATED_TELL", 0))
+            fprintf(stderr, "emulated CUDA: %zu streams made\n", emulated_streams.size());
         if (!emulated_setting("EMULATED_LEFT", 0) || emulated_setting("EMULATED_FAIL", 0) || emulated_broken)
             return;
         long count = (long)emulated_blocks.size();
