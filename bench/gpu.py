@@ -11,6 +11,8 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
+import traceback
 
 if "--dry-run" in sys.argv:
     os.environ["BENCH_BATCHES"] = "4"  # before rows.py is read
@@ -22,8 +24,9 @@ from cases import HERE, ROOT, Case, Peer  # noqa: E402
 from gpu_build import BuildError  # noqa: E402
 from live import Device, Live  # noqa: E402
 
-PARTS = ["build", "checks", "sanitizer", "rows", "report"]
+PARTS = ["build", "checks", "rows", "sanitizer", "report"]  # the longest last
 ARCHITECTURE = "sm_90"  # where no device says its own
+PROBE_SECONDS = 180  # for the import of a peer
 FEW_SAMPLES, FEW_BATCHES = 4, 2  # of a rehearsal and of the sanitizer; the latter's
 EMULATION_SECONDS = 40  # after which an emulated program is left out
 
@@ -52,6 +55,33 @@ SANITIZED = ["seed", "mnist", "conv", "gru32", "charrnn32"]  # if no rows are as
 
 def say(text):
     print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+class TimeIsOver(Exception):
+    """--minutes have passed."""
+
+
+def seconds_left(options, limit):
+    """Of `limit`, what is left until --minutes have passed."""
+    left = options.deadline - time.monotonic()
+    if left < 1:
+        raise TimeIsOver
+    return min(limit, left)
+
+
+def one_of_many(options, data, name, action):
+    """One of several things to do: what goes wrong is a line of the report, and the others are done all the same."""
+    try:
+        seconds_left(options, 1)
+        action()
+    except TimeIsOver:
+        data["checks"][name] = gpu_checks.line(name, None, f"left out, the {options.minutes:g} minutes are over")
+    except Exception as error:  # whatever: hours of a device may hang on it
+        traceback.print_exc()
+        data["checks"][name] = gpu_checks.line(name, False, f"{type(error).__name__}: {error}")
+    else:
+        data["checks"].pop(name, None)
+    save(options, data)
 
 
 @dataclasses.dataclass
@@ -121,7 +151,8 @@ def start(case, options, log):
     commands += [(peer, [python, HERE / "peers" / peer.script, case.row, case.folder, *case.arguments()])
                  for peer in case.peers]
     return [(peer, Live(command, case, log, environment_of(peer, case, options) if peer else {}, options.device,
-                        options.our_limit if peer in (None, LIBRARY) else options.limit)) for peer, command in commands]
+                        seconds_left(options, options.our_limit if peer in (None, LIBRARY) else options.limit)))
+            for peer, command in commands]
 
 
 def answered(peer, live, options):
@@ -189,7 +220,7 @@ def build_case(case, options):
             build_row(case_of(case.name, [], options.work), options.gpu, options.gpu)
     except gpu_build.NotBuilt as error:
         case.note = f"not built: {error}"
-    except BuildError as error:
+    except Exception as error:
         case.note, case.failed = f"failed: {error}", True
     return case
 
@@ -201,7 +232,8 @@ def cases_of(options, peers):
 
 def built_examples(options):
     """[(example, None or its error)]"""
-    examples = [gpu_checks.Example(name, options.work, options.gpu, options.where) for name in options.examples]
+    examples = [gpu_checks.Example(name, variant, options.work, options.gpu, options.where) for name in options.examples
+                for variant in options.variants]
     return gpu_build.all_at_once(gpu_checks.Example.build, examples)
 
 
@@ -212,20 +244,43 @@ def part_build(options, data):
         small = [case_of(name, [], options.work, small=True) for name in options.sanitized]
         cases += [case for case, _ in gpu_build.all_at_once(lambda case: build_case(case, options), small)]
     others = [(case.title, case.note, case.failed) for case in cases if case.note]
-    others += [(example.name, str(error), True) for example, error in examples if error]
+    others += [(example.name, str(error), not isinstance(error, gpu_build.NotBuilt)) for example, error in examples if error]
     data["checks"] = {name: check for name, check in data["checks"].items() if not name.startswith("build")}
     data["checks"]["build"] = gpu_checks.line(f"{len(cases) + len(examples) - len(others)} programs built", True)
     for title, note, failed in others:
         data["checks"][f"build {title}"] = gpu_checks.line(f"{title} is built", False if failed else None, note)
 
 
+def check_one(example, failed, options, data):
+    if isinstance(failed, gpu_build.NotBuilt):
+        checks = [gpu_checks.line(f"{example.name}, like C after steps", None, str(failed))]
+    elif failed:
+        checks = [gpu_checks.line(f"{example.name}, like C after steps", False, str(failed))]
+    else:
+        checks = gpu_checks.check_example(example, seconds_left(options, options.our_limit), options.steps)
+    for check in checks:
+        data["checks"][check["name"]] = check
+        save(options, data)
+
+
 def part_checks(options, data):
     for example, failed in built_examples(options):
-        checks = [gpu_checks.line(f"{example.name}, like C after steps", False, str(failed))] if failed else \
-            gpu_checks.check_example(example, options.our_limit, options.steps)
-        for check in checks:
-            data["checks"][check["name"]] = check
-            save(options, data)
+        one_of_many(options, data, f"check of {example.name}", lambda: check_one(example, failed, options, data))
+
+
+def sanitize_one(name, options, data):
+    case = case_of(name, [], options.work, small=True)
+    try:
+        build_row(case, options.gpu, options.where)
+        make_data(case, FEW_BATCHES)
+        checks = gpu_checks.sanitize(case.title, [case.folder / f"{options.where}_program", case.folder, 1, 0], case.folder,
+                                     lambda: seconds_left(options, options.limit))
+    except BuildError as error:
+        ok = None if isinstance(error, gpu_build.NotBuilt) else False
+        checks = [gpu_checks.line(f"{case.title}, compute-sanitizer", ok, str(error))]
+    for check in checks:
+        data["checks"][check["name"]] = check
+        save(options, data)
 
 
 def part_sanitizer(options, data):
@@ -234,33 +289,35 @@ def part_sanitizer(options, data):
         data["checks"]["compute-sanitizer"] = gpu_checks.line("compute-sanitizer", None, why)
         return
     for name in options.sanitized:
-        case = case_of(name, [], options.work, small=True)
-        try:
-            build_row(case, options.gpu, options.where)
-            make_data(case, FEW_BATCHES)
-            checks = gpu_checks.sanitize(case.title, [case.folder / f"{options.where}_program", case.folder, 1, 0], case.folder,
-                                         options.limit)
-        except BuildError as error:
-            ok = None if isinstance(error, gpu_build.NotBuilt) else False
-            checks = [gpu_checks.line(f"{case.title}, compute-sanitizer", ok, str(error))]
-        for check in checks:
-            data["checks"][check["name"]] = check
-            save(options, data)
+        one_of_many(options, data, f"compute-sanitizer of {name}", lambda: sanitize_one(name, options, data))
+
+
+def measure_one(case, options, data):
+    say(f"{case.title}, {case.precision}" + (f": {case.note}" if case.note else ""))
+    entry = measure(case, options)
+    data["cases"][case.name] = entry
+    if case.model.compared and case.peers:
+        for result in entry["results"]:  # until those are known
+            result["loss"] = None
+        save(options, data)
+        compare(case, options, entry)
 
 
 def part_rows(options, data):
     peers = [peer for peer in PEERS if peer.name in options.peers]
     for case in cases_of(options, peers):
-        say(f"{case.title}, {case.precision}" + (f": {case.note}" if case.note else ""))
-        entry = measure(case, options)
-        if case.model.compared and case.peers:
-            compare(case, options, entry)
-        data["cases"][case.name] = entry
-        save(options, data)
+        one_of_many(options, data, f"row {case.name}", lambda: measure_one(case, options, data))
 
 
 def save(options, data):
-    (options.out / "results-gpu.json").write_text(json.dumps(data, indent=1))
+    """All that is known until now, and the report of it; a run that is cut off has left both."""
+    fresh = options.out / "results-gpu.json.new"
+    fresh.write_text(json.dumps(data, indent=1))
+    fresh.replace(options.out / "results-gpu.json")
+    try:
+        gpu_report.write(options.out, data, aloud=False)
+    except Exception:
+        traceback.print_exc()
 
 
 def previous(options, data):
@@ -268,7 +325,11 @@ def previous(options, data):
     for path in (options.out / "results-gpu.json", *map(pathlib.Path, options.add)):
         if not path.exists():
             continue
-        other = json.loads(path.read_text())
+        try:
+            other = json.loads(path.read_text())
+        except ValueError:
+            say(f"{path} cannot be read: left out")
+            continue
         if options.parts == ["report"] and not data["cases"] and not data["checks"]:
             data |= {key: other[key] for key in ("device", "rehearsal", "rounds", "compiler")}
         if (other["device"], other["rehearsal"]) == (data["device"], data["rehearsal"]):
@@ -279,8 +340,10 @@ def previous(options, data):
 
 
 def works(python_code, environment=None):
-    return subprocess.run([sys.executable, "-c", python_code], env={**os.environ, **(environment or {})},
-                          capture_output=True).returncode == 0
+    try:
+        return gpu_build.run_limited([sys.executable, "-c", python_code], PROBE_SECONDS, environment=environment).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def missing(options):
@@ -324,6 +387,8 @@ def options_of(arguments):
     parser.add_argument("--part", default="all", help="all, or a list of " + ",".join(PARTS))
     parser.add_argument("--rows", default="", help=f"a list of {','.join(ROWS)}; all, but for the sanitizer the small ones")
     parser.add_argument("--examples", default="all", help="which examples are checked")
+    parser.add_argument("--variants", default="", help=f"how they are compiled: a list of {','.join(gpu_checks.VARIANTS)}; "
+                        "all of them, of a rehearsal float32")
     parser.add_argument("--steps", default="1,10,100", help="after how many steps they are checked")
     parser.add_argument("--peers", default="all", help=f"a list of {','.join(p.name for p in PEERS)}")
     parser.add_argument("--library", action="store_true",
@@ -331,6 +396,7 @@ def options_of(arguments):
     parser.add_argument("--rounds", type=int, default=3, help="how many times the programs take turns")
     parser.add_argument("--seconds", type=float, default=1, help="how long a program measures in a round")
     parser.add_argument("--limit", type=float, default=300, help="seconds after which a program is given up")
+    parser.add_argument("--minutes", type=float, default=0, help="after which nothing more is begun, and the report is made")
     parser.add_argument("--gpu", default="", help=f"architecture to build for; default that of the device, else {ARCHITECTURE}")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build" / "bench-gpu", help="folder of the programs")
     parser.add_argument("--out", type=pathlib.Path, help="folder of the results; default that of the programs")
@@ -345,6 +411,8 @@ def options_of(arguments):
     options.sanitized = chosen(parser, options.rows, ROWS, "row") or SANITIZED
     options.rows = chosen(parser, options.rows or "all", ROWS, "row")
     options.examples = chosen(parser, options.examples, gpu_checks.examples(), "example")
+    options.variants = chosen(parser, options.variants or ("float32" if options.dry_run else "all"), gpu_checks.VARIANTS, "variant")
+    options.deadline = time.monotonic() + options.minutes * 60 if options.minutes > 0 else float("inf")
     options.peers = chosen(parser, options.peers, [p.name for p in PEERS], "peer")
     options.add = options.add.split(",") if options.add else []
     options.steps = [int(count) for count in options.steps.split(",") if count.isdigit() and int(count)]
@@ -381,7 +449,7 @@ def main():
     previous(options, data)
     for part, action in (("build", part_build), ("checks", part_checks), ("sanitizer", part_sanitizer), ("rows", part_rows)):
         if part in options.parts:
-            action(options, data)
+            one_of_many(options, data, f"part {part}", lambda: action(options, data))
     save(options, data)
     return gpu_report.write(options.out, data)
 

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import time
 
@@ -17,6 +18,7 @@ from cases import CC, HERE, LIBRARIES, NNC, ROOT
 
 EMULATION = ROOT / "tests" / "end_to_end" / "emulated_cuda"
 NVCC = shutil.which("nvcc") or ("/usr/local/cuda/bin/nvcc" if os.path.exists("/usr/local/cuda/bin/nvcc") else None)
+BUILD_SECONDS = 600  # after which a compiler is given up
 PORTABLE = ["-std=c11", "-O2"]  # what is built here may run on another machine
 RUNTIME = pathlib.Path(next((word for word in LIBRARIES if word.endswith(".a")), os.devnull))
 
@@ -29,10 +31,27 @@ class NotBuilt(BuildError):
     """nnc has not what this would need."""
 
 
-def command_output(command, folder, environment=None):
+def run_limited(command, limit, folder=None, environment=None):
+    """As subprocess.run with its output; TimeoutExpired after `limit` seconds, when it and all that it has started are ended."""
+    words = [str(c) for c in command]
+    with subprocess.Popen(words, cwd=folder, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                          start_new_session=True) as process:
+        try:
+            said, wrong = process.communicate(timeout=limit)
+        except BaseException:  # Ctrl-C too
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, said, wrong)
+
+
+def command_output(command, folder, environment=None, limit=BUILD_SECONDS):
     """What a command says; an error with its first line, if it fails."""
     words = [str(c) for c in command]
-    done = subprocess.run(words, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True)
+    try:
+        done = run_limited(words, limit, folder, environment)
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"{pathlib.Path(words[0]).name}: not done in {limit:.0f} s")
     if done.returncode == 0:
         return done.stdout
     said = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
@@ -107,11 +126,16 @@ def fresh(program, mark):
     return program.exists() and file.exists() and file.read_text() == mark
 
 
+def parts_of_runtime():
+    """What generated programs include, and what stands in for CUDA."""
+    return sorted((ROOT / "runtime").glob("*.h")) + sorted(EMULATION.iterdir())
+
+
 def cuda_program(program, source, harness, gpu, steps=None):
     """`source` in a harness, for architecture `gpu` or, where that is "emulated", for the emulation. steps: macros of
     nnc_steps.c, if it belongs to the program. Seconds that it took; 0: it was there."""
     folder, includes = program.parent, [f"-I{program.parent}", f"-I{ROOT / 'runtime'}"]
-    mark = stamp(source, harness, HERE / "nnc_steps.c", EMULATION / "cuda_runtime.h", EMULATION / "cublasLt.h", gpu, steps, RUNTIME)
+    mark = stamp(source, harness, HERE / "nnc_steps.c", gpu, steps, RUNTIME, *parts_of_runtime())
     if fresh(program, mark):
         return 0
     if gpu != "emulated" and not NVCC:
@@ -130,7 +154,7 @@ def cuda_program(program, source, harness, gpu, steps=None):
 
 def c_program(program, source, harness):
     """The C that nnc writes, in a harness; for any processor, so that it may be carried."""
-    mark = stamp(source, harness, RUNTIME)
+    mark = stamp(source, harness, RUNTIME, *parts_of_runtime())
     if fresh(program, mark):
         return
     text = joined(source, harness, program.with_suffix(".c"))
@@ -146,6 +170,8 @@ def all_at_once(function, things):
             return thing, function(thing)
         except BuildError as error:
             return thing, error
+        except Exception as error:  # a full disk, say: the others are made all the same
+            return thing, BuildError(f"{type(error).__name__}: {error}")
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(one, things))

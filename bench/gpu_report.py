@@ -58,8 +58,8 @@ def case_table(entry):
     return lines + ["", f"nnc: {entry['note']}.", ""] if entry.get("note") else lines + [""]
 
 
-def write(folder, data):
-    """The report of what was measured and checked until now."""
+def write(folder, data, aloud=True):
+    """The report of what was measured and checked until now; aloud: and on standard output."""
     cases, checks = list(data["cases"].values()), list(data["checks"].values())
     lines = [f"{data['device'] or 'Without a device'}, {data['rounds']} rounds, {data['compiler']}.", ""]
     if data["rehearsal"]:
@@ -75,5 +75,6 @@ def write(folder, data):
     (folder / "report-gpu.md").write_text("\n".join(lines))
     if any("nnc" in programs(entry) and best_peer(programs(entry), True) for entry in cases):
         (folder / "chart-gpu.svg").write_text(chart({"cases": cases}, data["device"] or "a rehearsal"))
-    print("\n".join(lines))
+    if aloud:
+        print("\n".join(lines))
     return 1 if wrong else 0

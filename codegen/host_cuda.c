@@ -220,7 +220,7 @@ static void print_measuring(Host *h, Text *out, HostStepKind kind) {
 static void print_rows_begin(Host *h, Text *out, const HostStep *step, const char *source, int64_t size) {
     if (step->arguments[0])
         host_cuda_declare(h, out, 1, step->arguments[0], false,
-                          arena_format(h->program->arena, "nnrt_device_alloc(device, \"rows\", %lld)",
+                          arena_format(h->program->arena, "nnrt_device_alloc(device, \"raw rows\", %lld)",
                                        (long long)(size * 4 * h->program->module->batch_max)));
     host_text(h, out,
               "    for (int64_t at = 0; at < samples && device->error == cudaSuccess; at += $N_BATCH) {\n"

@@ -153,6 +153,7 @@ static void print_loop(const Host *h, Text *out, const char *verb) {
                 h->name, verb);
     if (host_link(h->program))
         host_line(out, 1, "device->borrowed = true;");
+    host_line(out, 1, "nnrt_device_begin(device);");
     host_prepare(h, out, 1);
     host_text(h, out,
               "    for (int64_t at = 0; at < n && device->error == cudaSuccess; at += $N_BATCH) {\n"

@@ -1,6 +1,7 @@
 /* The rules of kernel IR: statements of mapped kernels, and nests before mapping. Reports the first broken rule of each
  * kernel as an internal error. Expressions are checked in kir_verify_expr.c. */
 #include "codegen/kir_verify.h"
+#include "codegen/map_gpu.h"
 #include "codegen/nest.h"
 #include <string.h>
 
@@ -339,6 +340,24 @@ static void verify_thread_loop(void *context, const KStmt *s) {
                     s->loop.var->name);
 }
 
+/* What every device can launch: blocks, threads of a block, shared memory without asking for more. */
+static void verify_launch(Verifier *v, const KLaunch *launch) {
+    const int64_t most[2] = {INT32_MAX, GPU_MOST_BLOCKS_Y};
+    int64_t low, high, shared = 0;
+    for (int i = 0; i < 2; i++)
+        if (kexpr_range(v->program, launch->grid[i], &low, &high) && high > most[i])
+            verify_fail(v, "a launch has %lld blocks along %c, more than %lld", (long long)high, "xy"[i],
+                        (long long)most[i]);
+    if (launch->block[0] * launch->block[1] > GPU_MOST_THREADS)
+        verify_fail(v, "a block has %lld threads, more than %d", (long long)(launch->block[0] * launch->block[1]),
+                    GPU_MOST_THREADS);
+    for (int i = 0; i < v->kernel->local_count; i++)
+        if (v->kernel->locals[i]->space == SPACE_SHARED)
+            shared += kbuffer_elements(v->kernel->locals[i], 1) * kbase_bytes(v->kernel->locals[i]->base);
+    if (shared > GPU_SHARED_BYTES)
+        verify_fail(v, "a block has %lld bytes of shared memory, more than %d", (long long)shared, GPU_SHARED_BYTES);
+}
+
 static void verify_body(Verifier *v) {
     v->physical = true;
     verify_stmt(v, v->kernel->body);
@@ -351,6 +370,7 @@ static void verify_body(Verifier *v) {
         verify_fail(v, "a fragment is multiplied, but the threads are no whole warps");
     if (v->failed || !on_device)
         return;
+    verify_launch(v, &check.launch);
     kstmt_visit(v->kernel->body, &(KVisitor){.statement = verify_thread_loop, .context = &check});
 }
 

@@ -55,6 +55,13 @@ const Library *library_find(const char *option, const char *name) {
     return NULL;
 }
 
+const Library *library_of(KStmtKind call, bool on_gpu) {
+    for (int i = 0; i < library_count; i++)
+        if (library_infos[i].call == call && library_infos[i].on_gpu == on_gpu)
+            return &library_infos[i];
+    return NULL;
+}
+
 bool library_is_used(const KProgram *p, const Library *library) {
     if (library->on_gpu != (p->isa.gpu != NULL))
         return false;

@@ -21,6 +21,8 @@ extern const Library library_infos[];
 extern const int library_count;
 /* --OPTION=NAME; NULL: none of that name. */
 const Library *library_find(const char *option, const char *name);
+/* The one that such statements call, on a GPU or not; NULL: there is none. */
+const Library *library_of(KStmtKind call, bool on_gpu);
 /* Some mapped kernel calls it. */
 bool library_is_used(const KProgram *, const Library *);
 #endif

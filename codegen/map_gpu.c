@@ -5,6 +5,7 @@
  * parts, and products that a library computes. Last, small kernels that do not wait for each other share a launch.
  * Needs layout_scalar; leaves bodies of every kernel. */
 #include "codegen/gpu_arch.h"
+#include "codegen/library.h"
 #include "codegen/map_gpu.h"
 
 /* Shared memory that reductions across the block take. */
@@ -117,8 +118,9 @@ static bool map_kernel(KProgram *p, KKernel *kernel) {
     if (kernel->nest_count == 1 && kernel->nests[0]->gemm)
         return map_gpu_call(p, kernel, kernel->nests[0], kernel->body);
     if (kernel->nest_count == 1 && kernel->nests[0]->convolution) {
-        kernel->how = arena_format(p->arena, "convolution %s, a call of the library",
-                                   kconvolution_names[kernel->nests[0]->convolution->kind]);
+        kernel->how =
+            arena_format(p->arena, "convolution %s, by %s", kconvolution_names[kernel->nests[0]->convolution->kind],
+                         library_of(KS_CONVOLUTION, true)->title);
         kstmt_add(kernel->body, kstmt_convolution(p, kernel->nests[0]->convolution));
         return true;
     }

@@ -6,6 +6,8 @@
 #include "codegen/map.h"
 
 enum { GPU_BLOCK = 256, GPU_WARP = 32, GPU_SHARED_BYTES = 48 * 1024 };
+/* Of all devices; kprogram_verify holds launches to them. */
+enum { GPU_MOST_BLOCKS_Y = 65535, GPU_MOST_THREADS = 1024 };
 
 /* The threads that work on a nest. */
 typedef struct {

@@ -349,7 +349,8 @@ static void find_depth(GpuTile *t, KStmt *out) {
     t->depth_to = range[1];
 }
 
-/* Blocks: tiles of rows of all planes along x, tiles of columns along y. */
+/* Blocks: tiles of rows of all planes along x, tiles of columns along y; the other way round where those are too many.
+ */
 static bool emit_tiles(GpuTile *t, KStmt *out) {
     GpuNest *g = t->g;
     KProgram *p = g->p;
@@ -371,10 +372,14 @@ static bool emit_tiles(GpuTile *t, KStmt *out) {
     sum_up(t, body);
     if (!finish(t, body))
         return false;
-    KStmt *inner =
-        kstmt_for(p, column, AXIS_GRID_Y, zero, gpu_extent(g, &t->columns), tile_columns, thread_loops(t, body));
+    bool many = gpu_extent_at_most(g, &t->columns) > GPU_MOST_BLOCKS_Y * tile_columns;
+    AxisKind along = many ? AXIS_GRID_Y : AXIS_GRID_X, across = many ? AXIS_GRID_X : AXIS_GRID_Y;
     KExpr *end = planes ? kexpr_binary(p, '*', gpu_extent(g, &t->planes), row_tiles) : rows;
-    kstmt_add(out, kstmt_for(p, block, AXIS_GRID_X, zero, end, planes ? 1 : tile_rows, inner));
+    KStmt *threads = thread_loops(t, body), *by_rows = kstmt_block(p), *by_columns = kstmt_block(p);
+    kstmt_add(by_columns,
+              kstmt_for(p, column, across, zero, gpu_extent(g, &t->columns), tile_columns, many ? by_rows : threads));
+    kstmt_add(by_rows, kstmt_for(p, block, along, zero, end, planes ? 1 : tile_rows, many ? threads : by_columns));
+    kstmt_add(out, many ? by_columns : by_rows);
     return true;
 }
 

@@ -181,6 +181,8 @@ static bool make_kernels(Pipeline *p) {
     if (!find_tuning(p) || !map_kernels(p, target))
         return false;
     tune_check(p);
+    if (diag_errors(p->diag))
+        return false;
     if (p->kernels->isa.lanes > 1)
         cost_program(p->kernels);
     if (!after_stage(p, KERNELS_MAP, &start))

@@ -331,9 +331,11 @@ static bool check(Tune *t) {
     t->path = tune_path(t->arena, o->input, false);
     if (!t->path)
         diag_error(t->diag, (Span){0}, "tune needs a file: what it measures is kept beside it");
-    else if (strcmp(o->target, "c") != 0)
-        diag_error(t->diag, (Span){0}, "tune times C programs: --target=%s is for nnc alone", o->target);
-    else if (o->passes.stop_after)
+    else if (strcmp(o->target, "c") != 0) {
+        diag_error(t->diag, (Span){0}, "tune times C programs, not those of --target=%s", o->target);
+        diag_help(t->diag, "for a GPU %s is written by hand: nnc %s --target=cuda --emit=explain names the forms",
+                  tune_path(t->arena, o->input, true), o->input);
+    } else if (o->passes.stop_after)
         diag_error(t->diag, (Span){0}, "tune needs what comes after --stop-after=%s", o->passes.stop_after);
     t->status = STATUS_USAGE;
     return diag_errors(t->diag) == 0;

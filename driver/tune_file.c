@@ -227,11 +227,17 @@ void tune_check(Pipeline *p) {
         if (found)
             continue;
         uint32_t start = (uint32_t)t->places[i];
-        diag_warning(p->diag, (Span){t->file, start, start + (uint32_t)strcspn(line, "\n")},
-                     "no contraction of this program has the form %s: the line is not used", t->wanted[i].form);
-        if (p->kernels->isa.gpu)
-            diag_help(p->diag, "--emit=explain names the forms of a program");
-        else
-            diag_help(p->diag, "nnc tune %s measures anew", p->options->input);
+        Span span = {t->file, start, start + (uint32_t)strcspn(line, "\n")};
+        if (p->kernels->isa.gpu) { /* written by hand: a slip must not go unseen */
+            diag_error(p->diag, span, "no contraction of this program has the form %s", t->wanted[i].form);
+            diag_help(p->diag,
+                      "nnc %s --target=cuda --no-tune --emit=explain names the forms; --no-tune does without the file",
+                      p->options->input);
+            p->status = STATUS_PROGRAM;
+            return;
+        }
+        diag_warning(p->diag, span, "no contraction of this program has the form %s: the line is not used",
+                     t->wanted[i].form);
+        diag_help(p->diag, "nnc tune %s measures anew", p->options->input);
     }
 }

@@ -8,7 +8,8 @@
  *   return nnrt_device_done(device, steps->device);
  *
  * Memory is kept under its name until the device is closed, so that a second call finds it. The first error is kept
- * and everything after it does nothing; nnrt_device_done gives it as a code with a message. */
+ * and everything after it does nothing; nnrt_device_done gives it as a code with a message. A device that was opened by
+ * nnrt_device_open serves all calls of its thread that bring none. */
 #ifndef NNRT_CUDA_HOST_H
 #define NNRT_CUDA_HOST_H
 #include "nnrt_error.h"
@@ -22,6 +23,7 @@
 
 enum {
     NNRT_DEVICE_BLOCKS = 32,
+    NNRT_DEVICE_PINNED = 16,
     NNRT_DEVICE_GRAPHS = 4,
     NNRT_GRAPH_KEYS = 16,
     NNRT_DEVICE_LIBRARIES = 4,
@@ -57,13 +59,19 @@ typedef struct {
     bool borrowed;      /* the stream is a caller's, for one call: libraries keep what they need elsewhere */
     size_t refused;     /* bytes that there was no memory for */
     const char *wanted; /* and what for */
-    nnrt_device_block blocks[NNRT_DEVICE_BLOCKS];
-    int count;
+    nnrt_device_block blocks[NNRT_DEVICE_BLOCKS], pinned[NNRT_DEVICE_PINNED]; /* on the device; on the host */
+    int count, pinned_count;
+    /* Of nnrt_cuda_steps.h, made by the first call that needs them: results are there; samples were sent. */
+    cudaStream_t copies;
+    cudaEvent_t ready[2], sent;
+    bool blocking; /* CUDA_LAUNCH_BLOCKING: kernels are launched one by one, so that an error names one */
     nnrt_device_graph graphs[NNRT_DEVICE_GRAPHS];
     int graph_count;
 } nnrt_device;
 
 static inline bool nnrt_device_check(nnrt_device *device, cudaError_t error) {
+    if (error != cudaSuccess)
+        cudaGetLastError(); /* it is told here, and not once more behind a launch that has nothing to do with it */
     if (device->error == cudaSuccess)
         device->error = error;
     return device->error == cudaSuccess;
@@ -76,6 +84,15 @@ static inline void nnrt_device_refused(nnrt_device *device, const char *library,
     device->error = cudaErrorUnknown;
     device->library = library;
     device->said = said;
+}
+
+/* The begin of a call on a stream of the caller: an error that is there already would be taken for one of the first
+ * launch. */
+static inline void nnrt_device_begin(nnrt_device *device) {
+    cudaError_t earlier = cudaPeekAtLastError();
+    if (earlier != cudaSuccess)
+        nnrt_device_refused(device, "a call of this thread has failed before, and nobody has asked cudaGetLastError()",
+                            cudaGetErrorString(earlier));
 }
 
 /* The place of the library with this function to close it. */
@@ -155,7 +172,9 @@ static inline int nnrt_device_message(const nnrt_device *device) {
     case cudaSuccess:
         return NNRT_OK;
     case cudaErrorMemoryAllocation:
-        return nnrt_device_no_memory(device);
+        if (device->wanted)
+            return nnrt_device_no_memory(device);
+        break;
     case cudaErrorNoDevice:
         return nnrt_error(NNRT_ERROR_UNSUPPORTED, "CUDA: there is no device. Compile the model without --target=cuda "
                                                   "to run it on the processor.");
@@ -189,13 +208,28 @@ static inline int nnrt_device_message(const nnrt_device *device) {
 
 /* ---- devices */
 
+/* The device that this thread has open; NULL: none. */
+static inline nnrt_device **nnrt_device_of_thread(void) {
+    static thread_local nnrt_device *opened;
+    return &opened;
+}
+
+/* Until nothing is under way any more, whatever has failed. */
+static inline void nnrt_device_wait(nnrt_device *device) {
+    if (device->stream)
+        nnrt_device_check(device, cudaStreamSynchronize(device->stream));
+    if (device->copies)
+        nnrt_device_check(device, cudaStreamSynchronize(device->copies));
+}
+
 /* Ends work, gives all memory back. */
 static inline void nnrt_device_close(void *opened) {
     nnrt_device *device = (nnrt_device *)opened;
     if (!device)
         return;
-    if (device->stream)
-        cudaStreamSynchronize(device->stream);
+    if (*nnrt_device_of_thread() == device) /* its thread closes it */
+        *nnrt_device_of_thread() = NULL;
+    nnrt_device_wait(device);
     for (int i = 0; i < device->graph_count; i++)
         cudaGraphExecDestroy(device->graphs[i].run);
     for (int i = 0; i < NNRT_DEVICE_LIBRARIES; i++)
@@ -203,6 +237,15 @@ static inline void nnrt_device_close(void *opened) {
             device->libraries[i].close(device->libraries[i].opened);
     for (int i = 0; i < device->count; i++)
         cudaFree(device->blocks[i].memory);
+    for (int i = 0; i < device->pinned_count; i++)
+        cudaFreeHost(device->pinned[i].memory);
+    for (int side = 0; side < 2; side++)
+        if (device->ready[side])
+            cudaEventDestroy(device->ready[side]);
+    if (device->sent)
+        cudaEventDestroy(device->sent);
+    if (device->copies)
+        cudaStreamDestroy(device->copies);
     if (device->stream)
         cudaStreamDestroy(device->stream);
     free(device);
@@ -212,20 +255,23 @@ static inline void nnrt_device_close(void *opened) {
  * it. */
 static inline nnrt_device *nnrt_device_new(void) {
     nnrt_device *device = (nnrt_device *)calloc(1, sizeof(nnrt_device));
+    const char *blocking = getenv("CUDA_LAUNCH_BLOCKING");
     int count = 0;
     if (!device)
         return NULL;
+    device->blocking = blocking && atoi(blocking) != 0;
     if (nnrt_device_check(device, cudaGetDeviceCount(&count)) && count == 0)
         device->error = cudaErrorNoDevice;
     if (device->error == cudaSuccess)
-        nnrt_device_check(device, cudaStreamCreate(&device->stream));
+        nnrt_device_check(device, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking));
     return device;
 }
 
-/* The device that the caller has opened, or, where it has none, one for this call; NULL and a message without memory.
+/* The device that the caller brings, or its thread has open; else one for this call. NULL and a message without memory.
  */
 static inline nnrt_device *nnrt_device_use(void *opened) {
-    nnrt_device *device = opened ? (nnrt_device *)opened : nnrt_device_new();
+    nnrt_device *device = opened ? (nnrt_device *)opened : *nnrt_device_of_thread();
+    device = device ? device : nnrt_device_new();
     if (!device)
         nnrt_error(NNRT_ERROR_MEMORY, "out of memory");
     return device;
@@ -233,22 +279,24 @@ static inline nnrt_device *nnrt_device_use(void *opened) {
 
 /* For nnrt_program.open_device. */
 static inline int nnrt_device_open(void **opened) {
-    nnrt_device *device = nnrt_device_use(NULL);
+    nnrt_device *device = nnrt_device_new();
     if (!device)
-        return NNRT_ERROR_MEMORY;
+        return nnrt_error(NNRT_ERROR_MEMORY, "out of memory");
     int code = nnrt_device_message(device);
     *opened = device;
-    if (code == NNRT_OK)
+    if (code == NNRT_OK) {
+        *nnrt_device_of_thread() = device;
         return code;
+    }
     nnrt_device_close(device);
     *opened = NULL;
     return code;
 }
 
-/* The end of a call: closes the device if it is not the caller's. */
+/* The end of a call: closes the device if it is of this call alone. */
 static inline int nnrt_device_done(nnrt_device *device, const void *opened) {
     int code = nnrt_device_message(device);
-    if (!opened)
+    if (!opened && device != *nnrt_device_of_thread())
         nnrt_device_close(device);
     return code;
 }
@@ -276,10 +324,11 @@ static inline nnrt_device_block *nnrt_device_add(nnrt_device *device, const char
         return block;
     if (block)
         nnrt_device_forget(device, block);
+    if (device->count == NNRT_DEVICE_BLOCKS)
+        nnrt_device_refused(device, "memory", "too many data sets for one device; close it and open it again");
     if (device->error != cudaSuccess)
         return NULL;
-    cudaError_t error =
-        device->count == NNRT_DEVICE_BLOCKS ? cudaErrorMemoryAllocation : cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+    cudaError_t error = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
     if (error == cudaErrorMemoryAllocation) {
         device->refused = bytes;
         device->wanted = name;
@@ -294,6 +343,31 @@ static inline nnrt_device_block *nnrt_device_add(nnrt_device *device, const char
 static inline void *nnrt_device_alloc(nnrt_device *device, const char *name, size_t bytes) {
     nnrt_device_block *block = nnrt_device_add(device, name, NULL, bytes);
     return block ? block->memory : NULL;
+}
+
+/* Memory of the host by this name, from and to which copies run while the host goes on. NULL after an error. */
+static inline void *nnrt_device_pin(nnrt_device *device, const char *name, size_t bytes) {
+    void *memory = NULL;
+    int i = 0;
+    while (i < device->pinned_count && strcmp(device->pinned[i].name, name) != 0)
+        i++;
+    if (i < device->pinned_count && device->pinned[i].bytes >= bytes)
+        return device->pinned[i].memory;
+    if (i < device->pinned_count) {
+        nnrt_device_wait(device);
+        cudaFreeHost(device->pinned[i].memory);
+        device->pinned[i] = device->pinned[--device->pinned_count];
+    }
+    if (device->error != cudaSuccess)
+        return NULL;
+    cudaError_t error = device->pinned_count == NNRT_DEVICE_PINNED ? cudaErrorMemoryAllocation
+                                                                   : cudaMallocHost(&memory, bytes > 0 ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation)
+        nnrt_device_refused(device, "memory of the host for copies", cudaGetErrorString(error));
+    if (!nnrt_device_check(device, error))
+        return NULL;
+    device->pinned[device->pinned_count++] = (nnrt_device_block){name, memory, bytes, NULL};
+    return memory;
 }
 
 static inline void nnrt_device_send(nnrt_device *device, void *to, const void *from, size_t bytes) {

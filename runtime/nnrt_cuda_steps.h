@@ -25,7 +25,7 @@ typedef struct {
     const void *host;
     size_t sample_bytes;
     void *memory[2]; /* on the device: all samples in [0], or those of a group in turn */
-    void *staged[2]; /* on the host, pinned */
+    void *staged[2]; /* on the host */
 } nnrt_group_samples;
 
 typedef struct {
@@ -48,9 +48,8 @@ typedef struct {
     int stop;
     bool recording;
     int64_t pending[2]; /* steps of a group that was launched, whose results were not read */
-    float *fetched[2];  /* pinned */
-    cudaEvent_t ready[2], sent;
-    cudaStream_t copies;
+    float *fetched[2];
+    int32_t *rows_sent[2];
 } nnrt_group;
 
 /* Do the samples fit beside what else is needed? An eighth of the memory is left alone. */
@@ -84,12 +83,28 @@ static inline void nnrt_group_place_samples(nnrt_group *g) {
         }
         for (int side = 0; side < 2; side++) {
             s->memory[side] = nnrt_device_alloc(g->device, sides[i][side], (size_t)most * s->sample_bytes);
-            if (g->device->error == cudaSuccess)
-                nnrt_device_check(g->device, cudaMallocHost(&s->staged[side], (size_t)most * s->sample_bytes));
+            s->staged[side] = nnrt_device_pin(g->device, sides[i][side], (size_t)most * s->sample_bytes);
         }
     }
-    if (!g->resident && g->device->error == cudaSuccess)
-        nnrt_device_check(g->device, cudaStreamCreate(&g->copies));
+}
+
+/* Places for results and row numbers, the second stream, events: made once for a device. */
+static inline void nnrt_group_place(nnrt_group *g) {
+    static const char *const results[] = {"results a", "results b"}, *const rows[] = {"rows a", "rows b"};
+    nnrt_device *device = g->device;
+    size_t bytes = NNRT_GROUP_STEPS * (size_t)g->result_count * sizeof(float);
+    g->results = (float *)nnrt_device_alloc(device, "results", bytes);
+    for (int side = 0; side < 2; side++) {
+        g->fetched[side] = (float *)nnrt_device_pin(device, results[side], bytes);
+        g->rows_sent[side] =
+            (int32_t *)nnrt_device_pin(device, rows[side], (size_t)(g->group_steps * g->size) * sizeof(int32_t));
+        if (device->error == cudaSuccess && !device->ready[side])
+            nnrt_device_check(device, cudaEventCreateWithFlags(&device->ready[side], cudaEventDisableTiming));
+    }
+    if (device->error == cudaSuccess && !device->sent)
+        nnrt_device_check(device, cudaEventCreateWithFlags(&device->sent, cudaEventDisableTiming));
+    if (device->error == cudaSuccess && !device->copies)
+        nnrt_device_check(device, cudaStreamCreateWithFlags(&device->copies, cudaStreamNonBlocking));
 }
 
 /* `samples` and `results_of` must live as long as the group. results_of[i]: which result of a step is number i of
@@ -109,13 +124,7 @@ static inline nnrt_group nnrt_group_begin(nnrt_device *device, const nnrt_steps 
     g.group_steps = nnrt_min_index(NNRT_GROUP_STEPS, steps->samples / g.size);
     g.group_steps = g.group_steps > 0 ? g.group_steps : 1;
     nnrt_group_place_samples(&g);
-    size_t bytes = (size_t)(g.group_steps * result_count) * sizeof(float);
-    g.results = (float *)nnrt_device_alloc(device, "results", NNRT_GROUP_STEPS * (size_t)result_count * sizeof(float));
-    for (int side = 0; side < 2 && device->error == cudaSuccess; side++)
-        if (nnrt_device_check(device, cudaMallocHost((void **)&g.fetched[side], bytes)))
-            nnrt_device_check(device, cudaEventCreate(&g.ready[side]));
-    if (device->error == cudaSuccess)
-        nnrt_device_check(device, cudaEventCreate(&g.sent));
+    nnrt_group_place(&g);
     return g;
 }
 
@@ -142,18 +151,19 @@ static inline void nnrt_group_stage(nnrt_group *g) {
             memcpy(to + (size_t)r * s->sample_bytes, (const char *)s->host + (size_t)rows[r] * s->sample_bytes,
                    s->sample_bytes);
         nnrt_device_check(device, cudaMemcpyAsync(s->memory[g->side], to, (size_t)g->count * s->sample_bytes,
-                                                  cudaMemcpyHostToDevice, g->copies));
+                                                  cudaMemcpyHostToDevice, device->copies));
     }
-    if (device->error == cudaSuccess && nnrt_device_check(device, cudaEventRecord(g->sent, g->copies)))
-        nnrt_device_check(device, cudaStreamWaitEvent(device->stream, g->sent, 0));
+    if (device->error == cudaSuccess && nnrt_device_check(device, cudaEventRecord(device->sent, device->copies)))
+        nnrt_device_check(device, cudaStreamWaitEvent(device->stream, device->sent, 0));
 }
 
 static inline void nnrt_group_place_rows(nnrt_group *g) {
     size_t bytes = (size_t)g->count * sizeof(int32_t), room = NNRT_GROUP_STEPS * (size_t)g->size * sizeof(int32_t);
     int32_t *rows = (int32_t *)nnrt_device_alloc(g->device, g->resident ? "rows" : "rows in order", room);
-    if (g->resident)
-        nnrt_device_send(g->device, rows, g->steps->rows + g->at, bytes);
-    else if (g->rows != rows) { /* staged samples lie in order */
+    if (g->resident && g->device->error == cudaSuccess) {
+        memcpy(g->rows_sent[g->side], g->steps->rows + g->at, bytes);
+        nnrt_device_send(g->device, rows, g->rows_sent[g->side], bytes);
+    } else if (!g->resident && g->rows != rows) { /* staged samples lie in order */
         int32_t *order = (int32_t *)malloc(room);
         for (size_t i = 0; order && i < room / sizeof(int32_t); i++)
             order[i] = (int32_t)i;
@@ -191,7 +201,7 @@ static inline nnrt_device_graph *nnrt_group_graph(const nnrt_group *g) {
 
 /* A graph pays where it is repeated: whole groups on a device that stays open. */
 static inline bool nnrt_group_repeats(const nnrt_group *g) {
-    return g->steps->device && g->count == g->group_steps * g->size;
+    return g->steps->device && !g->device->blocking && g->count == g->group_steps * g->size;
 }
 
 /* Reads the results of the group on this side, when they are there. After a stop the steps that were launched already
@@ -199,7 +209,7 @@ static inline bool nnrt_group_repeats(const nnrt_group *g) {
 static inline void nnrt_group_collect(nnrt_group *g, int side) {
     const nnrt_steps *steps = g->steps;
     if (g->pending[side] > 0 && g->device->error == cudaSuccess)
-        nnrt_device_check(g->device, cudaEventSynchronize(g->ready[side]));
+        nnrt_device_check(g->device, cudaEventSynchronize(g->device->ready[side]));
     for (int64_t s = 0; s < g->pending[side] && g->device->error == cudaSuccess; s++) {
         for (int i = 0; i < g->result_count; i++)
             steps->totals[i] += g->fetched[side][s * g->result_count + g->results_of[i]];
@@ -210,20 +220,11 @@ static inline void nnrt_group_collect(nnrt_group *g, int side) {
     g->pending[side] = 0;
 }
 
+/* After it the caller's samples and row numbers are read by nobody, also after an error. */
 static inline void nnrt_group_finish(nnrt_group *g) {
-    nnrt_group_collect(g, 1 - g->side); /* the older one first */
-    nnrt_group_collect(g, g->side);
-    for (int side = 0; side < 2; side++) {
-        cudaFreeHost(g->fetched[side]);
-        for (int i = 0; i < g->sample_count; i++)
-            cudaFreeHost(g->samples[i].staged[side]);
-        if (g->ready[side])
-            cudaEventDestroy(g->ready[side]);
-    }
-    if (g->sent)
-        cudaEventDestroy(g->sent);
-    if (g->copies)
-        cudaStreamDestroy(g->copies);
+    nnrt_group_collect(g, g->side); /* the older one first */
+    nnrt_group_collect(g, 1 - g->side);
+    nnrt_device_wait(g->device);
 }
 
 /* Prepares the next group; false: all is done, stopped, or there was an error. */
@@ -277,7 +278,7 @@ static inline void nnrt_group_end(nnrt_group *g) {
                                                   (size_t)(steps * g->result_count) * sizeof(float),
                                                   cudaMemcpyDeviceToHost, device->stream));
     if (device->error == cudaSuccess)
-        nnrt_device_check(device, cudaEventRecord(g->ready[g->side], device->stream));
+        nnrt_device_check(device, cudaEventRecord(device->ready[g->side], device->stream));
     g->pending[g->side] = steps;
     g->at += g->count;
     g->side = 1 - g->side;

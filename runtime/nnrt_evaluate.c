@@ -108,6 +108,8 @@ int nnrt_run_evaluate(nnrt_trainer *trainer) {
     if (code == NNRT_OK)
         code = nnrt_dataset_read(&data, program, &source, nnrt_vocabulary_known(&trainer->vocabulary));
     if (code == NNRT_OK)
+        code = nnrt_trainer_device(trainer);
+    if (code == NNRT_OK)
         code = nnrt_dataset_prepare(&data, program, trainer->model);
     if (code == NNRT_OK)
         code = evaluate_dataset(trainer, &data);

@@ -189,6 +189,8 @@ static int setup_data(FitRun *fit) {
     if (code == NNRT_OK && !trainer->fitted)
         code = nnrt_dataset_fit_preprocessing(&fit->train_data, program, trainer->model, rows);
     if (code == NNRT_OK)
+        code = nnrt_trainer_device(trainer);
+    if (code == NNRT_OK)
         code = nnrt_dataset_prepare(&fit->train_data, program, trainer->model);
     if (code == NNRT_OK)
         code = nnrt_dataset_weigh_classes(&fit->train_data, program, rows);

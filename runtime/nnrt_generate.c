@@ -205,6 +205,8 @@ int nnrt_run_generate(nnrt_trainer *trainer) {
     if (code == NNRT_OK)
         code = generate_take_prompt(&generator);
     if (code == NNRT_OK)
+        code = nnrt_trainer_device(trainer);
+    if (code == NNRT_OK)
         code = generate_text(&generator);
     generate_free(&generator);
     return code;

@@ -296,8 +296,12 @@ int nnrt_run_predict(nnrt_trainer *trainer) {
         code = nnrt_trainer_check_characters(trainer);
     if (code == NNRT_OK)
         code = predict_read(trainer, &table);
-    if (code != NNRT_OK)
+    if (code == NNRT_OK)
+        code = nnrt_trainer_device(trainer);
+    if (code != NNRT_OK) {
+        nnrt_table_free(&table);
         return code;
+    }
     PredictRows memory = {predict_reserve(trainer->program->output_size),
                           table.windows ? predict_reserve(table.columns) : NULL};
     bool reserved = memory.output && (memory.windows || !table.windows);

@@ -50,6 +50,51 @@ small_device() { # small_device NAME
     test -s "$work/refused.err" && cmp "$work/small.safetensors" "$work/one.safetensors"
 }
 
+# Streams that work as late as they may, threads and blocks in another order, large and small devices: the same bits, and
+# all is given back.
+strict() { # strict SETTING..
+    env EMULATED_LEFT=1 "$@" "$work/diabetes-emulated" fit --initial-weights="$work/first.safetensors" --weights="$work/strict.safetensors" \
+        --seed=3 --batch-size=4 --verbose=0 --epochs=1 && cmp "$work/strict.safetensors" "$work/one.safetensors"
+}
+gives_back() { # gives_back VERB ARGUMENTS..
+    env EMULATED_LEFT=1 EMULATED_ASYNC=1 "$work/diabetes-emulated" "$@" --weights="$work/large.safetensors" >"$work/strict.out" && test -s "$work/strict.out"
+}
+# Whichever call fails, alone or with all behind it: an error in words, no crash.
+any_call_fails() { # any_call_fails STEP SETTING..
+    step=$1 fail=1 done=0 told=0
+    shift
+    while [ $done -lt 3 ]; do
+        env EMULATED_FAIL=$fail "$@" "$work/diabetes-emulated" fit --initial-weights="$work/first.safetensors" \
+            --weights="$work/strict.safetensors" --batch-size=4 --verbose=0 --epochs=1 >"$work/fails.out" 2>&1
+        case $? in
+        0) done=$((done + 1)) ;;
+        1) grep -q "CUDA: .*unspecified launch failure" "$work/fails.out" && told=$((told + 1)) || return 1 ;;
+        *) echo "call $fail" && cat "$work/fails.out" && return 1 ;;
+        esac
+        fail=$((fail + step))
+    done
+    echo "$told calls"
+    [ $told -gt 20 ]
+}
+# A kernel that breaks off is found out when somebody waits; launched one by one, it is named.
+breaks() { # breaks WORDS SETTING..
+    words=$1
+    shift
+    ends 1 "$words" env EMULATED_BREAK=40 "$@" "$work/diabetes-emulated" fit --weights="$work/strict.safetensors" --batch-size=4 --verbose=0 --epochs=1
+}
+# What the emulation must find: FILE is as it is but for the words that are put in the place of others.
+seeded() { # seeded FILE WORDS OTHERS SETTING..
+    file=$1 words=$2 others=$3
+    shift 3
+    rm -rf "$work/seeded" && mkdir "$work/seeded" && cp "$root"/runtime/*.h "$work/diabetes.h" "$work/seeded" && cp "$work/diabetes.cu" "$work/seeded/seeded.cu" &&
+        sed "s/$words/$others/" "$work/seeded/$file" >"$work/seeded/changed" && ! cmp -s "$work/seeded/changed" "$work/seeded/$file" &&
+        mv "$work/seeded/changed" "$work/seeded/$file" &&
+        "$emulated_nvcc" -I "$work/seeded" "$work/seeded/seeded.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/seeded/program" || return 1
+    env "$@" "$work/seeded/program" fit --initial-weights="$work/first.safetensors" --weights="$work/seeded/w.safetensors" --seed=3 \
+        --batch-size=4 --verbose=0 --epochs=1 || return 0
+    ! cmp "$work/seeded/w.safetensors" "$work/one.safetensors"
+}
+
 # One epoch, then another, are the same as two.
 resumed() {
     "$work/$1-emulated" init --seed=5 --weights="$work/first.safetensors" &&
@@ -84,7 +129,14 @@ for layers in 1 2 3 6; do
     check "of $layers wide ones too" few_launches "$layers" 512 32
     check "with large batches too" few_launches "$layers" 512 4096
 done
+# More tiles of columns than a grid may have along y go along x.
+wide_grid() {
+    printf 'model m {\nInput(16)\nDense(9000000, activation=relu)\nDense(4)\n}\ncompile { loss = mean_squared_error\noptimizer = SGD(0.01) }\nfit { batch_size = 16 }\n' >"$work/columns.nn"
+    "$NNC" "$work/columns.nn" --target=cuda --verify -o "$work/columns.cu" && grep -q 'dim3(70313, (batch + 15) / 16)' "$work/columns.cu" &&
+        ! grep -Eq 'dim3\([^<]*, [0-9]{5,}\), dim3' "$work/columns.cu"
+}
 check "and with sums in parts" grep -q "(adds [0-9]* parts)" "$work/dense.cu"
+check "very many columns" wide_grid
 for name in diabetes breast-cancer; do
     check "nnc writes C for $name" "$NNC" --cpu=generic "$name.nn" -o "$work/$name-c.c"
     check "the C of $name compiles" build "$work/$name-c.c" "$work/$name-c" -O1
@@ -93,6 +145,46 @@ for name in diabetes breast-cancer; do
 done
 check "training on a device goes on where it stopped" resumed diabetes
 check "a device that is too small for the samples gives the same bits" small_device diabetes
+for setting in EMULATED_ASYNC=1 EMULATED_ORDER=1 EMULATED_ORDER=2 CUDA_LAUNCH_BLOCKING=1; do
+    check "with $setting the same bits" strict $setting
+    check "and on the small device" strict $setting EMULATED_MEMORY=$memory
+done
+# Preprocessing, training and prediction share the device, and so its one stream for steps and one for copies.
+one_device() { # one_device STREAMS VERB ARGUMENTS..
+    streams=$1
+    shift
+    EMULATED_TELL=1 "$work/diabetes-emulated" "$@" >"$work/strict.out" 2>"$work/strict.err" && grep -q "^emulated CUDA: $streams streams made" "$work/strict.err"
+}
+check "training opens one device" one_device 2 fit --weights="$work/strict.safetensors" --epochs=2 --verbose=0
+check "so does evaluation" one_device 2 evaluate --weights="$work/large.safetensors"
+check "so does prediction" one_device 1 predict --weights="$work/large.safetensors" --input=data/diabetes-test.csv
+# Functions of --lib, called by a program on streams of its own.
+calls_library() { # calls_library SETTING..
+    env EMULATED_LEFT=1 "$@" "$work/library/caller"
+}
+library_compiles() {
+    mkdir "$work/library" && "$NNC" diabetes.nn --lib --target=cuda -o "$work/library/diabetes.cu" && cp "$root/tests/end_to_end/cuda/caller.cu" "$work/library" &&
+        "$emulated_nvcc" -I "$root/runtime" "$work/library/diabetes.cu" "$work/library/caller.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/library/caller"
+}
+check "a program calls the functions of --lib" library_compiles
+check "on the default stream, on two, in a graph: the same bits" calls_library A=
+check "with streams that work late" calls_library EMULATED_ASYNC=1
+check "in another order" calls_library EMULATED_ORDER=3
+if [ -n "$has_nvcc" ]; then
+    check "nvcc compiles the caller" nvcc -std=c++20 -arch=sm_75 -Werror all-warnings -I"$root/runtime" "$work/library/diabetes.cu" "$work/library/caller.cu" "$NNRT" $NNC_LIBRARIES -lm -o "$work/library/nvcc-caller"
+fi
+check "evaluation gives all memory back" gives_back evaluate
+check "prediction too" gives_back predict --input=data/diabetes-test.csv
+check "an error of any call is told" any_call_fails 5
+check "on the small device too" any_call_fails 23 EMULATED_MEMORY=$memory EMULATED_ASYNC=1
+check "also when no call works any more" any_call_fails 7 EMULATED_STICKY=1
+check "a kernel that breaks off is found out" breaks "With CUDA_LAUNCH_BLOCKING=1 in the environment" A=
+check "and named when it is asked for" breaks "kernel [a-z_0-9]*: unspecified launch failure" CUDA_LAUNCH_BLOCKING=1
+check "a stream that does not wait for copies is found" seeded nnrt_cuda_steps.h 'cudaStreamWaitEvent(.*)' 'cudaSuccess)' EMULATED_ASYNC=1 EMULATED_MEMORY=$memory
+check "results that are read too early are found" seeded nnrt_cuda_steps.h 'cudaEventSynchronize(.*)' 'cudaSuccess)' EMULATED_ASYNC=1 EMULATED_MEMORY=$memory
+check "an address of the host in a launch is found" seeded seeded.cu 'group.rows + i' 'steps->rows + i'
+check "the host in the memory of the device is found" seeded seeded.cu 'nnrt_group_end(&group)' 'nnrt_group_end(\&group), model->adam_iteration++'
+check "memory that is taken while steps are recorded is found" seeded seeded.cu 'nnrt_group_end(&group)' 'nnrt_device_alloc(device, "late", 8), nnrt_group_end(\&group)'
 # Operands of contractions on tensor cores: training goes as in C, a little off; float32 would be the same file.
 rounded() { # rounded POLICY TOLERANCE
     "$NNC" diabetes.nn --target=cuda --gpu=sm_80 --precision="$1" --verify -o "$work/diabetes-$1.cu" &&

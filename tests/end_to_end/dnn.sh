@@ -72,7 +72,7 @@ check "a step leaves all convolutions to it" calls
 prepared() { sed -n '/^static void net_train_step_prepare(/,/^}/p' net.cu >prepare.txt && count nnrt_convolution_prepare prepare.txt 14; }
 check "whose plans are made before a step is recorded" prepared
 explained() {
-    "$NNC" net.nn --target=cuda --dnn=cudnn --emit=explain >explain.txt && grep -q "a call of the library" explain.txt &&
+    "$NNC" net.nn --target=cuda --dnn=cudnn --emit=explain >explain.txt && grep -q "mapped: convolution forward, by cuDNN" explain.txt &&
         grep -q "_scratch .* 33554432 " explain.txt
 }
 check "explain tells calls and memory" explained

@@ -74,6 +74,33 @@ rehearse() { "$gpu" --dry-run --part=checks --examples=diabetes --steps=1,5 --wo
 check "a rehearsal of a check" says 0 "diabetes, like C after steps: ok (1: .*; 5: .* of the bound" rehearse right
 check "runs with the same bits" grep -q "twice the same bits: ok" says.txt
 
+rounded() { "$gpu" --dry-run --part=checks --examples=diabetes --variants=tf32,libraries --steps=3 --work="$work/right"; }
+check "a check of a rounded program" says 0 "diabetes (tf32), like C after steps: ok (3: " rounded
+check "of one for which a library has nothing to do" grep -q "diabetes (libraries), like C after steps: skipped (nothing in it is for a library)" says.txt
+check "results of calls before are kept" grep -q "diabetes, like C after steps: ok (1: " right/report-gpu.md
+# What fails or takes too long does not lose the others' results, nor those of a call before that was cut off.
+cat >half <<END
+#!/bin/sh
+case "\$*" in *breast-cancer*) echo "error: made up" >&2; exit 4 ;; esac
+exec "$NNC" "\$@"
+END
+chmod +x half
+half() { NNC=$work/half "$gpu" --dry-run --part=checks --examples=breast-cancer,diabetes --steps=1 --work="$work/right"; }
+check "an example that fails" says 1 "breast-cancer, like C after steps: FAILED (half: error: made up" half
+check "does not keep others from being checked" grep -q "diabetes, like C after steps: ok" says.txt
+cut_off() { printf '{"device": "", "checks": {"a' >right/results-gpu.json && "$gpu" --dry-run --part=checks --examples=diabetes --steps=1 --work="$work/right"; }
+check "results that were cut off" says 0 "results-gpu.json cannot be read: left out" cut_off
+late() { "$gpu" --dry-run --part=checks --examples=diabetes --minutes=0.0001 --work="$work/right"; }
+check "the time is over" says 0 "part checks: skipped (left out, the 0.0001 minutes are over)" late
+hangs() {
+    printf '#!/bin/sh\nsleep 100 & sleep 100\n' >hanging && chmod +x hanging && PYTHONPATH=$root/bench "$PYTHON" -B -c 'import gpu_build, sys
+try:
+    gpu_build.command_output([sys.argv[1]], sys.argv[2], limit=0.3)
+except gpu_build.BuildError as error:
+    print(error)' "$work/hanging" "$work"
+}
+check "a compiler that does not end" says 0 "hanging: not done in 0 s" hangs
+
 # An nnc whose CUDA has gradients that are a little too large.
 cat >faulty <<END
 #!/bin/sh

@@ -66,6 +66,14 @@ wait
 for name in $(examples); do
     check "nvcc compiles and links $name for sm_75, sm_80 and sm_90" built "$name"
 done
+# On a machine without a driver the program says so.
+if ! command -v nvidia-smi >/dev/null; then
+    "$work/diabetes" init --weights="$work/few.safetensors" >/dev/null
+    for verb in "fit --epochs=1" evaluate "predict --input=data/diabetes-test.csv"; do
+        # shellcheck disable=SC2086 # words
+        check "without a driver: $verb" ends 1 "CUDA: there is no (NVIDIA driver|device)" "$work/diabetes" $verb --weights="$work/few.safetensors"
+    done
+fi
 check "nvcc compiles digits-cnn in tf32 for sm_80 and sm_90" compile_rounded digits-cnn tf32
 check "nvcc compiles shakespeare-gpt in mixed_bfloat16 for sm_80 and sm_90" compile_rounded shakespeare-gpt mixed_bfloat16
 report

@@ -95,7 +95,8 @@ check "too many parts" ends 1 "small.gpu.tune:2:[0-9]+: error: expected parts=N 
 line "tile $form rows=16 vectors=1"
 check "a line for a processor" ends 1 "expected columns=N" gpu -o x.cu
 line "tile a1z1:a:z:1 rows=16 columns=16"
-check "a form that there is not" ends 0 "warning: no contraction of this program has the form a1z1" gpu -o x.cu
+check "a form that there is not" ends 1 "small.gpu.tune:2:1: error: no contraction of this program has the form a1z1" gpu -o x.cu
+check "what can be done" ends 1 "help: nnc small.nn --target=cuda --no-tune --emit=explain names the forms" gpu -o x.cu
 check "another architecture" ends 0 "warning: measured for sm_90 and not used for sm_80" "$NNC" --target=cuda --gpu=sm_80 small.nn -o x.cu
 check "--no-tune helps there, too" silent gpu --no-tune -o x.cu
 check "the program without it" [ "$(sed 's/without/x/g' without.cu | cksum)" = "$(cksum <x.cu)" ]
@@ -109,7 +110,8 @@ check "no contraction" ends 0 "nothing to tune" "$NNC" tune flat.nn
 check "which makes no file" [ ! -e flat.tune ]
 check "no file" ends 2 "tune needs a file" "$NNC" tune
 check "a program from a pipe has no place for it" ends 2 "tune needs a file" "$NNC" tune -
-check "programs for a GPU" ends 2 "tune times C programs" "$NNC" tune --target=cuda small.nn
+check "programs for a GPU" ends 2 "tune times C programs, not those of --target=cuda" "$NNC" tune --target=cuda small.nn
+check "which have a file that is written by hand" ends 2 "help: for a GPU small.gpu.tune is written by hand" "$NNC" tune --target=cuda small.nn
 interrupted() {
     echo "# old" >>small.tune
     timeout -s INT 0.7 "$NNC" tune small.nn >out.txt 2>err.txt

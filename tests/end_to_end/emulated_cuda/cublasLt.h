@@ -264,10 +264,8 @@ static inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMat
     EMULATED_LT_DEMAND(scratch_bytes == 0 || (scratch && (uintptr_t)scratch % 256 == 0));
     EMULATED_LT_DEMAND(!operation->bias || (uintptr_t)operation->bias % algorithm->alignment[3] == 0);
     emulated_lt_check_places(algorithm, places);
-    if (stream->recording)
-        stream->launches.push_back([=] { emulated_lt_run(&p); });
-    else
-        emulated_lt_run(&p);
+    emulated_arguments(a, b, d, operation->bias, (const void *)scratch);
+    emulated_run(stream, [=] { emulated_lt_run(&p); });
     return CUBLAS_STATUS_SUCCESS;
 }
 #endif

@@ -465,10 +465,8 @@ static inline cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBacke
     c.workspace = emulated_get(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE).at<void *>(0);
     if (emulated_cudnn_is("fails"))
         return CUDNN_STATUS_EXECUTION_FAILED;
-    if (handle->stream->recording)
-        handle->stream->launches.push_back([=] { emulated_convolve(c); });
-    else
-        emulated_convolve(c);
+    emulated_arguments(c.image.memory, c.weights.memory, c.result.memory, c.workspace);
+    emulated_run(handle->stream, [=] { emulated_convolve(c); });
     return CUDNN_STATUS_SUCCESS;
 }
 #endif
