@@ -87,9 +87,34 @@ static void flat_index(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *i
         c_expr(p, out, inside, PRECEDENCE_SUM);
 }
 
+/* What an unrolled loop reads side by side of one of the caller's rows, which lie anywhere: from an address of the
+ * first all are displacements. Compilers that see [k + r] keep a register for each k + r. */
+static bool is_beside(const CPrinter *p, const KBuffer *b, const KExpr *last) {
+    return p->unrolled && b->indirect && last->kind == KE_INDEX && last->index.op == '+' &&
+           last->index.right->kind == KE_VAR && last->index.right->var == p->unrolled &&
+           !kexpr_uses(last->index.left, p->unrolled);
+}
+
+/* (&x[rows[m]][k])[r] */
+static void beside_access(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *index, int count) {
+    KExpr *first[MAX_RANK + 1];
+    const KExpr *last = index[count - 1];
+    memcpy(first, index, sizeof *first * (size_t)count);
+    first[count - 1] = last->index.left;
+    text_add(out, "(&");
+    c_access(p, out, b, first, count);
+    text_add(out, ")[");
+    c_expr(p, out, last->index.right, PRECEDENCE_ANY);
+    text_add(out, "]");
+}
+
 int c_access(CPrinter *p, Text *out, const KBuffer *b, KExpr *const *index, int count) {
     if (count == 0)
         return rank_zero(p, out, b);
+    if (count > 1 && is_beside(p, b, index[count - 1])) {
+        beside_access(p, out, b, index, count);
+        return PRECEDENCE_POSTFIX;
+    }
     text_format(out, "%s[", c_buffer_name(p, b));
     if (is_flat(b))
         flat_index(p, out, b, index, count);

@@ -207,6 +207,7 @@ static void print_loop(CPrinter *p, const KStmt *s) {
         c_expr(p, &to, s->loop.to, PRECEDENCE_SUM);
     }
     const char *name = declare(p, s->loop.var);
+    const KVar *around = p->unrolled;
     print_unroll(p, &head, s);
     text_format(&head, "for (%s %s = %s; %s < %s; ", p->dialect->value_types[KBASE_INDEX], name, from.data, name,
                 to.data);
@@ -214,7 +215,9 @@ static void print_loop(CPrinter *p, const KStmt *s) {
         text_format(&head, "%s++)", name);
     else
         text_format(&head, "%s += %lld)", name, (long long)s->loop.step);
+    p->unrolled = s->loop.axis == AXIS_UNROLL && p->dialect->has_shares ? s->loop.var : around;
     print_body(p, head.data, s->loop.body, true);
+    p->unrolled = around;
     p->taken_count = names;
     text_free(&head);
     text_free(&from);

@@ -30,6 +30,7 @@ typedef struct {
     const char **names; /* by KVar.id: the name in scope */
     const char **taken; /* names in scope, innermost last */
     int taken_count, taken_capacity;
+    const KVar *unrolled; /* of the unrolled loop at hand, on a CPU; NULL: none */
     KLaunch launch;
     bool failed;
 } CPrinter;

@@ -65,8 +65,9 @@ static KExpr *at_offset(const Tiles *t, const Accumulators *a, int axis, int vec
     else if (axis == t->vector && !t->nest->axes[axis].reduce)
         offset = kexpr_index(p, (int64_t)vector * t->lanes);
     else if (a->row && (axis == t->row || axis == t->row2)) {
-        KExpr *rows2 = kexpr_index(p, t->rows2);
-        offset = kexpr_binary(p, axis == t->row ? '/' : '%', kexpr_var(p, a->row), rows2);
+        bool row_inside = t->vector >= 0 && t->nest->axes[t->vector].reduce; /* fewer of it stay in registers */
+        KExpr *inside = kexpr_index(p, row_inside ? t->tile_rows : t->rows2);
+        offset = kexpr_binary(p, (axis == t->row) == row_inside ? '%' : '/', kexpr_var(p, a->row), inside);
     }
     return kexpr_binary(p, '+', t->base[axis], offset);
 }

@@ -163,6 +163,31 @@ static void choose_spread(Tiles *t) {
         t->vectors--;
 }
 
+/* A sum on the lanes loads a vector of each operand: an axis of a few results is taken whole, and as many rows of the
+ * longest other one as fill a tile, so that every vector serves several products. */
+static void choose_rows_of_lanes(Tiles *t) {
+    const Nest *nest = t->nest;
+    int whole = -1, along = -1;
+    for (int axis = 0; axis < nest->parallel_count; axis++) {
+        int64_t extent = tile_extent_at_most(t, axis);
+        if (!may_be_rows(t, axis) || extent < 2)
+            continue;
+        bool few = extent <= PREFERRED / 2 && !nest->axes[axis].extent.batch && !tile_is_in_block(t, axis);
+        if (few && (whole < 0 || extent > tile_extent_at_most(t, whole)))
+            whole = axis;
+    }
+    for (int axis = 0; axis < nest->parallel_count && whole >= 0; axis++)
+        if (axis != whole && may_be_rows(t, axis) && tile_extent_at_most(t, axis) > 1 &&
+            (along < 0 || tile_extent_at_most(t, axis) > tile_extent_at_most(t, along)))
+            along = axis;
+    if (along < 0)
+        return;
+    t->row = along;
+    t->row2 = whole;
+    t->rows2 = (int)tile_extent_at_most(t, whole);
+    t->rows = choose_rows(nest->axes[along].extent, tile_extent_at_most(t, along), t->rows2, LEAST_FULL, budget(t));
+}
+
 void tile_choose(Tiles *t) {
     const Nest *nest = t->nest;
     t->row = t->row2 = -1;
@@ -186,6 +211,8 @@ void tile_choose(Tiles *t) {
             t->row = axis;
     if (t->row >= 0)
         choose_rows_and_widen(t);
+    if (t->row >= 0 && reduces_lanes && nest->reduction_count == 1 && cells == 1)
+        choose_rows_of_lanes(t);
     if (t->row >= 0 && cells == 1 && !reduces_lanes)
         ask_tuning(t);
     if (tile_is_in_block(t, t->row)) /* the next block's rows belong to another thread */

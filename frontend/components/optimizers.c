@@ -2,9 +2,9 @@
  * come from the front end, in Keras' order. Formulas: keras.optimizers of Keras 3. */
 #include "frontend/components/components.h"
 
-/* old * decay + new * (1 - decay) */
+/* old + (new - old) * (1 - decay): one product less than the sum of two shares. */
 static Value *running_mean(Builder *b, Value *old, Value *value, double decay) {
-    return build_add(b, build_scale(b, old, decay), build_scale(b, value, 1 - decay));
+    return build_add(b, old, build_scale(b, build_sub(b, value, old), 1 - decay));
 }
 
 static Value *sgd(OptimizerContext *ctx, Variable *weight, Value *value, Value *gradient) {

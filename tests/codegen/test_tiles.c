@@ -1,6 +1,7 @@
 /* Tiles fit any number of samples: in the rows of the benchmark a batch of one sample less has tiles as full as the
  * whole one, and costs a sample about as much; so has a forward pass of one sample, whose rows are cells of the
- * picture. Tiles are counted in the loops that add products. */
+ * picture. Tiles are counted in the loops that add products. Where the sum lies on the lanes, tiles have rows of two
+ * axes: each vector of either operand serves several products. */
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 
@@ -64,6 +65,50 @@ static double check_row(const char *row, int batch, const char *name) {
     return work / batch;
 }
 
+/* Loads of vectors whose place is that of an axis of its own in the unrolled loop: by / or by %. */
+typedef struct {
+    int over, within;
+} Shared;
+
+static bool divides(const KExpr *e, char op) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    if (e->kind == KE_INDEX && e->index.op == op && e->index.left->kind == KE_VAR && e->index.left->var->limit > 0)
+        return true;
+    int count = kexpr_operands(e, operands);
+    for (int i = 0; i < count; i++)
+        if (divides(operands[i], op))
+            return true;
+    return false;
+}
+
+static void count_shared(void *shared, const KExpr *e) {
+    Shared *s = shared;
+    if (e->kind == KE_LOAD && e->type.lanes > 1) {
+        s->over += divides(e, '/');
+        s->within += divides(e, '%');
+    }
+}
+
+/* The last layer of 10 classes: two samples by all classes. */
+static void check_sum_on_lanes(const char *row, int batch, const char *kernel) {
+    Arena *arena = arena_new();
+    KProgram *p = compile(arena, row, batch);
+    const KSequence *sequence = p ? kernel_sequence(p, "train_step") : NULL;
+    Shared shared = {0, 0};
+    int products = 0, found = 0;
+    for (int k = 0; sequence && k < sequence->count; k++)
+        if (strcmp(sequence->kernels[k]->name, kernel) == 0) {
+            found++;
+            kstmt_visit(sequence->kernels[k]->body, &(KVisitor){.statement = fullest, .context = &products});
+            kstmt_visit(sequence->kernels[k]->body, &(KVisitor){.expression = count_shared, .context = &shared});
+        }
+    CHECK(found == 1);
+    CHECK(products == 20);
+    CHECK(shared.over == 1);
+    CHECK(shared.within == 1);
+    arena_free(arena);
+}
+
 int main(void) {
     static const struct {
         const char *row;
@@ -78,5 +123,8 @@ int main(void) {
         CHECK(less < 1.1 * whole);
     }
     check_row("conv", 1, "forward");
+    check_sum_on_lanes("conv", 128, "train_dense_forward");
+    check_sum_on_lanes("conv", 127, "train_dense_forward");
+    check_sum_on_lanes("mlp512", 128, "train_dense_2_forward");
     return test_report();
 }
