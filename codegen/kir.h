@@ -303,6 +303,7 @@ typedef struct KKernel {
     int nest_count, nest_capacity;
     bool rows;    /* every nest's axis 0 is the same rows of the batch (codegen/nest.h) */
     int row_axes; /* with `rows`: axes that lead to a row, the same first ones of every nest; 0, 1: the sample */
+    int64_t block_rows; /* with `rows`: rows of a block, if they are decided before mapping; 0: mapping decides */
     /* A recurrence: the nests from step_first to step_end - 1 run `steps` times, with `step` 0, 1, ..; 0: none do. */
     int steps, step_first, step_end;
     KVar *step;
