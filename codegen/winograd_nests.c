@@ -119,7 +119,9 @@ static KBuffer *local_buffer(const Filter *f, const Blocks *b, const char *name,
     dims[b->block_axes] = dim_static(PLACES);
     dims[b->block_axes + 1] = dim_static(f->side[0].block * f->side[1].block);
     dims[b->block_axes + 2] = dim_static(last);
-    return kbuffer_local(f->p, f->kernel, SPACE_LOCAL, name, KBASE_F32, b->block_axes + 3, dims);
+    KBuffer *local = kbuffer_local(f->p, f->kernel, SPACE_LOCAL, name, KBASE_F32, b->block_axes + 3, dims);
+    local->odd_rows = true; /* all 16 places are touched together */
+    return local;
 }
 
 /* A cell of the image: zero outside of it. */
@@ -364,6 +366,7 @@ void winograd_transform_weights(Filter *f, KSequence *sequence, int at) {
     f->transformed = kbuffer_new(p, SPACE_ARENA, name, KBASE_F32, 3, dims);
     f->transformed->sequence = sequence;
     f->transformed->layer = f->nest->layer;
+    f->transformed->odd_rows = true;
     for (int64_t j = 0; j < TAPS; j++) {
         KExpr *g[TAPS];
         for (int64_t i = 0; i < TAPS; i++)
