@@ -29,6 +29,12 @@ typedef enum {
     SPACE_SHARED    /* GPU: one per block */
 } KSpace;
 
+/* A copy of another buffer with zeros around it: element i is element i + low there, or 0 where there is none. */
+typedef struct {
+    struct KBuffer *of;
+    int64_t low[MAX_RANK];
+} KHalo;
+
 typedef struct KBuffer {
     int id; /* index in the program, or in the kernel for LOCAL and SHARED (see `kernel`) */
     const char
@@ -53,6 +59,7 @@ typedef struct KBuffer {
     bool whole;                 /* its rows are not cut in panels: a matrix product of a library reads or makes it */
     bool odd_rows;              /* the axis before the innermost one is padded to an odd extent, or the places on those
                                    before it would be a multiple of 4 KB apart and share a few sets of the caches */
+    const KHalo *halo;          /* NULL: it is no such copy */
     int64_t row_stride;         /* SPACE_ARGUMENT: distance of samples in elements, 0: dense. Avoids 4 KB multiples */
     Variable *variable;         /* SPACE_VARIABLE */
     int argument;               /* SPACE_ARGUMENT, SPACE_RESULT: index in the function */

@@ -1,4 +1,5 @@
 /* Which nests are convolutions that F(2x2, 3x3) computes with less work, and what becomes of them (winograd.h). */
+#include "codegen/map.h"
 #include "codegen/winograd_parts.h"
 
 enum { BLOCK_BYTES = 192 << 10 }; /* of patches and products: what is near, and fits on a stack */
@@ -148,6 +149,7 @@ static bool find_filter(Filter *f) {
     KExpr *const *operands = f->nest->reductions[0].expr->fn.args;
     int image = kexpr_uses(operands[0], f->nest->axes[0].var) ? 0 : 1;
     f->image = operands[image];
+    f->cells = f->image->load.buffer;
     f->weights = operands[1 - image];
     if (kexpr_uses(f->weights, f->nest->axes[0].var) || !find_image(f) || !find_weights(f))
         return false;
@@ -197,6 +199,50 @@ static bool is_cheaper(const Filter *f) {
     return all < direct;
 }
 
+/* ---- an image that was copied to have zeros around it */
+
+typedef struct {
+    const KBuffer *buffer;
+    bool met;
+} Reader;
+
+static void meet_load(void *reader, const KExpr *e) {
+    Reader *r = reader;
+    r->met = r->met || (e->kind == KE_LOAD && kbuffer_owner(e->load.buffer) == r->buffer);
+}
+
+static bool reads(const KKernel *kernel, const KBuffer *buffer) {
+    Reader reader = {buffer, false};
+    for (int i = 0; i < kernel->nest_count; i++)
+        nest_visit(kernel->nests[i], &(KVisitor){.expression = meet_load, .context = &reader});
+    return reader.met;
+}
+
+/* The place of the kernel that makes the copy, if that is all it does and nobody else reads it; -1: that is not so. */
+static int kernel_of_copy(const KSequence *sequence, int at, const KBuffer *copy) {
+    int found = -1;
+    for (int k = 0; k < sequence->count; k++) {
+        if (k != at && reads(sequence->kernels[k], copy))
+            return -1;
+        if (sequence->kernels[k]->nest_count == 1 && nests_write(sequence->kernels[k], copy))
+            found = k;
+    }
+    return found < at ? found : -1;
+}
+
+/* Patches take the zeros from no copy. Returns the place of the kernel, which stood at `at`. */
+static int take_cells_themselves(Filter *f, KSequence *sequence, int at) {
+    const KHalo *halo = f->cells->halo;
+    int copy = halo ? kernel_of_copy(sequence, at, f->cells) : -1;
+    if (copy < 0)
+        return at;
+    f->cells = halo->of;
+    for (int s = 0; s < 2; s++)
+        f->side[s].low += halo->low[f->side[s].place];
+    map_remove(sequence, copy);
+    return at - 1;
+}
+
 /* ---- all of it */
 
 static void filter_kernel(Filter *f, KSequence *sequence, int at) {
@@ -226,6 +272,7 @@ void winograd_program(KProgram *p, WinogradUse use) {
             choose_block(&f);
             if (use == WINOGRAD_CHEAPER && !is_cheaper(&f))
                 continue;
+            k = take_cells_themselves(&f, p->sequences[s], k);
             filter_kernel(&f, p->sequences[s], k++);
         }
 }

@@ -133,7 +133,7 @@ static KExpr *cell_of_patch(const Filter *f, const Blocks *b, KExpr *channel, co
         index[i] = nest_axis(f->nest, load->load.index[i]) == 0 ? b->block[0] : channel;
     for (int s = 0; s < 2; s++) {
         const Side *side = &f->side[s];
-        int64_t extent = load->load.buffer->dims[side->place].n, first = at[s] + side->low;
+        int64_t extent = f->cells->dims[side->place].n, first = at[s] + side->low;
         KExpr *cell = kexpr_binary(p, '+', kexpr_binary(p, '*', b->tile[s], number(f, TILE)), number(f, first));
         KExpr *tests[2] = {NULL, NULL}, *place = cell;
         if (first < 0) {
@@ -149,7 +149,7 @@ static KExpr *cell_of_patch(const Filter *f, const Blocks *b, KExpr *channel, co
                 inside = inside ? kexpr_fn(p, FN_and, inside, tests[i], NULL) : tests[i];
         index[side->place] = place;
     }
-    KExpr *cell = kexpr_load(p, load->load.buffer, index, load->load.index_count);
+    KExpr *cell = kexpr_load(p, f->cells, index, load->load.index_count);
     return inside
                ? named(f, f->kernel, out, "cell", kexpr_fn(p, FN_select, inside, cell, kexpr_number(p, KBASE_F32, 0)))
                : cell;

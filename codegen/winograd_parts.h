@@ -22,6 +22,7 @@ typedef struct {
     KKernel *kernel;
     Nest *nest;                   /* the direct form */
     const KExpr *image, *weights; /* loads */
+    KBuffer *cells;               /* what patches are taken from */
     Side side[2];
     int channel, feature;                /* axes of the nest */
     int64_t channels, features, samples; /* samples of a block */
