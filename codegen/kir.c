@@ -70,6 +70,8 @@ int kbuffer_physical(const KBuffer *b, int64_t batch_max, int64_t extent[MAX_RAN
         extent[count++] = b->block;
     if (b->pad > 1 && count > 0)
         extent[count - 1] = (extent[count - 1] + b->pad - 1) / b->pad * b->pad;
+    if (b->odd_rows && count > 1)
+        extent[count - 2] |= 1;
     if (b->row_stride > 0 && count == 2)
         extent[1] = b->row_stride;
     if (b->lanes > 1)

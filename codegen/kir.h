@@ -29,6 +29,12 @@ typedef enum {
     SPACE_SHARED    /* GPU: one per block */
 } KSpace;
 
+/* A copy of another buffer with zeros around it: element i is element i + low there, or 0 where there is none. */
+typedef struct {
+    struct KBuffer *of;
+    int64_t low[MAX_RANK];
+} KHalo;
+
 typedef struct KBuffer {
     int id; /* index in the program, or in the kernel for LOCAL and SHARED (see `kernel`) */
     const char
@@ -51,6 +57,9 @@ typedef struct KBuffer {
     int slack;    /* ARENA, LOCAL: rows that a tile may touch beyond the batch (axes that are multiples of it) */
     bool indirect;
     bool whole;                 /* its rows are not cut in panels: a matrix product of a library reads or makes it */
+    bool odd_rows;              /* the axis before the innermost one is padded to an odd extent, or the places on those
+                                   before it would be a multiple of 4 KB apart and share a few sets of the caches */
+    const KHalo *halo;          /* NULL: it is no such copy */
     int64_t row_stride;         /* SPACE_ARGUMENT: distance of samples in elements, 0: dense. Avoids 4 KB multiples */
     Variable *variable;         /* SPACE_VARIABLE */
     int argument;               /* SPACE_ARGUMENT, SPACE_RESULT: index in the function */
@@ -301,8 +310,9 @@ typedef struct KKernel {
     Span span;
     struct Nest **nests; /* before mapping */
     int nest_count, nest_capacity;
-    bool rows;    /* every nest's axis 0 is the same rows of the batch (codegen/nest.h) */
-    int row_axes; /* with `rows`: axes that lead to a row, the same first ones of every nest; 0, 1: the sample */
+    bool rows;          /* every nest's axis 0 is the same rows of the batch (codegen/nest.h) */
+    int row_axes;       /* with `rows`: axes that lead to a row, the same first ones of every nest; 0, 1: the sample */
+    int64_t block_rows; /* with `rows`: rows of a block, if they are decided before mapping; 0: mapping decides */
     /* A recurrence: the nests from step_first to step_end - 1 run `steps` times, with `step` 0, 1, ..; 0: none do. */
     int steps, step_first, step_end;
     KVar *step;

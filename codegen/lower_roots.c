@@ -99,6 +99,17 @@ static bool kernel_before(LowerRegion *r, const Op *op) {
     return false;
 }
 
+/* What the copy is, if it is one of memory. */
+static const KHalo *halo_of(LowerRegion *r, const KExpr *read, int rank, const int64_t *low) {
+    KHalo *halo = ARENA_NEW(r->lower->program->arena, KHalo);
+    if (read->kind != KE_LOAD || read->load.index_count != rank)
+        return NULL;
+    halo->of = read->load.buffer;
+    for (int i = 0; i < rank; i++)
+        halo->low[i] = low[i];
+    return halo;
+}
+
 /* A kernel that copies the operand into a buffer indexed by the numerator - low, zeros where there is no element. */
 KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const Contraction *c, AffineIndex *access, int rank) {
     Lower *lower = outer->lower;
@@ -108,6 +119,7 @@ KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const Contracti
     const Value *value = op->inputs[input];
     Dim dims[MAX_RANK];
     int64_t low[MAX_RANK], high;
+    bool plain = true;
     for (int i = 0; i < rank; i++) {
         low[i] = 0;
         dims[i] = value->type->dims[i];
@@ -144,6 +156,7 @@ KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const Contracti
                          kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, step), lower_index(outer, 0), NULL), NULL);
         inside = inside ? kexpr_fn(p, FN_and, inside, test, NULL) : test;
         place[i] = kexpr_binary(p, 'm', quotient, kexpr_binary(p, '-', extent, lower_index(outer, 1)));
+        plain = plain && access[i].divisor == 1;
         access[i].constant -= low[i];
         access[i].divisor = 1;
     }
@@ -153,6 +166,7 @@ KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const Contracti
               kstmt_let(p, var, kexpr_fn(p, FN_select, inside, read, kexpr_number(p, read->type.base, 0))));
     kstmt_add(nest->epilogue, kstmt_store(p, padded, index, rank, kexpr_var(p, var), NULL));
     inner.kernel->work = type_count(space, p->module->batch_max);
+    padded->halo = plain ? halo_of(&inner, read, rank, low) : NULL;
     return padded;
 }
 

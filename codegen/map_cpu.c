@@ -27,6 +27,8 @@ static int64_t block_rows(const KProgram *p, const KKernel *kernel) {
     for (int i = 0; i < kernel->nest_count; i++)
         if (kernel->nests[i]->vector_axis == 0)
             return 2 * p->isa.lanes;
+    if (kernel->block_rows)
+        return kernel->block_rows;
     if (!kernel->steps)
         return rows_of_locals(p, kernel, 8);
     int64_t batch = p->module->batch_max, best = 8, least = batch * MOST_ROWS;

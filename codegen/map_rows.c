@@ -48,6 +48,8 @@ bool map_rows_fill_tiles(int64_t all, int64_t row) {
 
 /* Rows within samples are taken by equal blocks that stay in the first cache; with products, by tiles of rows. */
 int64_t map_long_rows_block(const KKernel *kernel) {
+    if (kernel->block_rows)
+        return kernel->block_rows;
     int64_t all = kernel->nests[0]->axes[kernel->row_axes - 1].extent.n, row = row_elements(kernel);
     return map_rows_hold_product(kernel) ? product_block(all, row) : largest_divisor(all, BLOCK_ELEMENTS / row);
 }

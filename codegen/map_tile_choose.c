@@ -323,6 +323,8 @@ void tile_choose_order(Tiles *t) {
             continue;
         if (dim_equal(nest->axes[i].extent, dim_static(1)))
             t->base[i] = kexpr_index(t->p, 0);
+        else if (tile_is_in_block(t, i) && t->m->block_rows == 1)
+            t->base[i] = t->m->rows_from;
         else
             add_loop(t, LOOP_AXIS, i);
     }

@@ -223,6 +223,7 @@ static bool make_programs(Check *c) {
     processor.target = "c";
     processor.precision = PRECISION_FLOAT32;
     processor.products = processor.convolutions = NULL;
+    processor.direct_convolutions = true; /* as on the GPU */
     c->status = run_prepare(&processor, c->arena, c->diag, &c->on_processor);
     if (c->status == STATUS_OK)
         c->status = run_prepare(c->options, c->arena, c->diag, &c->on_gpu);

@@ -29,8 +29,9 @@ typedef struct {
     Command command;
     bool help, version;
     bool library, bundle, no_memory_plan, no_tune, verify;
+    bool direct_convolutions; /* --convolution=direct */
     bool check; /* run: train on GPU and processor, and compare */
-    const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *dnn, *batch_size_text, *max_batch_text;
+    const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *dnn, *convolution, *batch_size_text, *max_batch_text;
     KPrecision precision;
     const Library *convolutions; /* --dnn: who computes convolutions; NULL: the program itself */
     const Library *products; /* --blas: who computes large products of matrices; NULL: the program itself */

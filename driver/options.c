@@ -33,6 +33,8 @@ static const OptionInfo infos[] = {
     {"blas", 0, OPTION_TEXT, "LIBRARY", AT(blas),
      "who computes large products of matrices: openblas, or, with --target=cuda, cublaslt; default: none"},
     {"dnn", 0, OPTION_TEXT, "LIBRARY", AT(dnn), "who computes convolutions: with --target=cuda, cudnn; default: none"},
+    {"convolution", 0, OPTION_TEXT, "FORM", AT(convolution),
+     "on a processor: auto (default), by Winograd's F(2x2, 3x3) where that is less work, or direct"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
     {"define", 'D', OPTION_LIST, "NAME=VALUE", AT(defines), "another value for a constant of the file (let NAME = ..)"},
     {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text),
@@ -378,6 +380,8 @@ static bool check_own_output(Parser *p) {
     return false;
 }
 
+static const char *const convolution_forms[] = {"auto", "direct"};
+
 static bool check_values(Parser *p) {
     Options *o = p->options;
     const char *names[8];
@@ -385,8 +389,11 @@ static bool check_values(Parser *p) {
         names[i] = targets[i].name;
     o->target = o->target ? o->target : "c";
     o->cpu = o->cpu ? o->cpu : "native";
+    o->convolution = o->convolution ? o->convolution : "auto";
+    o->direct_convolutions = strcmp(o->convolution, "direct") == 0;
     if (!check_choice(p, "target", o->target, names, target_count) ||
-        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) || !check_gpu(p) || !check_precision(p) ||
+        !check_choice(p, "cpu", o->cpu, isa_names, isa_count) ||
+        !check_choice(p, "convolution", o->convolution, convolution_forms, 2) || !check_gpu(p) || !check_precision(p) ||
         !check_library(p, "blas", o->blas, &o->products) || !check_library(p, "dnn", o->dnn, &o->convolutions) ||
         !check_check(p) || !check_own_output(p))
         return false;

@@ -9,6 +9,7 @@
 #include "codegen/kernel_share.h"
 #include "codegen/lower.h"
 #include "codegen/memory_plan.h"
+#include "codegen/winograd.h"
 #include "driver/tune.h"
 
 static bool has_errors(Pipeline *p) {
@@ -153,6 +154,12 @@ static bool find_tuning(Pipeline *p) {
     return !diag_errors(p->diag);
 }
 
+/* A library computes convolutions or products as they are. */
+static bool filters_may_be_transformed(const Pipeline *p, const Target *target) {
+    const Options *o = p->options;
+    return !target->on_gpu && !o->products && !o->convolutions && !o->direct_convolutions;
+}
+
 static bool make_kernels(Pipeline *p) {
     const Target *target = target_find(p->options->target);
     KIsa isa;
@@ -172,6 +179,8 @@ static bool make_kernels(Pipeline *p) {
     p->kernels->products = p->options->products;
     if (p->options->products && !target->on_gpu)
         gemm_program(p->kernels, GEMM_LEAST);
+    if (filters_may_be_transformed(p, target))
+        winograd_program(p->kernels, WINOGRAD_CHEAPER);
     if (!after_stage(p, KERNELS_LOWER, &start))
         return p->stopped;
     target->layout(p->kernels);

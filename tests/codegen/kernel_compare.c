@@ -7,6 +7,7 @@
 #include "codegen/map.h"
 #include "codegen/memory_plan.h"
 #include "codegen/tuning.h"
+#include "codegen/winograd.h"
 #include "frontend/frontend.h"
 #include "ir/contraction.h"
 #include "passes/pass.h"
@@ -50,6 +51,7 @@ KProgram *kernel_compile(Arena *arena, Diag *diag, Program *program, const char 
     KProgram *p = lower_program(arena, diag, program, isa);
     if (!p)
         return NULL;
+    winograd_program(p, WINOGRAD_CHEAPER);
     layout_program(p);
     if (!map_cpu(p))
         return NULL;
@@ -111,7 +113,8 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
     if (!kernel_passes(optimised, diag, pass_pipeline, pass_pipeline_count, what))
         return NULL;
     bool panels = strcmp(target, "panels") == 0, blas = strcmp(target, "blas") == 0;
-    if (!cuda && !isa_find(panels || blas ? "generic" : target, &isa)) {
+    bool winograd = strcmp(target, "winograd") == 0;
+    if (!cuda && !isa_find(panels || blas || winograd ? "generic" : target, &isa)) {
         printf("%s: no instruction set %s\n", what, target);
         return NULL;
     }
@@ -126,6 +129,8 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
         kernel_gpu_options(p, target + 5);
     if (p && blas)
         gemm_program(p, 2);
+    if (p && !cuda && !blas)
+        winograd_program(p, winograd ? WINOGRAD_EVERYWHERE : WINOGRAD_CHEAPER);
     if (p)
         layout_program(p);
     if (!p || !(cuda ? map_gpu(p) : map_cpu(p))) {
@@ -141,6 +146,26 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
 }
 
 /* ---- what the tensor interpreter says ---- */
+
+/* May F(2x2, 3x3) compute it (codegen/winograd.h)? */
+static bool kernel_may_be_filtered(const Op *op) {
+    const WindowAttr *w = &op->attr.window;
+    bool may = (op->code == OP_CONV || op->code == OP_CONV_GRAD_INPUT) && w->spatial == 2;
+    for (int i = 0; may && i < 2; i++)
+        may = w->size[i] == 3 && w->stride[i] == 1 && w->dilation[i] == 1;
+    return may;
+}
+
+/* Where no cell is larger than d and no weight than g, the direct form adds terms of 9 d g for each channel. F(2x2,
+ * 3x3) computes A^T [(G g G^T) (B^T d B)] A. Row by row |B^T| adds up to (2, 2, 2, 2), |G| to (1, 3/2, 3/2, 1), and a
+ * row of |A^T| takes in three of their products: (1, 1, 1, 0) gives 2 + 3 + 3 = 8, as (0, 1, 1, 1) does; both axes 64 d
+ * g for each channel. A number goes through 2 roundings in a patch, 2 on each axis in the weights (products with 1/2
+ * are exact), channels + 1 in the sum and 2 on each axis in the results. In roundings of terms as large as those of the
+ * direct form that is 64/9 as many. */
+static int64_t kernel_filtered_roundings(int64_t channels) {
+    int64_t roundings = 2 + 2 * 2 + channels + 1 + 2 * 2;
+    return (roundings * 64 + 8) / 9;
+}
 
 static int64_t kernel_roundings(const Op *op, int64_t batch) {
     int64_t inputs = op->input_count ? type_count(op->inputs[0]->type, batch) : 0;
@@ -169,7 +194,8 @@ static int64_t kernel_roundings(const Op *op, int64_t batch) {
     int64_t length = 1;
     for (int i = c.out_rank; i < c.axis_count; i++)
         length *= dim_size(c.extent[i], batch);
-    return length + 1;
+    int64_t filtered = kernel_may_be_filtered(op) ? kernel_filtered_roundings(length / 9) : 0;
+    return length + 1 > filtered ? length + 1 : filtered;
 }
 
 /* The longest chain of roundings that leads to a result: a sum of n terms is n of them. */

@@ -25,8 +25,8 @@ enum { KERNEL_BARRIER_WORK = 10 };
 /* Pipeline, lowering, layout, map_cpu or map_gpu, memory plan, verification. `target`: an ISA's name, "cuda",
  * "cuda:RC" (contractions of any size in tiles of R x C elements a thread), "cuda:library" (products of any size by
  * cuBLASLt, where one call does it), the same with :PRECISION, "panels" (4 lanes, rows of 8 in panels), "blas" (4
- * lanes, products of matrices of any size for a library), or "dnn" ("cuda" with convolutions for a library). NULL with
- * the reason printed under `what`. */
+ * lanes, products of matrices of any size for a library), "winograd" (4 lanes, all convolutions by F(2x2, 3x3) that it
+ * can do), or "dnn" ("cuda" with convolutions for a library). NULL with the reason printed under `what`. */
 KProgram *kernel_program(Arena *, Diag *, const Module *, const char *target, bool planned, const char *what);
 
 /* One function on given data: what it read and what the tensor interpreter says. */

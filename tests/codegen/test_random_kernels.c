@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum { MODELS = 200 };
-static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4", "panels"};
+static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4", "panels", "winograd"};
 
 typedef struct {
     uint64_t seed;

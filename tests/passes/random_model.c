@@ -254,6 +254,16 @@ static WindowAttr random_window(Model *m, const Value *x, bool conv) {
     return window;
 }
 
+/* 3 x 3 taps, stride 1, an even number of results on each side. */
+static void make_plain(WindowAttr *window, const Value *x) {
+    for (int i = 0; i < window->spatial; i++) {
+        window->size[i] = 3;
+        window->stride[i] = window->dilation[i] = 1;
+        window->low[i] %= 2;
+        window->high[i] = (x->type->dims[i + 1].n + window->low[i]) % 2;
+    }
+}
+
 static Value *image_layer(Model *m, Value *x) {
     int choice = pick(m, 5);
     if (choice == 0)
@@ -264,6 +274,8 @@ static Value *image_layer(Model *m, Value *x) {
     if (choice == 2)
         return build_scale(&m->b, build_pool(&m->b, x, &window), 0.5);
     int64_t extents[MAX_RANK], features = 1 + pick(m, 4);
+    if (choice == 4 && window.spatial == 2 && x->type->dims[1].n > 2 && x->type->dims[2].n > 2)
+        make_plain(&window, x);
     for (int i = 0; i < window.spatial; i++)
         extents[i] = window.size[i];
     extents[window.spatial] = last_extent(x);

@@ -1,0 +1,234 @@
+/* Convolutions by F(2x2, 3x3): with and without windows, bias and activation, with paddings, features and channels that
+ * fill no vector, images larger than a block; forward and by the image. Values are those of the tensor interpreter, for
+ * whole and partial batches; bits depend neither on threads nor on where in the batch a sample lies. Products are
+ * counted as they are executed. Odd extents, strides, dilations and other kernels stay direct, and so do few channels,
+ * where the transforms are more work than the products that they save. */
+#include "codegen/nest.h"
+#include "ir/build.h"
+#include "tests/codegen/compiled_kernels.h"
+#include "tests/codegen/kernel_compare.h"
+#include "test.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef enum { PLAIN, BIAS_RELU, POOLED, POOLED_RELU, AVERAGED, ADDED, BY_IMAGE } Around;
+
+typedef struct {
+    const char *name;
+    int64_t y, x, channels, features, taps, stride, dilation, low, high;
+    Around around;
+    bool filtered; /* everywhere it can be */
+} Form;
+
+static const Form forms[] = {
+    {"valid", 8, 6, 4, 8, 3, 1, 1, 0, 0, PLAIN, true},
+    {"same", 6, 8, 4, 4, 3, 1, 1, 1, 1, BIAS_RELU, true},
+    {"no whole vectors", 6, 6, 5, 7, 3, 1, 1, 1, 1, BIAS_RELU, true},
+    {"one channel", 6, 4, 1, 3, 3, 1, 1, 1, 1, PLAIN, true},
+    {"channels like taps", 6, 6, 3, 3, 3, 1, 1, 0, 0, PLAIN, true},
+    {"padded on one side", 5, 7, 4, 5, 3, 1, 1, 0, 1, BIAS_RELU, true},
+    {"padded by two", 4, 6, 3, 4, 3, 1, 1, 2, 2, PLAIN, true},
+    {"cropped", 9, 9, 3, 4, 3, 1, 1, -1, 0, PLAIN, true},
+    {"pooled", 8, 6, 4, 6, 3, 1, 1, 0, 0, POOLED, true},
+    {"pooled, odd", 9, 7, 4, 6, 3, 1, 1, 0, 0, POOLED_RELU, true},
+    {"pooled, padded", 6, 6, 4, 5, 3, 1, 1, 1, 1, POOLED_RELU, true},
+    {"averaged", 8, 6, 4, 5, 3, 1, 1, 0, 0, AVERAGED, true},
+    {"with what is added", 6, 6, 6, 6, 3, 1, 1, 1, 1, ADDED, true},
+    {"by the image", 8, 6, 4, 5, 3, 1, 1, 0, 0, BY_IMAGE, true},
+    {"by the image, padded", 6, 8, 5, 4, 3, 1, 1, 1, 1, BY_IMAGE, true},
+    {"rows of tiles", 18, 18, 12, 40, 3, 1, 1, 0, 0, BIAS_RELU, true},
+    {"parts of rows", 4, 18, 16, 330, 3, 1, 1, 1, 1, PLAIN, true},
+    {"odd", 7, 7, 4, 4, 3, 1, 1, 0, 0, PLAIN, false},
+    {"one side odd", 8, 7, 4, 4, 3, 1, 1, 0, 0, PLAIN, false},
+    {"strided", 9, 9, 4, 4, 3, 2, 1, 0, 0, PLAIN, false},
+    {"dilated", 10, 10, 4, 4, 3, 1, 2, 0, 0, PLAIN, false},
+    {"of five taps", 8, 8, 4, 4, 5, 1, 1, 0, 0, PLAIN, false},
+};
+
+static Value *variable(Builder *b, const char *name, const Dim *dims, int rank) {
+    return build_variable(b, module_variable(b->module, name, type_get(b->module, DTYPE_F32, rank, dims),
+                                             VARIABLE_TRAINABLE, (Init){INIT_UNIFORM, -1, 1, -1}, (Span){0}));
+}
+
+static Value *surround(Builder *b, Value *y, const Form *f, Func *func) {
+    WindowAttr pool = {.spatial = 2, .size = {2, 2}, .stride = {2, 2}, .dilation = {1, 1}, .kind = REDUCE_MAX};
+    Dim features = dim_static(f->features);
+    if (f->around == ADDED)
+        y = build_add(b, y, func_add_arg(func, ARG_INPUT, y->type, "added"));
+    if (f->around == BIAS_RELU || f->around == POOLED_RELU || f->around == ADDED)
+        y = build_map1(b, FN_relu, build_add(b, y, variable(b, "bias", &features, 1)));
+    pool.kind = f->around == AVERAGED ? REDUCE_SUM : REDUCE_MAX;
+    bool pooled = f->around == POOLED || f->around == POOLED_RELU || f->around == AVERAGED;
+    return pooled ? build_scale(b, build_pool(b, y, &pool), 0.25) : y;
+}
+
+static Module *make_module(Arena *arena, Diag *diag, const Form *f, int64_t batch) {
+    WindowAttr window = {.spatial = 2,
+                         .size = {f->taps, f->taps},
+                         .stride = {f->stride, f->stride},
+                         .dilation = {f->dilation, f->dilation},
+                         .low = {f->low, f->low},
+                         .high = {f->high, f->high},
+                         .kind = REDUCE_SUM};
+    Module *module = module_new(arena, diag, "filter", batch);
+    Func *func = module_func(module, "train_step");
+    Builder b = builder_at_end(func);
+    Dim dims[] = {dim_batch(1), dim_static(f->y), dim_static(f->x), dim_static(f->channels)};
+    Dim taps[] = {dim_static(f->taps), dim_static(f->taps), dim_static(f->channels), dim_static(f->features)};
+    b.layer = "one";
+    Value *x = func_add_arg(func, ARG_INPUT, type_get(module, DTYPE_F32, 4, dims), "x"), *gradient;
+    Value *y = build_conv(&b, x, variable(&b, "kernel", taps, 4), &window);
+    if (f->around == BY_IMAGE) {
+        Value *weights = func_add_arg(func, ARG_INPUT, y->type, "weights");
+        build_grad(&b, build_mean_all(&b, build_mul(&b, y, weights)), &x, 1, &gradient);
+        func_add_result(func, gradient, "gradient");
+    } else
+        func_add_result(func, surround(&b, y, f, func), "output");
+    return module;
+}
+
+static const KKernel *kernel_ending(const KProgram *p, const char *end) {
+    for (int k = 0; p && k < p->sequences[0]->count; k++) {
+        const char *name = p->sequences[0]->kernels[k]->name;
+        if (strlen(name) >= strlen(end) && strcmp(name + strlen(name) - strlen(end), end) == 0)
+            return p->sequences[0]->kernels[k];
+    }
+    return NULL;
+}
+
+static bool is_filtered(const KProgram *p) {
+    return kernel_ending(p, "_weights") != NULL;
+}
+
+/* ---- values ---- */
+
+static void check_form(const Form *f, int64_t batch, const char *target) {
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    Module *module = make_module(arena, diag, f, batch), *oracle = kernel_oracle(arena, diag, module);
+    KProgram *p = oracle ? kernel_program(arena, diag, module, target, true, f->name) : NULL;
+    CHECK(p != NULL);
+    CHECK(!p || is_filtered(p) == f->filtered);
+    CHECK(!p || !f->filtered || !kernel_ending(p, "_pad")); /* patches take the zeros from no copy */
+    CHECK(!p || kernel_right_with_threads(arena, p, oracle, batch, f->name));
+    if (batch > 1)
+        CHECK(!p || kernel_right_with_threads(arena, p, oracle, batch - 1, f->name));
+    if (test_failed)
+        printf("after %s, batch %d\n", f->name, (int)batch);
+    arena_free(arena);
+}
+
+/* The same sample at two places of a batch. */
+static void check_places(const Form *f) {
+    enum { BATCH = 11, OTHER = 9 };
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    Module *module = make_module(arena, diag, f, BATCH), *oracle = kernel_oracle(arena, diag, module);
+    KProgram *p = kernel_program(arena, diag, module, "winograd", true, f->name);
+    KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 3, BATCH, 2);
+    Text why = {0};
+    e.rows[OTHER] = e.rows[0];
+    KernelValues values = kernel_run(arena, p, &e, (KInterpOptions){.threads = 2}, &why);
+    CHECK(values.ran);
+    int64_t size = e.results[0].count / BATCH;
+    CHECK(values.ran &&
+          memcmp(values.results[0], values.results[0] + OTHER * size, sizeof(double) * (size_t)size) == 0);
+    text_free(&why);
+    arena_free(arena);
+}
+
+/* ---- as C ---- */
+
+static void check_compiled(const Form *f, const char *compiler, const char *folder) {
+    Arena *arena = arena_new();
+    Diag *diag = diag_new(arena);
+    char command[128], stem[128];
+    snprintf(command, sizeof command, "%s -O2 -march=native", compiler);
+    snprintf(stem, sizeof stem, "%s/form_%d", folder, (int)(f - forms));
+    Module *module = make_module(arena, diag, f, 5), *oracle = kernel_oracle(arena, diag, module);
+    KProgram *p = kernel_program(arena, diag, module, "winograd", true, f->name);
+    Compiled c = compiled_build(p, command, stem);
+    CHECK(c.handle != NULL);
+    for (int64_t batch = 3; batch <= 5 && c.handle; batch += 2) {
+        Text why = {0};
+        KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 4, batch, 2);
+        KernelValues one = compiled_run(arena, &c, &e, 1), several = compiled_run(arena, &c, &e, 3);
+        bool right = kernel_check(&e, &one, &why) && kernel_same_bits(&e, &one, &several, &why);
+        CHECK(right);
+        if (!right)
+            printf("%s, %s, batch %d: %s\n", f->name, compiler, (int)batch, why.data ? why.data : "");
+        text_free(&why);
+    }
+    compiled_close(&c);
+    arena_free(arena);
+}
+
+static void check_all_compiled(void) {
+    static const char *const compilers[] = {"gcc", "clang"};
+    char folder[] = "/tmp/nnc-winograd-XXXXXX", command[64];
+    CHECK(mkdtemp(folder) != NULL);
+    for (size_t c = 0; c < 2; c++)
+        for (size_t i = 0; i < sizeof forms / sizeof *forms && compiled_has(compilers[c]); i++)
+            if (forms[i].filtered && i % 4 == 2 * c)
+                check_compiled(&forms[i], compilers[c], folder);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CHECK(system(command) == 0);
+}
+
+/* ---- what it costs ---- */
+
+static KProgram *program_for(Arena *arena, const Form *f, int64_t batch) {
+    Diag *diag = diag_new(arena);
+    return kernel_program(arena, diag, make_module(arena, diag, f, batch), "x86-64-v4", true, f->name);
+}
+
+static void test_choice(void) {
+    static const struct {
+        int64_t channels, features;
+        bool filtered;
+    } sizes[] = {{1, 32, false}, {3, 32, false}, {4, 8, false}, {32, 32, true}, {32, 64, true}, {64, 64, true}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Arena *arena = arena_new();
+        Form f = {"choice", 16, 16, sizes[i].channels, sizes[i].features, 3, 1, 1, 1, 1, BIAS_RELU, false};
+        KProgram *p = program_for(arena, &f, 32);
+        CHECK(p && is_filtered(p) == sizes[i].filtered);
+        if (test_failed)
+            printf("%d channels, %d features\n", (int)f.channels, (int)f.features);
+        arena_free(arena);
+    }
+}
+
+/* Terms of the sums: 16 for a tile of four results, a channel and a feature, instead of 36. */
+static void test_products(void) {
+    Form f = {"products", 12, 12, 32, 64, 3, 1, 1, 0, 0, POOLED_RELU, true};
+    Arena *arena = arena_new();
+    KProgram *p = program_for(arena, &f, 8);
+    const KKernel *kernel = kernel_ending(p, "_forward");
+    double terms = 0;
+    CHECK(kernel && kernel->nest_count == 3);
+    for (int n = 0; kernel && n < kernel->nest_count; n++) {
+        const Nest *nest = kernel->nests[n];
+        double points = nest->reduction_count;
+        for (int i = 0; i < nest->axis_count; i++)
+            points *= (double)dim_size(nest->axes[i].extent, 8);
+        terms += points;
+    }
+    CHECK(terms == 8.0 * 5 * 5 * 16 * 32 * 64);
+    arena_free(arena);
+}
+
+int main(void) {
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        check_form(&forms[i], 1, "winograd");
+        check_form(&forms[i], 3, "winograd");
+        if (forms[i].channels < 10)
+            check_form(&forms[i], 11, "winograd");
+    }
+    check_places(&forms[0]);
+    check_places(&forms[9]);
+    check_all_compiled();
+    test_choice();
+    test_products();
+    return test_report();
+}
