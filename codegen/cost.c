@@ -5,11 +5,16 @@
 #include <string.h>
 #include "codegen/nest.h"
 
-/* Cycles: a loop that ends, a kernel that is called, lanes that are reduced, a vector of random numbers; operations of
- * an iteration that count, compare and jump. Constants fitted to measured kernels (docs/architecture.md). */
-static const double loop_end = 3, call = 40, across_points = 8, random_points = 100, loop_operations = 2,
-                    partial_store = 8;
-enum { SAMPLES = 12 }; /* iterations looked at where one differs from the other */
+/* Cycles: a loop that ends, a kernel that is called, lanes that are reduced, random numbers of a vector of 16, and one
+ * of a shorter vector (nnrt_kernel.h draws these with scalar code); operations of an iteration that count, compare and
+ * jump. Constants fitted to measured kernels (docs/architecture.md). */
+static const double loop_end = 3, call = 40, across_points = 8, random_points = 40, lane_points = 12,
+                    loop_operations = 2, partial_store = 8;
+enum {
+    SAMPLES = 12,    /* iterations looked at where one differs from the other */
+    WHOLE_DRAW = 16, /* random numbers that are drawn on lanes */
+    SHORT_LOOP = 8   /* C compilers unroll loops of so few turns */
+};
 
 const char *const cost_bound_names[COST_BOUNDS] = {
     [COST_BY_SUMS] = "sums", [COST_BY_POINTS] = "pointwise", [COST_BY_LOADS] = "loads", [COST_BY_MEMORY] = "memory"};
@@ -32,7 +37,7 @@ static double value_of(const CostWalk *w, const KExpr *e) {
     case KE_CAST:
         return value_of(w, e->operand);
     case KE_LOAD:
-        return (double)e->load.buffer->most / 2;
+        return (double)e->load.buffer->most / KBUFFER_PARTS;
     case KE_INDEX: {
         double a = value_of(w, e->index.left), b = value_of(w, e->index.right);
         switch (e->index.op) {
@@ -163,7 +168,7 @@ static void count_expression(CostWalk *w, Part *part, const KExpr *e) {
         count_expression(w, part, e->across.operand);
         break;
     case KE_RANDOM:
-        part->arithmetic += random_points;
+        part->arithmetic += e->type.lanes == WHOLE_DRAW ? random_points : e->type.lanes * lane_points;
         break;
     case KE_CONST:
     case KE_VAR:
@@ -301,6 +306,22 @@ static void count_unrolled(CostWalk *w, Part *part, const KStmt *s, double trips
     part->adds = part->adds || body.adds;
 }
 
+static bool is_short(const KStmt *loop);
+
+static bool is_straight(const KStmt *body) {
+    for (const KStmt *s = body->kind == KS_BLOCK ? body->block.first : body; s; s = s->next)
+        if (s->kind == KS_IF || (s->kind == KS_FOR && !is_short(s)))
+            return false;
+    return true;
+}
+
+/* Few turns, as many as constants say, of statements without other loops. */
+static bool is_short(const KStmt *loop) {
+    int64_t from, to;
+    return kexpr_constant(loop->loop.from, &from) && kexpr_constant(loop->loop.to, &to) &&
+           (to - from) / loop->loop.step <= SHORT_LOOP && is_straight(loop->loop.body);
+}
+
 static void count_loop(CostWalk *w, Part *part, const KStmt *s, double times) {
     double from = value_of(w, s->loop.from), to = value_of(w, s->loop.to);
     double trips = ceil((to - from) / (double)s->loop.step);
@@ -309,6 +330,8 @@ static void count_loop(CostWalk *w, Part *part, const KStmt *s, double times) {
         return;
     w->value[s->loop.var->id] = from;
     if (s->loop.axis == AXIS_UNROLL)
+        count_unrolled(w, part, s, trips, times);
+    else if (is_short(s))
         count_unrolled(w, part, s, trips, times);
     else {
         w->points += loop_end * times;

@@ -74,6 +74,10 @@ typedef struct KBuffer {
     const char *layer; /* for comments */
 } KBuffer;
 
+/* The expected value of what is from 0 to `most`, lengths of lists of non-zeros: one part of so many. It is about what
+ * relu and dropout leave of the largest numbers of windows. */
+enum { KBUFFER_PARTS = 3 };
+
 /* Physical axes: those of the rank, one more with panels, one more (last) with lanes. Static extents, the batch at
  * batch_max. */
 int kbuffer_axes(const KBuffer *);

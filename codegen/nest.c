@@ -145,14 +145,14 @@ static double part_in_triangle(const Nest *nest) {
     return (double)inside / (double)(rows * columns);
 }
 
-/* Outside of a triangle nothing is done, and of loops that end where the data say half of the iterations that there may
- * be. */
+/* Outside of a triangle nothing is done, and of loops that end where the data say a part of the iterations that there
+ * may be. */
 static double expected_part(const Nest *nest) {
     double part = nest->part.above ? part_in_triangle(nest) : 1;
     for (int i = 0; i < nest->axis_count; i++) {
         const KExpr *to = nest->axes[i].to;
         if (to && to->kind == KE_CAST && to->operand->kind == KE_LOAD)
-            part /= 2;
+            part /= KBUFFER_PARTS;
     }
     return part;
 }
