@@ -35,6 +35,12 @@ typedef struct {
     int64_t low[MAX_RANK];
 } KHalo;
 
+/* Iteration u, of `units`, of each of some kernels touches the bytes from u * bytes on; bytes 0: that is not so. */
+typedef struct {
+    int64_t bytes;
+    struct KExpr *units;
+} KPieces;
+
 typedef struct KBuffer {
     int id; /* index in the program, or in the kernel for LOCAL and SHARED (see `kernel`) */
     const char
@@ -67,11 +73,9 @@ typedef struct KBuffer {
     struct KBuffer *alias; /* these elements in the memory of another buffer, row-major in both; NULL: own memory */
     int64_t offset;        /* bytes in the arena, after memory planning */
     int64_t bytes;         /* planned size (batch_max) */
-    int64_t
-        piece; /* > 0: iteration u of each kernel that touches it, of `pieces`, touches the bytes from u * piece on */
-    struct KExpr *pieces;
-    int64_t most;      /* I32: the values are from 0 to this, data decide; 0: nothing is known */
-    const char *layer; /* for comments */
+    KPieces begins, ends;  /* of the kernels between those two barriers where its life begins, where it ends */
+    int64_t most;          /* I32: the values are from 0 to this, data decide; 0: nothing is known */
+    const char *layer;     /* for comments */
 } KBuffer;
 
 /* The expected value of what is from 0 to `most`, lengths of lists of non-zeros: one part of so many. It is about what

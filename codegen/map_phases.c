@@ -96,6 +96,19 @@ static int choose_early(const Phases *s, int64_t much) {
 
 /* ---- memory */
 
+/* The phases in which buffers live. */
+static void find_lives(const Phases *s) {
+    for (int b = 0; b < s->p->buffer_count; b++)
+        s->first[b] = -1; /* so far no kernel */
+    for (int k = 0; k < s->count; k++)
+        for (int i = 0; i < s->parts[k].count; i++) {
+            int b = kbuffer_owner(s->parts[k].parts[i].buffer)->id, phase = s->phase[k];
+            bool known = s->first[b] >= 0;
+            s->first[b] = !known || phase < s->first[b] ? phase : s->first[b];
+            s->last[b] = !known || phase > s->last[b] ? phase : s->last[b];
+        }
+}
+
 /* Bytes that are alive in the fullest phase, and in all phases together. */
 typedef struct {
     int64_t peak, total;
@@ -104,16 +117,7 @@ typedef struct {
 static Fullness fullness(const Phases *s) {
     Fullness f = {0, 0};
     memset(s->bytes, 0, sizeof *s->bytes * (size_t)s->count);
-    for (int b = 0; b < s->p->buffer_count; b++)
-        s->first[b] = -1;
-    for (int k = 0; k < s->count; k++)
-        for (int i = 0; i < s->parts[k].count; i++) {
-            int b = kbuffer_owner(s->parts[k].parts[i].buffer)->id;
-            if (s->first[b] < 0)
-                s->first[b] = s->last[b] = s->phase[k];
-            s->first[b] = s->phase[k] < s->first[b] ? s->phase[k] : s->first[b];
-            s->last[b] = s->phase[k] > s->last[b] ? s->phase[k] : s->last[b];
-        }
+    find_lives(s);
     for (int b = 0; b < s->p->buffer_count; b++)
         for (int phase = s->first[b]; s->size[b] && phase >= 0 && phase <= s->last[b]; phase++) {
             s->bytes[phase] += s->size[b];
@@ -155,12 +159,20 @@ static void wait_for_memory(const Phases *s) {
     }
 }
 
-/* Buffers of which each iteration of every kernel has a piece of its own can follow each other in memory without a
- * barrier between, if their pieces are alike. */
+/* A kernel of the phase touches the buffer: pieces stay if they are those of the kernels before. */
+static void note_pieces(KPieces *pieces, KExpr *units, int64_t bytes) {
+    bool first = pieces->bytes < 0, same = bytes == pieces->bytes && bytes && kexpr_equal(pieces->units, units);
+    *pieces = (KPieces){first || same ? bytes : 0, units};
+}
+
+/* Buffers of which each iteration of every kernel of a phase has a piece of its own can follow each other in memory
+ * without a barrier between, if their pieces are alike. */
 static void find_pieces(const Phases *s) {
     const KProgram *p = s->p;
+    find_lives(s);
     for (int b = 0; b < p->buffer_count; b++)
-        s->first[b] = -1; /* so far no kernel */
+        if (s->first[b] >= 0)
+            p->buffers[b]->begins.bytes = p->buffers[b]->ends.bytes = -1; /* so far no kernel */
     for (int k = 0; k < s->count; k++)
         for (int i = 0; i < s->parts[k].count; i++) {
             const KernelPart *part = &s->parts[k].parts[i];
@@ -169,11 +181,10 @@ static void find_pieces(const Phases *s) {
             kbuffer_strides(part->buffer, p->module->batch_max, stride);
             if (part->axis == 0 && !s->sequence->kernels[k]->alone)
                 piece = part->size * stride[0] * kbase_bytes(b->base);
-            bool same =
-                s->first[b->id] < 0 || (piece == b->piece && piece && kexpr_equal(b->pieces, s->parts[k].units));
-            b->piece = same ? piece : 0;
-            b->pieces = s->parts[k].units;
-            s->first[b->id] = k;
+            if (s->phase[k] == s->first[b->id])
+                note_pieces(&b->begins, s->parts[k].units, piece);
+            if (s->phase[k] == s->last[b->id])
+                note_pieces(&b->ends, s->parts[k].units, piece);
         }
 }
 

@@ -82,15 +82,32 @@ static int later_first(const void *a, const void *b) {
     return x->last != y->last ? y->last - x->last : by_size(x, y);
 }
 
+/* What can lie where another buffer ends piece by piece leaves free places to those that cannot. */
+static int followers_last(const void *a, const void *b) {
+    const KBuffer *x = ((const Lifetime *)a)->buffer, *y = ((const Lifetime *)b)->buffer;
+    int follows = (x->begins.bytes > 0) - (y->begins.bytes > 0);
+    return follows && x->bytes == y->bytes ? follows : by_size(a, b);
+}
+
 /* The first one is the best for most models. */
-static int (*const orders[])(const void *, const void *) = {larger_first, longer_first, earlier_first, later_first};
+static int (*const orders[])(const void *, const void *) = {larger_first, followers_last, longer_first, earlier_first,
+                                                            later_first};
 enum { ORDERS = sizeof orders / sizeof *orders, NEAR = 20 }; /* a twentieth above the bound is near it */
 
-/* What a thread does in one of them comes after what the same thread did in the other. */
+static bool are_alike(const KPieces *a, const KPieces *b) {
+    return a->bytes > 0 && a->bytes == b->bytes && kexpr_equal(a->units, b->units);
+}
+
+/* What a thread does in one of them comes after what the same thread did in the other: in the phase where one life ends
+ * and the other begins. */
 static bool follow_piecewise(const Lifetime *a, const Lifetime *b, int64_t offset) {
-    return (a->last_use < b->first_use || b->last_use < a->first_use) && offset == a->buffer->offset &&
-           a->buffer->piece > 0 && a->buffer->piece == b->buffer->piece &&
-           kexpr_equal(a->buffer->pieces, b->buffer->pieces);
+    const Lifetime *first = a->last_use < b->first_use ? a : b, *second = first == a ? b : a;
+    return first->last_use < second->first_use && offset == a->buffer->offset &&
+           are_alike(&first->buffer->ends, &second->buffer->begins);
+}
+
+static bool can_follow(const Lifetime *l) {
+    return l->buffer->begins.bytes > 0 || l->buffer->ends.bytes > 0;
 }
 
 /* `a` is placed; may b not be at this offset? */
@@ -105,7 +122,7 @@ static int64_t lowest_place(const Lifetime *const *placed, int count, const Life
     for (int i = 0; i < count && placed[i]->buffer->offset < offset + bytes; i++)
         if (are_in_conflict(placed[i], wanted, offset)) {
             offset = placed[i]->buffer->offset + room(placed[i]->buffer);
-            i = wanted->buffer->piece > 0 ? -1 : i; /* what was passed by piece by piece may be in the way from here */
+            i = can_follow(wanted) ? -1 : i; /* what was passed by piece by piece may be in the way from here */
         }
     return offset;
 }
@@ -121,9 +138,8 @@ static int64_t lower_bound(const KProgram *p, const KSequence *sequence, const L
     int64_t *change = ARENA_ARRAY(p->arena, int64_t, sequence->count + 1), most = 0, alive = 0; /* at each kernel */
     for (int i = 0; i < count; i++) {
         const Lifetime *l = &lifetimes[i];
-        bool piecewise = l->buffer->piece > 0;
-        change[piecewise ? l->first_use : l->first] += aligned(l->buffer->bytes);
-        change[(piecewise ? l->last_use : l->last) + 1] -= aligned(l->buffer->bytes);
+        change[l->buffer->begins.bytes > 0 ? l->first_use : l->first] += aligned(l->buffer->bytes);
+        change[(l->buffer->ends.bytes > 0 ? l->last_use : l->last) + 1] -= aligned(l->buffer->bytes);
     }
     for (int k = 0; k < sequence->count; k++) {
         alive += change[k];

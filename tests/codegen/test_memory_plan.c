@@ -1,5 +1,6 @@
-/* Memory of the examples and of the rows of the benchmark: the planned arena is at most a tenth above what is alive at
- * once, and no buffers that live at the same time overlap unless they share memory on purpose. */
+/* Memory of the examples, of the rows of the benchmark and of prediction alone: the planned arena is at most a tenth
+ * above what is alive at once, and no buffers that live at the same time overlap unless they share memory on purpose.
+ */
 #include "codegen/memory_plan.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
@@ -9,7 +10,7 @@ static const char *const files[] = {
     "examples/digits-cnn",  "examples/keras-intro",   "examples/shakespeare-gpt", "examples/shakespeare-lstm",
     "examples/series-gru",  "bench/rows/seed",        "bench/rows/mnist",         "bench/rows/mlp512",
     "bench/rows/wide",      "bench/rows/conv",        "bench/rows/gru",           "bench/rows/charrnn",
-    "bench/rows/gpt",       "bench/rows/odd_dense",   "bench/rows/odd_conv"};
+    "bench/rows/gpt",       "bench/rows/odd_dense",   "bench/rows/odd_conv",      "tests/codegen/attention"};
 
 static bool overlap(const Lifetime *a, const Lifetime *b) {
     const KBuffer *x = a->buffer, *y = b->buffer;
@@ -19,7 +20,10 @@ static bool overlap(const Lifetime *a, const Lifetime *b) {
 
 /* Each sample's piece of the one is done with before the same thread begins with the other's. */
 static bool is_piece_by_piece(const Lifetime *a, const Lifetime *b) {
-    return a->buffer->piece > 0 && a->buffer->piece == b->buffer->piece && a->buffer->offset == b->buffer->offset;
+    const Lifetime *first = a->last_use < b->first_use ? a : b, *second = first == a ? b : a;
+    const KPieces *ends = &first->buffer->ends, *begins = &second->buffer->begins;
+    return first->last_use < second->first_use && ends->bytes > 0 && ends->bytes == begins->bytes &&
+           kexpr_equal(ends->units, begins->units) && a->buffer->offset == b->buffer->offset;
 }
 
 static void check_sequence(const KProgram *p, const KSequence *sequence) {
