@@ -80,6 +80,18 @@ static void hash_gpu(uint64_t *hash, const Run *run) {
         closedir(gpus);
 }
 
+/* `native` is another processor on another machine that has the same home: what it can do stands in these lines. */
+static void hash_processor(uint64_t *hash) {
+    static const char *const keys[] = {"model name", "flags", "Features"};
+    char *info = text_read_file("/proc/cpuinfo", &(size_t){0});
+    for (int i = 0; info && i < 3; i++) {
+        const char *line = strstr(info, keys[i]);
+        if (line)
+            hash_bytes(hash, line, strcspn(line, "\n"));
+    }
+    free(info);
+}
+
 /* ---- the compiler */
 
 /* Compiles beside the final name, then renames: two runs at the same time do not disturb each other. */
@@ -213,6 +225,8 @@ static bool prepare(Run *run) {
         hash_bytes(&hash, run->build.compiler, strlen(run->build.compiler));
         hash_bytes(&hash, run->build.flags, strlen(run->build.flags));
         hash_file(&hash, run->build.library);
+        if (strstr(run->build.flags, "native"))
+            hash_processor(&hash);
         if (run->build.target->on_gpu)
             hash_gpu(&hash, run);
         run->stem = arena_format(run->arena, "%s/%s-%016llx", run->cache, name, (unsigned long long)hash);
