@@ -67,8 +67,8 @@ static void hash_file(uint64_t *hash, const char *path) {
 
 /* The device loop stands in headers of the runtime; `native` is another architecture on another machine. */
 static void hash_gpu(uint64_t *hash, const Run *run) {
-    static const char *const headers[] = {"nnrt_cuda.h", "nnrt_cuda_host.h", "nnrt_cuda_steps.h", "nnrt_random.h",
-                                          "nnrt_cublaslt.h", "nnrt_cudnn.h"};
+    static const char *const headers[] = {"nnrt_cuda.h",   "nnrt_cuda_host.h", "nnrt_cuda_steps.h",
+                                          "nnrt_random.h", "nnrt_cublaslt.h",  "nnrt_cudnn.h"};
     static const char folder[] = "/proc/driver/nvidia/gpus";
     for (size_t i = 0; i < sizeof headers / sizeof *headers && run->build.include; i++)
         hash_file(hash, arena_format(run->arena, "%s/%s", run->build.include, headers[i]));
