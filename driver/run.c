@@ -67,8 +67,8 @@ static void hash_file(uint64_t *hash, const char *path) {
 
 /* The device loop stands in headers of the runtime; `native` is another architecture on another machine. */
 static void hash_gpu(uint64_t *hash, const Run *run) {
-    static const char *const headers[] = {"nnrt_cuda.h", "nnrt_cuda_host.h", "nnrt_cuda_steps.h", "nnrt_random.h",
-                                          "nnrt_cublaslt.h", "nnrt_cudnn.h"};
+    static const char *const headers[] = {"nnrt_cuda.h",   "nnrt_cuda_host.h", "nnrt_cuda_steps.h",
+                                          "nnrt_random.h", "nnrt_cublaslt.h",  "nnrt_cudnn.h"};
     static const char folder[] = "/proc/driver/nvidia/gpus";
     for (size_t i = 0; i < sizeof headers / sizeof *headers && run->build.include; i++)
         hash_file(hash, arena_format(run->arena, "%s/%s", run->build.include, headers[i]));
@@ -78,6 +78,18 @@ static void hash_gpu(uint64_t *hash, const Run *run) {
             hash_file(hash, arena_format(run->arena, "%s/%s/information", folder, gpu->d_name));
     if (gpus)
         closedir(gpus);
+}
+
+/* `native` is another processor on another machine that has the same home: what it can do stands in these lines. */
+static void hash_processor(uint64_t *hash) {
+    static const char *const keys[] = {"model name", "flags", "Features"};
+    char *info = text_read_file("/proc/cpuinfo", &(size_t){0});
+    for (int i = 0; info && i < 3; i++) {
+        const char *line = strstr(info, keys[i]);
+        if (line)
+            hash_bytes(hash, line, strcspn(line, "\n"));
+    }
+    free(info);
 }
 
 /* ---- the compiler */
@@ -213,6 +225,8 @@ static bool prepare(Run *run) {
         hash_bytes(&hash, run->build.compiler, strlen(run->build.compiler));
         hash_bytes(&hash, run->build.flags, strlen(run->build.flags));
         hash_file(&hash, run->build.library);
+        if (strstr(run->build.flags, "native"))
+            hash_processor(&hash);
         if (run->build.target->on_gpu)
             hash_gpu(&hash, run);
         run->stem = arena_format(run->arena, "%s/%s-%016llx", run->cache, name, (unsigned long long)hash);

@@ -91,8 +91,9 @@ static void help_component(Text *out, const Component *component) {
     if (component->examples && component->examples[0])
         text_add(out, "\nExamples:\n");
     for (int i = 0; component->examples && component->examples[i]; i++) {
-        text_add(out, "    ");
-        text_wrap(out, component->examples[i], 4, HELP_COLUMNS, "        ");
+        int depth = 4 + (int)strspn(component->examples[i], " "); /* of blocks */
+        text_format(out, "%*s", depth, "");
+        text_wrap(out, component->examples[i], (size_t)depth, HELP_COLUMNS, depth == 4 ? "        " : "            ");
     }
 }
 

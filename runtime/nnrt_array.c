@@ -207,20 +207,48 @@ static int fill_targets(const nnrt_array *array, int64_t first, const nnrt_table
     return NNRT_OK;
 }
 
-static int check_inputs(const nnrt_array *x, const nnrt_table_request *request) {
-    char shape[24 * NNRT_MAX_RANK] = "";
+static void shape_words(char *text, size_t size, int rank, const int64_t *dims) {
     size_t used = 0;
+    snprintf(text, size, "1");
+    for (int i = 0; i < rank && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%lld", i > 0 ? " x " : "", (long long)dims[i]);
+}
+
+/* Axes of one element say nothing. */
+static int long_axes(int rank, const int64_t *dims, int64_t *kept) {
+    int count = 0;
+    for (int i = 0; i < rank; i++)
+        if (dims[i] != 1)
+            kept[count++] = dims[i];
+    return count;
+}
+
+/* In the file or for the model a sample may lie flat; two shapes of the same size are a mistake. */
+static bool same_axes(const nnrt_array *x, const nnrt_table_request *request) {
+    int64_t found[NNRT_MAX_RANK], wanted[NNRT_MAX_RANK];
+    int count = long_axes(x->rank - 1, x->dims + 1, found);
+    int other = long_axes(request->input_rank, request->input_dims, wanted);
+    return count < 2 || other < 2 || (count == other && memcmp(found, wanted, (size_t)count * sizeof *found) == 0);
+}
+
+static int check_inputs(const nnrt_array *x, const nnrt_table_request *request) {
+    char shape[24 * NNRT_MAX_RANK], model[24 * NNRT_MAX_RANK];
     if (sample_size(x) == 0)
         return nnrt_error(NNRT_ERROR_DATA, "%s: its samples are empty", x->file);
-    if (request->input_size <= 0 || sample_size(x) == request->input_size)
-        return NNRT_OK;
-    for (int i = 1; i < x->rank; i++)
-        used +=
-            (size_t)snprintf(shape + used, sizeof shape - used, "%s%lld", i > 1 ? " x " : "", (long long)x->dims[i]);
-    return nnrt_error(NNRT_ERROR_DATA,
-                      "%s: a sample has %s values, the model takes %lld; take another file, or change "
-                      "Input(...)",
-                      x->file, x->rank > 1 ? shape : "1", (long long)request->input_size);
+    shape_words(shape, sizeof shape, x->rank - 1, x->dims + 1);
+    shape_words(model, sizeof model, request->input_rank, request->input_dims);
+    if (request->input_size > 0 && sample_size(x) != request->input_size)
+        return nnrt_error(NNRT_ERROR_DATA,
+                          "%s: a sample has %s values, the model takes %lld; take another file, or change "
+                          "Input(...)",
+                          x->file, shape, (long long)request->input_size);
+    if (request->input_size > 0 && !same_axes(x, request))
+        return nnrt_error(
+            NNRT_ERROR_DATA,
+            "%s: a sample is %s, the model takes %s; transpose the array (channels are the last axis), or "
+            "change Input(...)",
+            x->file, shape, model);
+    return NNRT_OK;
 }
 
 static int check_targets(const nnrt_array *x, const nnrt_array *target, const nnrt_table_request *request) {

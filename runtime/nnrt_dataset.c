@@ -46,7 +46,12 @@ nnrt_data_source nnrt_source_like(const nnrt_data_source *declared, const nnrt_d
 }
 
 nnrt_table_request nnrt_table_request_of(const nnrt_program *program, const nnrt_vocabulary *vocabulary) {
+    int64_t size = 1; /* a step such as one_hot makes other rows of the raw ones */
+    for (int i = 0; i < program->input_rank; i++)
+        size *= program->input_dims[i];
     return (nnrt_table_request){.input_size = program->raw_input_size,
+                                .input_rank = size == program->raw_input_size ? program->input_rank : 0,
+                                .input_dims = program->input_dims,
                                 .target_dtype = program->target_dtype,
                                 .target_size = program->target_size,
                                 .class_count = program->class_count,

@@ -73,7 +73,8 @@ static int predict_read(nnrt_trainer *trainer, nnrt_table *table) {
 static int predict_write_row(PredictSink *sink, const float *output, int64_t count) {
     size_t used = 0;
     for (int64_t k = 0; k < count; k++)
-        used += (size_t)snprintf(sink->line + used, PREDICT_NUMBER, "%s%.9g", k ? "," : "", (double)output[k]);
+        used += (size_t)snprintf(sink->line + used, PREDICT_NUMBER, "%s%.9g", k ? "," : "",
+                                 isnan(output[k]) ? fabs((double)output[k]) : (double)output[k]); /* nan has no sign */
     sink->line[used++] = '\n';
     if (sink->file)
         return nnrt_file_append(sink->file, sink->line, used);

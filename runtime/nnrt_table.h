@@ -25,8 +25,10 @@ typedef struct {
 /* How the reader is to deliver. All zero: inputs only, packed rows, any width. */
 typedef struct {
     int64_t input_size; /* floats of one sample; 0: as many as there are. A mismatch is an error */
-    int64_t x_stride;   /* distance of samples in x; 0: input_size. Padding is zero */
-    bool need_target;   /* false (predict): no target in the table; a target column that is there is skipped */
+    int input_rank;     /* shape of one sample, for arrays; 0: any of that size */
+    const int64_t *input_dims;
+    int64_t x_stride; /* distance of samples in x; 0: input_size. Padding is zero */
+    bool need_target; /* false (predict): no target in the table; a target column that is there is skipped */
     nnrt_dtype target_dtype;
     int64_t target_size; /* values of one target; 0 counts as 1 */
     int64_t class_count; /* > 0 and targets are class indices: checked to be integers in [0, class_count) */

@@ -216,6 +216,8 @@ for cpu in generic x86-64-v3 x86-64-v4; do
     done
 done
 
+check "the example of a block is written as one writes it" ends 0 '^        epochs = 10$' "$NNC" help fit
+
 # ---- new
 # The comments behind the four commands begin in one column, for short and long names.
 aligned() {

@@ -8,6 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const nnrt_text_column named[] = {{"color", NNRT_TEXT_ONE_HOT}, {"kind", NNRT_TEXT_INDEX}};
     static const nnrt_text_column counted[] = {{"#0", NNRT_TEXT_ONE_HOT}, {"#2", NNRT_TEXT_INDEX}};
     static const char *const targets[] = {NULL, "y", "#1", "kind"};
+    static const char *const columns[] = {"a", "#0"};
     nnrt_data_source source = {.kind = NNRT_DATA_CSV, .file = "f", .count = -1};
     nnrt_table_request request = {0};
     nnrt_table table, again;
@@ -20,6 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     source.header = (choice & 16) != 0;
     source.text = choice & 32 ? named : counted;
     source.text_count = choice & 64 ? 2 : 0;
+    source.columns = columns;
+    source.column_count = (choice & 96) == 32 ? 2 : 0;
     request.need_target = (choice & 128) != 0;
     request.target_dtype = choice & 1 ? NNRT_I32 : NNRT_F32;
     request.class_count = choice & 1 ? 10 : 0;

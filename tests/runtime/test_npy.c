@@ -135,6 +135,21 @@ static void check_broken(void) {
     expect_error(
         parse(npy(1, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", data, 8), NULL, ANY),
         "x.npy: its element type '(a structure)' cannot be read; save it with astype('float32')");
+    static const int64_t last[] = {2, 1, 3}, flat[] = {6};
+    nnrt_table_request shaped = {.input_size = 6, .input_rank = 3, .input_dims = last};
+    static const char *const dictionaries[] = {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2, 3), }",
+                                               "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 1, 2, 3), }",
+                                               "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 6), }",
+                                               "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3, 2), }"};
+    for (int i = 0; i < 3; i++)
+        CHECK(parse(npy(1, dictionaries[i], "\1\2\3\4\5\6", 6), NULL, shaped) == 0);
+    expect_error(
+        parse(npy(1, dictionaries[3], "\1\2\3\4\5\6", 6), NULL, shaped),
+        "x.npy: a sample is 3 x 2, the model takes 2 x 1 x 3; transpose the array (channels are the last axis), "
+        "or change Input(...)");
+    shaped.input_rank = 1;
+    shaped.input_dims = flat;
+    CHECK(parse(npy(1, dictionaries[3], "\1\2\3\4\5\6", 6), NULL, shaped) == 0);
     expect_error(parse(npy(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (), }", data, 4), NULL, ANY),
                  "x.npy: holds a single number; the first axis must count the samples");
     expect_error(parse(npy(1, "{'descr': '<f4', 'shape': (2,), }", data, 8), NULL, ANY),
