@@ -365,6 +365,34 @@ static void test_verifier_axes(void) {
     hand_free(&h);
 }
 
+/* What no device can launch. */
+static void test_verifier_launches(void) {
+    static const struct {
+        int64_t x, y, threads_x, threads_y, shared;
+        const char *refused; /* NULL: it can be */
+    } cases[] = {
+        {70000, 65535, 256, 4, 12288, NULL},
+        {4, 65536, 32, 1, 4, "a launch has 65536 blocks along y, more than 65535"},
+        {(int64_t)1 << 31, 1, 32, 1, 4, "a launch has 2147483648 blocks along x, more than 2147483647"},
+        {4, 1, 64, 17, 4, "a block has 1088 threads, more than 1024"},
+        {4, 1, 32, 1, 12289, "a block has 49156 bytes of shared memory, more than 49152"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Hand h = hand_new(32);
+        hand_kernel(&h, "launch");
+        Dim shared = dim_static(cases[i].shared);
+        KBuffer *b = kbuffer_local(h.p, h.k, SPACE_SHARED, "b", KBASE_F32, 1, &shared);
+        kstmt_add(h.k->body, kstmt_alloc(h.p, b));
+        KStmt *body = hfor(&h, h.k->body, hloopvar(&h, "g", 0), AXIS_GRID_X, hi(&h, 0), hi(&h, cases[i].x), 1);
+        body = hfor(&h, body, hloopvar(&h, "h", 0), AXIS_GRID_Y, hi(&h, 0), hi(&h, cases[i].y), 1);
+        body = hfor(&h, body, hloopvar(&h, "u", 0), AXIS_THREAD_Y, hi(&h, 0), hi(&h, cases[i].threads_y), 1);
+        body = hfor(&h, body, hloopvar(&h, "t", 0), AXIS_THREAD_X, hi(&h, 0), hi(&h, cases[i].threads_x), 1);
+        hstore1(&h, body, b, hi(&h, 0), hf(&h, 1));
+        CHECK(cases[i].refused ? refuses(&h, cases[i].refused) : kprogram_verify(h.p, "test"));
+        hand_free(&h);
+    }
+}
+
 int main(void) {
     test_folding();
     test_folding_is_exact();
@@ -377,5 +405,6 @@ int main(void) {
     test_verifier_types();
     test_verifier_bounds();
     test_verifier_axes();
+    test_verifier_launches();
     return test_report();
 }
