@@ -104,7 +104,7 @@ static void read_optimizer(Model *m, const Args *args) {
 
 static void name_metric(Model *m, MetricChoice *metric, const Expr *expr) {
     const Arg *name = metric->args ? arg_find(metric->args, "name") : NULL;
-    if (name && name->given && !name->is_none)
+    if (name && !name->is_none && (name->given || expr->kind == EXPR_CALL))
         metric->name = name->text;
     else if (expr->kind == EXPR_CALL && metric->component)
         metric->name = component_snake(m->arena, metric->component->name);

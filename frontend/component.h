@@ -139,6 +139,7 @@ typedef struct {
     const Args *args;
     Value *logits;   /* input of the final softmax or sigmoid that made y_pred, NULL: none */
     int logits_kind; /* FN_sigmoid: sigmoid; -1: softmax over the last axis */
+    Value *counts;   /* set by a metric that is no mean: what each value counts in the divisor; NULL: 1 */
 } LossContext;
 
 typedef struct OptimizerContext {

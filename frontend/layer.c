@@ -16,12 +16,15 @@ static void weight_fans(const Type *type, double *fan_in, double *fan_out) {
     *fan_in = type->rank > 1 ? field * (double)type->dims[type->rank - 2].n : *fan_out;
 }
 
-/* Of query/kernel the argument is kernel_initializer, of recurrent_kernel recurrent_initializer. */
+/* Of query/kernel the argument is kernel_initializer, of recurrent_kernel recurrent_initializer; the kernel of a
+ * depthwise convolution has depthwise_initializer. */
 static const Arg *leaf_part(LayerContext *ctx, const char *leaf, const char *suffix) {
     const char *slash = strrchr(leaf, '/'), *name = slash ? slash + 1 : leaf, *kernel = strstr(name, "_kernel");
     const Arg *arg = arg_find(ctx->args, arena_format(ctx->model->arena, "%s_%s", name, suffix));
     if (!arg && kernel)
         arg = arg_find(ctx->args, arena_format(ctx->model->arena, "%.*s_%s", (int)(kernel - name), name, suffix));
+    if (!arg && strcmp(name, "kernel") == 0)
+        arg = arg_find(ctx->args, arena_format(ctx->model->arena, "depthwise_%s", suffix));
     return arg && !arg->is_none && arg->part.component ? arg : NULL;
 }
 

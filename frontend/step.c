@@ -59,14 +59,35 @@ static Value *masked_mean(Model *m, Value *values, Value *mask) {
     return build_div(b, build_sum_all(b, build_mul(b, values, mask)), build_max(b, count, build_number(b, 1)));
 }
 
-/* The divisor is the number of values, not the sum of the sample weights (Keras: sum_over_batch_size). */
+/* sum(values) / sum(weights), both of all values; no weight at all: 0 */
+static Value *weighted_mean(Model *m, Value *values, Value *weight, Value *mask) {
+    Builder *b = &m->builder;
+    Value *weights = weighted(m, build_like(b, values, 1), weight), *zero = build_number(b, 0);
+    if (mask)
+        weights = build_mul(b, weights, mask);
+    Value *divisor = build_sum_all(b, weights), *none = build_map2(b, FN_eq, divisor, zero);
+    Value *sum = build_sum_all(b, mask ? build_mul(b, values, mask) : values);
+    return build_div(b, sum, build_map3(b, FN_select, none, build_number(b, 1), divisor));
+}
+
+/* The divisor of a mean is the number of values, not the sum of the sample weights, unless one asks for that. */
+static Value *reduced(Model *m, Value *values, Value *weight, Value *mask) {
+    const char *way = arg_text(m->compile.loss_args, "reduction");
+    if (strcmp(way, "sum") == 0)
+        return build_sum_all(&m->builder, mask ? build_mul(&m->builder, values, mask) : values);
+    if (strcmp(way, "mean_with_sample_weight") == 0 && (weight || mask))
+        return weighted_mean(m, values, weight, mask);
+    return mask ? masked_mean(m, values, mask) : build_mean_all(&m->builder, values);
+}
+
 static Value *build_loss(Model *m, Value *y, Value *prediction, Value *weight) {
     LossContext ctx = loss_context(m, m->compile.loss_args, prediction);
     m->builder.span = m->compile.loss_span;
     m->builder.layer = "loss";
     Value *values = weighted(m, m->compile.loss->build.loss(&ctx, y, prediction), weight);
-    Value *mask = mask_weights(m, values, prediction);
-    Value *loss = mask ? masked_mean(m, values, mask) : build_mean_all(&m->builder, values);
+    if (!values)
+        return NULL;
+    Value *loss = reduced(m, values, weight, mask_weights(m, values, prediction));
     for (int i = 0; i < m->loss_count; i++)
         loss = build_add(&m->builder, loss, m->losses[i]);
     return loss;
@@ -86,7 +107,9 @@ static void add_metric(Model *m, Func *func, const MetricChoice *metric, Value *
     Value *values = metric->component->build.metric(&ctx, y, prediction);
     if (!values)
         return;
-    Value *mask = mask_weights(m, values, prediction), *count = value_count(m, values);
+    /* Keras' metrics that count answers take no notice of masks. */
+    Value *mask = ctx.counts ? NULL : mask_weights(m, values, prediction);
+    Value *count = ctx.counts ? build_sum_all(&m->builder, ctx.counts) : value_count(m, values);
     if (mask) {
         values = build_mul(&m->builder, values, mask);
         count = build_sum_all(&m->builder, build_broadcast_to(&m->builder, mask, values->type));

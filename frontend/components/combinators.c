@@ -200,6 +200,12 @@ static Value *merge(LayerContext *ctx, Value *x, ScalarFn fn) {
 static Value *add(LayerContext *ctx, Value *x) {
     return merge(ctx, x, FN_add);
 }
+static Value *subtract(LayerContext *ctx, Value *x) {
+    if (ctx->args->body_count <= 2)
+        return merge(ctx, x, FN_sub);
+    diag_error(ctx->diag, ctx->args->span, "Subtract needs exactly two bodies, but it has %d", ctx->args->body_count);
+    return NULL;
+}
 static Value *multiply(LayerContext *ctx, Value *x) {
     return merge(ctx, x, FN_mul);
 }
@@ -230,6 +236,16 @@ static Value *average(LayerContext *ctx, Value *x) {
                          " {\n{ Dense(4, activation=tanh) }\n{ Dense(1) }\n{ Flatten(); Dense(4) }\n}\nDense(2)")),    \
         .build.layer = BUILD}
 MERGE(add, "Add", add, "The sum of the results of several branches.", "y1 + y2 + ...");
+const Component component_subtract = {
+    .kind = COMPONENT_COMBINATOR,
+    .name = "Subtract",
+    .parameters = named,
+    .summary = "The result of the first branch less that of the second.",
+    .formula = "y1 - y2",
+    .examples = LINES("Subtract {", "    { Dense(32, activation=tanh) }", "    { Dense(32) }", "}"),
+    .checks = LINES(CHECK_LAYERS("Input(3)\nSubtract {\n{ Dense(4, activation=tanh) }\n{ Dense(4) }\n}\nDense(2)"),
+                    CHECK_LAYERS("Input((2, 3))\nSubtract {\n{ Dense(4) }\n{ Dense(1) }\n}\nDense(2)")),
+    .build.layer = subtract};
 MERGE(multiply, "Multiply", multiply, "The product of the results of several branches.", "y1 * y2 * ...");
 MERGE(average, "Average", average, "The mean of the results of several branches.", "(y1 + y2 + ...) / n");
 MERGE(maximum, "Maximum", maximum, "The larger of the results of several branches, element by element.",

@@ -74,8 +74,9 @@
     STRING("name", "none", "name of the layer and of its weights in files; none: made from the kind of layer"),        \
         BOOLEAN("trainable", "true", "false: the weights stay as they are")
 #define LOSS_COMMON                                                                                                    \
-    CHOICE("reduction", "sum_over_batch_size", "sum_over_batch_size",                                                  \
-           "how the values of a batch become one number; the other ways of Keras are not built yet"),                  \
+    CHOICE("reduction", "sum_over_batch_size", "sum_over_batch_size|mean|sum|mean_with_sample_weight",                 \
+           "how the values of a batch become one number: their mean, their sum, or the mean that divides by the sum "  \
+           "of the sample weights"),                                                                                   \
         STRING("name", "none", "name of the loss")
 #define METRIC_NAME STRING("name", "none", "name under which it is shown; none: its own")
 #define WEIGHT_DECAY(DEFAULT)                                                                                          \
@@ -107,12 +108,12 @@ bool axes_of(Diag *, const Arg *, int rank, AxesAttr *);
 /* y + bias over the last axis, if use_bias; then the activation and the activity regularizer. */
 Value *layer_finish(LayerContext *, Value *y, int64_t features);
 Value *layer_penalise_activity(LayerContext *, Value *y);
-/* Initial values as the initializer argument of that name says for these fans; and layer_weight (trainable) with initial
- * values that do not follow from its name and shape. */
+/* Initial values as the initializer argument of that name says for these fans; and layer_weight (trainable) with
+ * initial values that do not follow from its name and shape. */
 Init layer_init(LayerContext *, const char *argument, double fan_in, double fan_out);
 Value *layer_weight_with(LayerContext *, const char *leaf, const Type *, Init);
-/* Inverted dropout in training, else x. noise: shape of the random numbers, NULL: that of x. The argument `seed`, if the
- * schema has it and it was given, takes the place of the run's. */
+/* Inverted dropout in training, else x. noise: shape of the random numbers, NULL: that of x. The argument `seed`, if
+ * the schema has it and it was given, takes the place of the run's. */
 Value *layer_drop(LayerContext *, Value *x, double rate, const Type *noise);
 /* x's type as readers write it, (B, 8, 8, 3): for messages. */
 const char *type_words(Arena *, const Type *);

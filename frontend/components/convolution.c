@@ -1,18 +1,42 @@
 /* Convolution layers: cross-correlation on channels-last tensors, kernels of shape (window..., channels, filters). */
 #include "frontend/components/windows.h"
 
-static bool conv_supported(LayerContext *ctx) {
-    bool fine = layer_channels_last(ctx) && layer_not_built(ctx, "kernel_constraint|bias_constraint");
-    const Arg *groups = arg_get(ctx->args, "groups");
-    if (groups->integer != 1) {
-        diag_error(ctx->diag, groups->span, "%s: groups > 1 is not built yet", ctx->args->component->name);
-        fine = false;
+/* One convolution for each group of channels, side by side; one group is the whole. */
+static Value *conv_groups(LayerContext *ctx, Value *x, Value *kernel, const WindowAttr *window, int64_t groups) {
+    if (groups == 1 || !kernel)
+        return build_conv(ctx->builder, x, kernel, window);
+    Module *module = ctx->builder->module;
+    int last = window->spatial + 1;
+    int64_t channels = kernel->type->dims[last - 1].n, filters = kernel->type->dims[last].n / groups;
+    int64_t start[MAX_RANK] = {0}, stride[MAX_RANK];
+    for (int i = 0; i < MAX_RANK; i++)
+        stride[i] = 1;
+    const Type *some = type_with_axis(module, x->type, last, dim_static(channels));
+    const Type *weights = type_with_axis(module, kernel->type, last, dim_static(filters));
+    Value **parts = ARENA_ARRAY(module->arena, Value *, groups);
+    for (int64_t i = 0; i < groups; i++) {
+        start[last] = i * channels;
+        Value *part = build_slice(ctx->builder, x, start, stride, some);
+        start[last] = i * filters;
+        parts[i] = build_conv(ctx->builder, part, build_slice(ctx->builder, kernel, start, stride, weights), window);
+        if (!parts[i])
+            return NULL;
     }
-    return fine;
+    return build_concat(ctx->builder, parts, (int)groups, last);
+}
+
+static bool groups_fit(LayerContext *ctx, int64_t channels, int64_t filters) {
+    const Arg *groups = arg_get(ctx->args, "groups");
+    if (channels % groups->integer == 0 && filters % groups->integer == 0)
+        return true;
+    diag_error(ctx->diag, groups->span, "%s: groups must divide the %lld channels of the input and the %lld filters",
+               ctx->args->component->name, (long long)channels, (long long)filters);
+    return false;
 }
 
 static Value *conv(LayerContext *ctx, Value *x, int spatial) {
-    if (!conv_supported(ctx) || !window_rank(ctx, x->type, spatial))
+    if (!layer_channels_last(ctx) || !layer_not_built(ctx, "kernel_constraint|bias_constraint") ||
+        !window_rank(ctx, x->type, spatial))
         return NULL;
     const Args *args = ctx->args;
     WindowAttr window = {.spatial = spatial};
@@ -32,16 +56,19 @@ static Value *conv(LayerContext *ctx, Value *x, int spatial) {
     }
     if (!window_fit(ctx, x->type, arg_text(args, "padding"), "kernel_size", &window))
         return NULL;
-    int64_t filters = arg_int(args, "filters");
+    int64_t filters = arg_int(args, "filters"), groups = arg_int(args, "groups");
+    int64_t channels = x->type->dims[spatial + 1].n;
+    if (!groups_fit(ctx, channels, filters))
+        return NULL;
     Dim dims[MAX_RANK] = {{0}};
     for (int i = 0; i < spatial; i++)
         dims[i] = dim_static(window.size[i]);
-    dims[spatial] = x->type->dims[spatial + 1];
+    dims[spatial] = dim_static(channels / groups);
     dims[spatial + 1] = dim_static(filters);
     if (!layer_weight_fits(ctx, "kernel", spatial + 2, dims))
         return NULL;
     Value *kernel = layer_weight(ctx, "kernel", layer_type(ctx, spatial + 2, dims), true);
-    return layer_finish(ctx, build_conv(ctx->builder, x, kernel, &window), filters);
+    return layer_finish(ctx, conv_groups(ctx, x, kernel, &window, groups), filters);
 }
 
 static Value *conv1d(LayerContext *ctx, Value *x) {
@@ -57,7 +84,7 @@ static Value *conv2d(LayerContext *ctx, Value *x) {
         INTS("strides", "1", SPATIAL, 1, LARGE, "cells from one window to the next"),                                  \
         CHOICE("padding", "valid", PADDINGS, PADDING_DOC), DATA_FORMAT,                                                \
         INTS("dilation_rate", "1", SPATIAL, 1, LARGE, "distance of the cells of a window"),                            \
-        INT("groups", "1", 1, LARGE, "groups of channels; more than 1 is not built yet"), ACTIVATION("none"),          \
+        INT("groups", "1", 1, LARGE, "groups of channels, each convolved by itself"), ACTIVATION("none"),              \
         BOOLEAN("use_bias", "true", "add a bias per filter"), INITIALIZER("kernel", "glorot_uniform"),                 \
         INITIALIZER("bias", "zeros"), REGULARIZER("kernel"), REGULARIZER("bias"), ACTIVITY_REGULARIZER,                \
         CONSTRAINT("kernel"), CONSTRAINT("bias"), LAYER_COMMON, END
@@ -97,6 +124,7 @@ const Component component_conv2d = {
         CONV_CHECK_2D("3, activation=tanh"), CONV_CHECK_2D("(2, 3), padding=same"), CONV_CHECK_2D("2, strides=(2, 1)"),
         CONV_CHECK_2D("3, strides=2, padding=same"), CONV_CHECK_2D("2, dilation_rate=2, use_bias=false"),
         CONV_CHECK_2D("(3, 2), dilation_rate=(1, 2), padding=same"),
+        CHECK_LAYERS("Input((3, 4, 4))\nDense(4)\nConv2D(6, 2, groups=2, activation=tanh)\nFlatten()\nDense(2)"),
         CONV_CHECK_2D("2, kernel_regularizer=L2(0.01), activity_regularizer=L2(0.02)"),
         CHECK_LAYERS(
             "Input((4, 4, 1))\nConv2D(2, 3, padding=same, activation=tanh)\nConv2D(2, 2)\nFlatten()\nDense(2)")),

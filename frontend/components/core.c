@@ -1,5 +1,6 @@
-/* Layers without a family: Input, Dense, Activation, Softmax, Flatten, Reshape, Dropout, Identity, Rescaling. */
-#include "frontend/components/components.h"
+/* Layers without a family: Input, Dense, Activation, Softmax, Flatten, Reshape, Permute, RepeatVector, Dropout,
+ * Identity, Rescaling. */
+#include "frontend/components/windows.h"
 
 /* The front end makes the argument of the functions from `shape`; the layer itself changes nothing. */
 static Value *identity(LayerContext *ctx, Value *x) {
@@ -189,6 +190,57 @@ const Component component_reshape = {.kind = COMPONENT_LAYER,
                                                CHECK_LAYERS("Input((2, 6))\nDense(6)\nReshape((-1, 3))\nDense(2)")),
                                      .build.layer = reshape};
 
+static Value *permute(LayerContext *ctx, Value *x) {
+    const Arg *wanted = arg_get(ctx->args, "dims");
+    int rank = x->type->rank, axes[MAX_RANK] = {0};
+    bool used[MAX_RANK] = {false}, fits = wanted->ints.count == rank - 1;
+    for (int i = 1; i < rank && fits; i++) {
+        int64_t axis = wanted->ints.items[i - 1];
+        fits = axis < rank && !used[axis];
+        axes[i] = fits ? (int)axis : 0;
+        used[axes[i]] = true;
+    }
+    if (fits)
+        return build_transpose(ctx->builder, x, axes);
+    diag_error(ctx->diag, wanted->span, "Permute: dims must name each axis of the input %s once, from 1 on",
+               type_words(ctx->builder->module->arena, x->type));
+    return NULL;
+}
+static const Parameter permute_parameters[] = {
+    INTS("dims", NULL, 0, 1, MAX_RANK - 1, "the axes of the input in their new order; the first beside the batch is 1"),
+    LAYER_COMMON, END};
+const Component component_permute = {
+    .kind = COMPONENT_LAYER,
+    .name = "Permute",
+    .parameters = permute_parameters,
+    .summary = "The axes of a sample in another order.",
+    .formula = "y[b, i, j] = x[b, j, i] for (2, 1)",
+    .examples = LINES("Permute((2, 1))"),
+    .checks = LINES(CHECK_LAYERS("Input((2, 3))\nDense(4)\nPermute((2, 1))\nDense(2)"),
+                    CHECK_LAYERS("Input((2, 3, 2))\nDense(4, activation=tanh)\nPermute((3, 1, 2))\nDense(2)")),
+    .build.layer = permute};
+
+static Value *repeat_vector(LayerContext *ctx, Value *x) {
+    if (x->type->rank != 2) {
+        diag_error(ctx->diag, ctx->args->span, "RepeatVector needs an input of shape (batch, features), but it is %s",
+                   type_words(ctx->builder->module->arena, x->type));
+        return NULL;
+    }
+    Dim dims[3] = {x->type->dims[0], dim_static(arg_int(ctx->args, "n")), x->type->dims[1]};
+    return build_broadcast(ctx->builder, x, type_get(ctx->builder->module, x->type->dtype, 3, dims), (int[]){0, 2});
+}
+static const Parameter repeat_vector_parameters[] = {INT("n", NULL, 1, LARGE, "number of steps"), LAYER_COMMON, END};
+const Component component_repeat_vector = {.kind = COMPONENT_LAYER,
+                                           .name = "RepeatVector",
+                                           .parameters = repeat_vector_parameters,
+                                           .summary = "A vector as each step of a sequence.",
+                                           .formula = "(B, features) -> (B, n, features)",
+                                           .examples = LINES("RepeatVector(10)"),
+                                           .checks =
+                                               LINES(CHECK_LAYERS("Input(3)\nDense(4)\nRepeatVector(3)\nSimpleRNN(2)"),
+                                                     CHECK_LAYERS("Input(3)\nRepeatVector(2)\nDense(2)")),
+                                           .build.layer = repeat_vector};
+
 /* Keeps each element with probability 1 - rate and scales it by 1 / (1 - rate); entries of 1 in noise_shape share one
  * random number along their axis. A given seed takes the place of the run's. */
 static const Type *noise_type(LayerContext *ctx, const Type *type) {
@@ -216,11 +268,12 @@ static Value *dropout(LayerContext *ctx, Value *x) {
     const Type *type = noise_type(ctx, x->type);
     return type ? layer_drop(ctx, x, arg_float(ctx->args, "rate"), type) : NULL;
 }
+#define DROPOUT_SEED INT("seed", "none", 0, LARGE, "seed of its own instead of the run's")
 static const Parameter dropout_parameters[] = {
     FLOAT_IN("rate", NULL, 0, 1, "probability that an element becomes 0 in training"),
     ANY("noise_shape", "none",
         "shape of the random numbers, batch first; 1 shares a number along its axis: (none, 1, 1, 8)"),
-    INT("seed", "none", 0, LARGE, "seed of its own instead of the run's"), LAYER_COMMON, END};
+    DROPOUT_SEED, LAYER_COMMON, END};
 const Component component_dropout = {
     .kind = COMPONENT_LAYER,
     .name = "Dropout",
@@ -234,6 +287,46 @@ const Component component_dropout = {
                   "Input((2, 3))\nDense(4, activation=tanh)\nDropout(0.5, noise_shape=(none, 1, 4), seed=3)\nDense(2)"),
               CHECK_LAYERS("Input(3)\nDense(4)\nDropout(0)\nDropout(1)\nDense(2)")),
     .build.layer = dropout,
+    .flags = COMPONENT_KEEPS_MASK};
+
+/* Whole channels: one random number for all steps, or cells, of a channel. */
+static Value *spatial_dropout(LayerContext *ctx, Value *x, int spatial) {
+    if ((spatial == SPATIAL_2D && !layer_channels_last(ctx)) || !window_rank(ctx, x->type, spatial))
+        return NULL;
+    const Type *noise = x->type;
+    for (int i = 1; i <= spatial; i++)
+        noise = type_with_axis(ctx->builder->module, noise, i, dim_static(1));
+    return layer_drop(ctx, x, arg_float(ctx->args, "rate"), noise);
+}
+static Value *spatial_dropout1d(LayerContext *ctx, Value *x) {
+    return spatial_dropout(ctx, x, SPATIAL_1D);
+}
+static Value *spatial_dropout2d(LayerContext *ctx, Value *x) {
+    return spatial_dropout(ctx, x, SPATIAL_2D);
+}
+#define CHANNEL_RATE FLOAT_IN("rate", NULL, 0, 1, "probability that a channel becomes 0 in training")
+static const Parameter spatial_dropout1d_parameters[] = {CHANNEL_RATE, DROPOUT_SEED, LAYER_COMMON, END};
+static const Parameter spatial_dropout2d_parameters[] = {CHANNEL_RATE, DATA_FORMAT, DROPOUT_SEED, LAYER_COMMON, END};
+const Component component_spatial_dropout1d = {
+    .kind = COMPONENT_LAYER,
+    .name = "SpatialDropout1D",
+    .parameters = spatial_dropout1d_parameters,
+    .summary = "In training sets random channels of a sequence to 0, in all steps.",
+    .formula = "x * (u >= rate) / (1 - rate), one u for each sample and channel  (Tompson et al. 2014)",
+    .examples = LINES("SpatialDropout1D(0.2)"),
+    .checks = LINES(CHECK_LAYERS("Input((3, 2))\nDense(4, activation=tanh)\nSpatialDropout1D(0.4)\nDense(2)")),
+    .build.layer = spatial_dropout1d,
+    .flags = COMPONENT_KEEPS_MASK};
+const Component component_spatial_dropout2d = {
+    .kind = COMPONENT_LAYER,
+    .name = "SpatialDropout2D",
+    .parameters = spatial_dropout2d_parameters,
+    .summary = "In training sets random channels of an image to 0.",
+    .formula = "x * (u >= rate) / (1 - rate), one u for each sample and channel  (Tompson et al. 2014)",
+    .examples = LINES("SpatialDropout2D(0.2)"),
+    .checks =
+        LINES(CHECK_LAYERS("Input((2, 3, 2))\nDense(4, activation=tanh)\nSpatialDropout2D(0.4, seed=3)\nDense(2)")),
+    .build.layer = spatial_dropout2d,
     .flags = COMPONENT_KEEPS_MASK};
 
 static const Parameter identity_parameters[] = {LAYER_COMMON, END};

@@ -2,9 +2,9 @@
  * regularisation are the front end's. Formulas: keras.losses of Keras 3.
  * Cross-entropies of a model that ends in softmax or sigmoid are computed from its logits, which is exact for every
  * value (what Keras does on TensorFlow); probabilities of other origin are clipped to [1e-7, 1 - 1e-7]. */
-#include "frontend/components/components.h"
+#include "frontend/components/losses.h"
 
-static Value *mean_last(Builder *b, Value *v) {
+Value *loss_mean_last(Builder *b, Value *v) {
     if (!v)
         return NULL;
     const int axis = v->type->rank - 1;
@@ -15,8 +15,7 @@ static Value *sum_over(Builder *b, Value *v, int axis) {
     return build_sum(b, v, &axis, 1);
 }
 
-/* y_true with y_pred's shape: a trailing axis of 1 is added or dropped where the ranks differ, as Keras does. */
-static Value *like_prediction(Builder *b, Value *y_true, Value *y_pred) {
+Value *loss_like_prediction(Builder *b, Value *y_true, Value *y_pred) {
     if (!y_true || !y_pred || y_true->type->rank == y_pred->type->rank)
         return y_true;
     Dim dims[MAX_RANK];
@@ -30,15 +29,15 @@ static Value *like_prediction(Builder *b, Value *y_true, Value *y_pred) {
 }
 
 static Value *error_of(LossContext *ctx, Value *y_true, Value *y_pred) {
-    return build_sub(ctx->builder, y_pred, like_prediction(ctx->builder, y_true, y_pred));
+    return build_sub(ctx->builder, y_pred, loss_like_prediction(ctx->builder, y_true, y_pred));
 }
 
 static Value *mean_squared_error(LossContext *ctx, Value *y_true, Value *y_pred) {
-    return mean_last(ctx->builder, build_square(ctx->builder, error_of(ctx, y_true, y_pred)));
+    return loss_mean_last(ctx->builder, build_square(ctx->builder, error_of(ctx, y_true, y_pred)));
 }
 
 static Value *mean_absolute_error(LossContext *ctx, Value *y_true, Value *y_pred) {
-    return mean_last(ctx->builder, build_map1(ctx->builder, FN_abs, error_of(ctx, y_true, y_pred)));
+    return loss_mean_last(ctx->builder, build_map1(ctx->builder, FN_abs, error_of(ctx, y_true, y_pred)));
 }
 
 static Value *huber(LossContext *ctx, Value *y_true, Value *y_pred) {
@@ -48,7 +47,7 @@ static Value *huber(LossContext *ctx, Value *y_true, Value *y_pred) {
     Value *size = build_map1(b, FN_abs, error);
     Value *square = build_scale(b, build_square(b, error), 0.5);
     Value *line = build_shift(b, build_scale(b, size, delta), -0.5 * delta * delta);
-    return mean_last(b, build_where(b, FN_le, size, delta, square, line));
+    return loss_mean_last(b, build_where(b, FN_le, size, delta, square, line));
 }
 
 /* The axis argument, or -1 after an error. */
@@ -69,7 +68,7 @@ static Value *logits_of(LossContext *ctx, Value *y_pred, int kind, int axis) {
 static Value *binary_crossentropy(LossContext *ctx, Value *y_true, Value *y_pred) {
     Builder *b = ctx->builder;
     int axis = class_axis(ctx, y_pred);
-    Value *t = like_prediction(b, y_true, y_pred);
+    Value *t = loss_like_prediction(b, y_true, y_pred);
     if (axis < 0 || !t)
         return NULL;
     double smoothing = arg_float(ctx->args, "label_smoothing");
@@ -160,34 +159,11 @@ static const Parameter sparse_metric_parameters[] = {
     METRIC_NAME, FROM_LOGITS, ANY("ignore_class", "none", "class that is left out; not built yet, only none"), AXIS,
     END};
 
-/* A loss and the metric of the same name. */
-#define LOSS(RECORD, NAME, ALIASES, PARAMETERS, METRIC_PARAMETERS, SUMMARY, FORMULA, FLAGS, BUILD, EXAMPLE,            \
-             METRIC_CHECK, ...)                                                                                        \
-    const Component component_loss_##RECORD = {.kind = COMPONENT_LOSS,                                                 \
-                                               .name = NAME,                                                           \
-                                               .aliases = ALIASES,                                                     \
-                                               .parameters = PARAMETERS,                                               \
-                                               .summary = SUMMARY,                                                     \
-                                               .formula = FORMULA,                                                     \
-                                               .examples = LINES("loss = " EXAMPLE),                                   \
-                                               .checks = LINES(__VA_ARGS__),                                           \
-                                               .build.loss = BUILD,                                                    \
-                                               .flags = FLAGS};                                                        \
-    const Component component_metric_##RECORD = {.kind = COMPONENT_METRIC,                                             \
-                                                 .name = NAME,                                                         \
-                                                 .aliases = ALIASES,                                                   \
-                                                 .parameters = METRIC_PARAMETERS,                                      \
-                                                 .summary = SUMMARY,                                                   \
-                                                 .formula = FORMULA,                                                   \
-                                                 .examples = LINES("metrics = [" EXAMPLE "]"),                         \
-                                                 .checks = LINES(METRIC_CHECK),                                        \
-                                                 .build.metric = BUILD,                                                \
-                                                 .flags = FLAGS}
-
 LOSS(mean_squared_error, "MeanSquaredError", "mean_squared_error|mse|MSE", plain_parameters, plain_metric_parameters,
      "Mean squared error, for regression.", "mean((t - y)^2)", 0, mean_squared_error, "mean_squared_error",
      CHECK_METRIC(REAL, "mae", "mse, MeanSquaredError(name=\"again\")"), CHECK_LOSS(REAL, "mse"),
-     CHECK_LOSS("Input((2, 3))\nDense(2)", "MeanSquaredError()"));
+     CHECK_LOSS("Input((2, 3))\nDense(2)", "MeanSquaredError()"), CHECK_LOSS(REAL, "MeanSquaredError(reduction=sum)"),
+     CHECK_LOSS("Input((3, 2))\nMasking()\nDense(2)", "MeanSquaredError(reduction=mean_with_sample_weight)"));
 
 LOSS(mean_absolute_error, "MeanAbsoluteError", "mean_absolute_error|mae|MAE", plain_parameters, plain_metric_parameters,
      "Mean absolute error, for regression with outliers.", "mean(|t - y|)", 0, mean_absolute_error,

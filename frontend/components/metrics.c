@@ -1,5 +1,6 @@
-/* Metrics that are not also losses: the accuracy family and the root mean squared error. Values per sample, averaged
- * over all samples of an epoch by the front end. `accuracy` as a bare word is resolved by the front end. */
+/* Metrics that are not also losses: the accuracy family, precision and recall, and the root mean squared error. Values
+ * per sample, averaged over all samples of an epoch by the front end. `accuracy` as a bare word is resolved by the
+ * front end. */
 #include "frontend/components/components.h"
 
 static Value *as_number(Builder *b, Value *truth) {
@@ -90,6 +91,46 @@ static Value *squared_error(LossContext *ctx, Value *y_true, Value *y_pred) {
     return mean_last(b, build_mul(b, error, error));
 }
 
+/* Numbers that are 1 where the prediction, or the target, says yes: of all classes, or of class_id alone. */
+static bool yes_of(LossContext *ctx, Value *y_true, Value *y_pred, Value **said, Value **is) {
+    Builder *b = ctx->builder;
+    const Arg *class = arg_get(ctx->args, "class_id"), *top = arg_get(ctx->args, "top_k");
+    Value *t = y_true && y_pred ? with_shape_of(b, y_true, y_pred) : NULL;
+    if (!t)
+        return false;
+    if (!top->is_none || (!class->is_none && class->integer >= y_pred->type->dims[y_pred->type->rank - 1].n)) {
+        diag_error(b->module->diag, top->is_none ? class->span : top->span, "%s: %s", ctx->args->component->name,
+                   top->is_none ? "class_id is not a class of the output" : "`top_k` is not built yet");
+        return false;
+    }
+    double threshold = arg_is_none(ctx->args, "thresholds") ? 0.5 : arg_float(ctx->args, "thresholds");
+    *said = as_number(b, build_map2(b, FN_gt, y_pred, build_like(b, y_pred, threshold)));
+    *is = as_number(b, build_map2(b, FN_ne, t, build_like(b, t, 0)));
+    if (class->is_none)
+        return true;
+    Value *index = build_iota(b, type_get(b->module, DTYPE_I32, 1, &y_pred->type->dims[y_pred->type->rank - 1]), 0);
+    Value *chosen = as_number(b, build_map2(b, FN_eq, index, build_like(b, index, (double)class->integer)));
+    *said = build_mul(b, *said, chosen);
+    *is = build_mul(b, *is, chosen);
+    return true;
+}
+
+static Value *precision(LossContext *ctx, Value *y_true, Value *y_pred) {
+    Value *said, *is;
+    if (!yes_of(ctx, y_true, y_pred, &said, &is))
+        return NULL;
+    ctx->counts = said;
+    return build_mul(ctx->builder, said, is);
+}
+
+static Value *recall(LossContext *ctx, Value *y_true, Value *y_pred) {
+    Value *said, *is;
+    if (!yes_of(ctx, y_true, y_pred, &said, &is))
+        return NULL;
+    ctx->counts = is;
+    return build_mul(ctx->builder, said, is);
+}
+
 #define MODEL(units, activation) "Input(3)\nDense(4, activation=tanh)\nDense(" units ", activation=" activation ")"
 #define METRIC(RECORD, NAME, ALIASES, PARAMETERS, SUMMARY, FORMULA, FLAGS, BUILD, EXAMPLE, ...)                        \
     const Component component_metric_##RECORD = {.kind = COMPONENT_METRIC,                                             \
@@ -134,6 +175,19 @@ METRIC(sparse_top_k_categorical_accuracy, "SparseTopKCategoricalAccuracy", "spar
        top_k_parameters, "How often the class index is among the k largest predictions.", "mean(rank(y[t]) <= k)",
        COMPONENT_HIGHER_IS_BETTER | COMPONENT_SPARSE_TARGET, sparse_top_k, "SparseTopKCategoricalAccuracy(k=3)",
        CHECK_METRIC(MODEL("4", "softmax"), "sparse_categorical_crossentropy", "SparseTopKCategoricalAccuracy(k=2)"));
+static const Parameter yes_parameters[] = {
+    FLOAT_IN("thresholds", "none", 0, 1, "predictions above it count as 1; none: 0.5; Keras' lists are not built yet"),
+    INT("top_k", "none", 1, LARGE, "not built yet, only none"),
+    INT("class_id", "none", 0, LARGE, "the class that counts; none: all"), METRIC_NAME, END};
+METRIC(precision, "Precision", "precision", yes_parameters, "How many of the predictions that say yes are right.",
+       "sum(t and y > threshold) / sum(y > threshold), over all samples, masked steps too; 0 where nothing is said",
+       COMPONENT_HIGHER_IS_BETTER, precision, "Precision()",
+       CHECK_METRIC(MODEL("2", "sigmoid"), "bce",
+                    "Precision(), Precision(name=\"first\", thresholds=0.4, class_id=0)"));
+METRIC(recall, "Recall", "recall", yes_parameters, "How many of the targets that say yes are found.",
+       "sum(t and y > threshold) / sum(t), over all samples, masked steps too; 0 where there are none",
+       COMPONENT_HIGHER_IS_BETTER, recall, "Recall()",
+       CHECK_METRIC(MODEL("2", "sigmoid"), "bce", "Recall(), Recall(name=\"first\", thresholds=0.4, class_id=0)"));
 METRIC(root_mean_squared_error, "RootMeanSquaredError", "root_mean_squared_error", plain_parameters,
        "Root of the mean squared error of all samples.", "sqrt(mean((t - y)^2))", COMPONENT_ROOT_MEAN, squared_error,
        "RootMeanSquaredError()", CHECK_METRIC("Input(3)\nDense(2)", "mse", "RootMeanSquaredError()"));

@@ -68,6 +68,50 @@ static Value *rmsprop(OptimizerContext *ctx, Variable *weight, Value *value, Val
     return build_sub(b, value, move);
 }
 
+static Value *adagrad(OptimizerContext *ctx, Variable *weight, Value *value, Value *gradient) {
+    Builder *b = ctx->builder;
+    Value *old = optimizer_slot(ctx, weight, "accumulator", arg_float(ctx->args, "initial_accumulator_value"));
+    Value *sum = build_add(b, old, build_square(b, gradient));
+    optimizer_set(ctx, weight, "accumulator", sum);
+    Value *root = build_map1(b, FN_sqrt, build_shift(b, sum, arg_float(ctx->args, "epsilon")));
+    return build_sub(b, value, build_div(b, build_mul(b, gradient, ctx->learning_rate), root));
+}
+
+static Value *adadelta(OptimizerContext *ctx, Variable *weight, Value *value, Value *gradient) {
+    Builder *b = ctx->builder;
+    double rho = arg_float(ctx->args, "rho"), epsilon = arg_float(ctx->args, "epsilon");
+    Value *moves = optimizer_slot(ctx, weight, "accumulated_delta_var", 0);
+    Value *squares =
+        running_mean(b, optimizer_slot(ctx, weight, "accumulated_grad", 0), build_square(b, gradient), rho);
+    optimizer_set(ctx, weight, "accumulated_grad", squares);
+    Value *upper = build_map1(b, FN_sqrt, build_shift(b, moves, epsilon));
+    Value *lower = build_map1(b, FN_sqrt, build_shift(b, squares, epsilon));
+    Value *move = build_div(b, build_mul(b, upper, gradient), lower);
+    optimizer_set(ctx, weight, "accumulated_delta_var", running_mean(b, moves, build_square(b, move), rho));
+    return build_sub(b, value, build_mul(b, move, ctx->learning_rate));
+}
+
+static Value *adamax(OptimizerContext *ctx, Variable *weight, Value *value, Value *gradient) {
+    Builder *b = ctx->builder;
+    double beta_1 = arg_float(ctx->args, "beta_1"), beta_2 = arg_float(ctx->args, "beta_2");
+    Value *m = running_mean(b, optimizer_slot(ctx, weight, "momentum", 0), gradient, beta_1);
+    Value *old = build_scale(b, optimizer_slot(ctx, weight, "norm", 0), beta_2);
+    Value *norm = build_max(b, old, build_map1(b, FN_abs, gradient));
+    optimizer_set(ctx, weight, "momentum", m);
+    optimizer_set(ctx, weight, "norm", norm);
+    Value *alpha = build_div(b, ctx->learning_rate, share_of_new(ctx, beta_1));
+    return build_sub(b, value,
+                     build_div(b, build_mul(b, m, alpha), build_shift(b, norm, arg_float(ctx->args, "epsilon"))));
+}
+
+static Value *lion(OptimizerContext *ctx, Variable *weight, Value *value, Value *gradient) {
+    Builder *b = ctx->builder;
+    Value *m = optimizer_slot(ctx, weight, "momentum", 0);
+    Value *way = build_map1(b, FN_sign, running_mean(b, m, gradient, arg_float(ctx->args, "beta_1")));
+    optimizer_set(ctx, weight, "momentum", running_mean(b, m, gradient, arg_float(ctx->args, "beta_2")));
+    return build_sub(b, value, build_mul(b, way, ctx->learning_rate));
+}
+
 #define BETA(NAME, DEFAULT, OF) FLOAT_IN(NAME, DEFAULT, 0, 1, "share of the old value in the running mean of " OF)
 #define EPSILON FLOAT_IN("epsilon", "1e-7", 0, LARGE, "keeps the divisor away from 0")
 static const Parameter sgd_parameters[] = {
@@ -138,3 +182,65 @@ const Component component_rmsprop = {
                     CHECK_OPTIMIZER("RMSprop(0.01, epsilon=0.01, centered=true)"),
                     CHECK_OPTIMIZER("RMSprop(0.01, momentum=0.5, epsilon=0.01, centered=true)")),
     .build.optimizer = rmsprop};
+
+static const Parameter adagrad_parameters[] = {
+    LEARNING_RATE("0.001"), FLOAT_IN("initial_accumulator_value", "0.1", 0, LARGE, "value that the sums start from"),
+    EPSILON, OPTIMIZER_COMMON, END};
+static const Parameter adadelta_parameters[] = {
+    LEARNING_RATE("0.001"), BETA("rho", "0.95", "squared gradients and squared moves"), EPSILON, OPTIMIZER_COMMON, END};
+static const Parameter adamax_parameters[] = {
+    LEARNING_RATE("0.001"),
+    BETA("beta_1", "0.9", "gradients"),
+    FLOAT_IN("beta_2", "0.999", 0, 1, "share of the old value in the largest gradient so far"),
+    EPSILON,
+    OPTIMIZER_COMMON,
+    END};
+static const Parameter lion_parameters[] = {
+    LEARNING_RATE("0.001"), FLOAT_IN("beta_1", "0.9", 0, 1, "share of the old mean in the direction of a move"),
+    BETA("beta_2", "0.99", "gradients"), OPTIMIZER_COMMON, END};
+
+const Component component_adagrad = {
+    .kind = COMPONENT_OPTIMIZER,
+    .name = "Adagrad",
+    .aliases = "adagrad",
+    .parameters = adagrad_parameters,
+    .summary = "Divides by the root of the sum of all squared gradients.",
+    .formula = "a += g^2; w -= lr g / sqrt(a + epsilon)  (Duchi et al. 2011)",
+    .examples = LINES("optimizer = Adagrad(0.01)"),
+    .checks = LINES(CHECK_OPTIMIZER("Adagrad(0.1)"),
+                    CHECK_OPTIMIZER("Adagrad(0.1, initial_accumulator_value=0.5, epsilon=0.01, weight_decay=0.1)")),
+    .build.optimizer = adagrad};
+const Component component_adadelta = {
+    .kind = COMPONENT_OPTIMIZER,
+    .name = "Adadelta",
+    .aliases = "adadelta",
+    .parameters = adadelta_parameters,
+    .summary = "Moves as large as earlier ones were; the paper's form has a learning rate of 1.",
+    .formula = "G = rho G + (1-rho) g^2; d = g sqrt(D + epsilon) / sqrt(G + epsilon); D = rho D + (1-rho) d^2; "
+               "w -= lr d  (Zeiler 2012)",
+    .examples = LINES("optimizer = Adadelta(1.0)"),
+    .checks =
+        LINES(CHECK_OPTIMIZER("Adadelta(1.0, epsilon=0.01)"), CHECK_OPTIMIZER("Adadelta(0.5, rho=0.8, epsilon=0.1)")),
+    .build.optimizer = adadelta};
+const Component component_adamax = {
+    .kind = COMPONENT_OPTIMIZER,
+    .name = "Adamax",
+    .aliases = "adamax",
+    .parameters = adamax_parameters,
+    .summary = "Adam with the largest gradient, slowly forgotten, in place of the mean of squares.",
+    .formula = "m = b1 m + (1-b1) g; u = max(b2 u, |g|); w -= lr / (1-b1^t) m / (u + epsilon)  (Kingma, Ba 2014)",
+    .examples = LINES("optimizer = Adamax(0.002)"),
+    .checks = LINES(CHECK_OPTIMIZER("Adamax(0.01, epsilon=0.01)"),
+                    CHECK_OPTIMIZER("Adamax(0.01, beta_1=0.8, beta_2=0.9, epsilon=0.1, clipnorm=0.5)")),
+    .build.optimizer = adamax};
+const Component component_lion = {
+    .kind = COMPONENT_OPTIMIZER,
+    .name = "Lion",
+    .aliases = "lion",
+    .parameters = lion_parameters,
+    .summary = "Moves of one size, by the sign of a running mean of gradients.",
+    .formula = "w -= lr sign(b1 m + (1-b1) g); m = b2 m + (1-b2) g  (Chen et al. 2023)",
+    .examples = LINES("optimizer = Lion(0.0001, weight_decay=0.1)"),
+    .checks =
+        LINES(CHECK_OPTIMIZER("Lion(0.01)"), CHECK_OPTIMIZER("Lion(0.01, beta_1=0.8, beta_2=0.7, weight_decay=0.1)")),
+    .build.optimizer = lion};

@@ -61,6 +61,27 @@ for _name, _arguments in {
     "activation": "(3, 3), activation=relu",
 }.items():
     case("conv2d_" + _name, f"{IMAGE}Conv2D(4, {_arguments}){HEAD}", optimizer=SLOW)
+for _name, _text in {
+    "conv2d_groups": "Conv2D(6, (2, 3), groups=3, strides=2, padding=same)",
+    "conv2d_transpose": "Conv2DTranspose(2, (3, 2))", "conv2d_transpose_strides": "Conv2DTranspose(2, (2, 3), strides=(3, 2))",
+    "conv2d_transpose_same": "Conv2DTranspose(2, (3, 4), strides=2, padding=same)",
+    "conv2d_transpose_small_window": "Conv2DTranspose(2, (1, 2), strides=(2, 3), padding=same)",
+    "conv2d_transpose_dilation": "Conv2DTranspose(2, 2, dilation_rate=(2, 3), padding=same, use_bias=false)",
+    "conv2d_transpose_output_padding": "Conv2DTranspose(2, 3, strides=(2, 3), padding=same, output_padding=(1, 2))",
+    "conv2d_transpose_output_padding_valid": "Conv2DTranspose(2, (2, 4), strides=3, output_padding=(2, 0))",
+    "depthwise_conv2d": "DepthwiseConv2D((2, 3), depthwise_regularizer=L2(0.02))",
+    "depthwise_conv2d_multiplier": "DepthwiseConv2D(3, strides=2, padding=same, depth_multiplier=2, activation=tanh)",
+    "depthwise_conv2d_dilation": "DepthwiseConv2D(2, dilation_rate=(1, 2), padding=same, use_bias=false)",
+    "separable_conv2d": "SeparableConv2D(4, (3, 2), padding=same, depth_multiplier=2, pointwise_regularizer=L1(0.01))",
+    "separable_conv2d_strides": "SeparableConv2D(2, 2, strides=2, activation=relu)",
+}.items():
+    case(_name, f"Input((4, 5, 2))\nConv2D(3, (1, 1))\n{_text}{HEAD}", optimizer=SLOW)
+for _name, _text in {
+    "conv1d_groups": "Conv1D(4, 3, groups=2, padding=causal)", "conv1d_transpose": "Conv1DTranspose(3, 3, strides=2, padding=same)",
+    "depthwise_conv1d": "DepthwiseConv1D(3, padding=same, dilation_rate=2)",
+    "separable_conv1d": "SeparableConv1D(3, 2, padding=same, depth_multiplier=2)",
+}.items():
+    case(_name, f"Input((6, 3))\nConv1D(4, 1)\n{_text}{HEAD}", optimizer=SLOW)
 for _layer, _short in (("MaxPooling2D", "max_pooling2d"), ("AveragePooling2D", "average_pooling2d")):
     for _name, _arguments in {
         "valid": "(2, 2)",
@@ -76,6 +97,14 @@ for _layer, _short in (("MaxPooling2D", "max_pooling2d"), ("AveragePooling2D", "
 case("max_pooling2d_default", f"{IMAGE}MaxPooling2D(){HEAD}", optimizer=SLOW)
 case("global_average_pooling2d", f"{IMAGE}GlobalAveragePooling2D()\nDense(3)")
 case("global_average_pooling2d_keepdims", f"{IMAGE}GlobalAveragePooling2D(keepdims=true)\nFlatten()\nDense(3)")
+case("permute", "Input((3, 2, 4))\nDense(3, activation=tanh)\nPermute((3, 1, 2))\nDense(2)")
+case("repeat_vector", "Input(5)\nDense(4, activation=tanh)\nRepeatVector(3)\nLSTM(2)\nDense(2)")
+for _name, _arguments in {"": "1", "_pair": "(0, 1)", "_sides": "((1, 0), (2, 1))"}.items():
+    case("zero_padding2d" + _name, f"{IMAGE}ZeroPadding2D({_arguments})\nConv2D(2, 3){HEAD}", optimizer=SLOW)
+    case("cropping2d" + _name, f"{IMAGE}Cropping2D({_arguments})\nConv2D(2, 3){HEAD}", optimizer=SLOW)
+for _name, _arguments in {"": "", "_pair": "(1, 3)"}.items():
+    case("up_sampling2d" + _name, f"Input((3, 2, 2))\nConv2D(3, 1)\nUpSampling2D({_arguments})\nConv2D(2, 2){HEAD}", optimizer=SLOW)
+case("spatial_dropout_inference", f"{IMAGE}SpatialDropout2D(0.5)\nReshape((6, 21))\nSpatialDropout1D(0.3){HEAD}", train=False)
 case("flatten", "Input((3, 2, 4))\nDense(3, activation=tanh)\nFlatten()\nDense(2)")
 case("reshape", "Input(12)\nDense(12, activation=tanh)\nReshape((3, 4))\nDense(2)\nFlatten()\nDense(3)")
 case("reshape_inferred", "Input((6, 4))\nDense(4, activation=tanh)\nReshape((-1, 3))\nDense(2)\nReshape((16,))\nDense(3)")
@@ -137,6 +166,15 @@ losses("mean_squared_error", "mean_squared_error", "real", logits(3))
 losses("mean_absolute_error", "mean_absolute_error", "real", logits(3))
 losses("huber", "Huber()", "real", logits(3))
 losses("huber_delta", "Huber(delta=0.4)", "real", logits(3))
+for _name, _loss in {"mean_absolute_percentage_error": "mape", "log_cosh": "LogCosh()", "cosine_similarity": "cosine_similarity"}.items():
+    case("loss_" + _name, logits(3), loss=_loss, weights=_name == "log_cosh")
+case("loss_cosine_similarity_axis", "Input((3, 5))\nDense(4)", loss="CosineSimilarity(axis=1)")
+case("loss_mean_squared_logarithmic_error", probabilities(3, "softplus"), "distribution", "msle")
+case("loss_kl_divergence", probabilities(3, "softmax"), "distribution", "kl_divergence", metrics="KLDivergence()")
+case("loss_poisson", probabilities(3, "softplus"), "distribution", "poisson", metrics="Poisson(), msle")
+for _name in ("sum", "mean", "mean_with_sample_weight"):
+    losses("reduction_" + _name, f"MeanSquaredError(reduction={_name})", "real", logits(3), optimizer=SLOW)
+    case(f"loss_reduction_{_name}_masked", "Input((4, 3))\nMasking()\nDense(2)", loss=f"MeanSquaredError(reduction={_name})", optimizer=SLOW, padded=0)
 case("loss_mse_rank3", "Input((3, 5))\nDense(2)")
 case("loss_mse_alias", logits(2), loss="mse")
 case("loss_mae_alias", logits(2), loss="mae")
@@ -195,6 +233,12 @@ for _name, _optimizer in {
     "rmsprop_momentum": "RMSprop(learning_rate=0.01, momentum=0.8)", "rmsprop_centered": "RMSprop(learning_rate=0.01, centered=true)",
     "rmsprop_centered_momentum": "RMSprop(learning_rate=0.01, momentum=0.6, centered=true)",
     "rmsprop_weight_decay": "RMSprop(learning_rate=0.01, weight_decay=0.1)",
+    "adam_amsgrad": "Adam(learning_rate=0.02, beta_2=0.5, epsilon=0.01, amsgrad=true)",
+    "adagrad": "Adagrad(learning_rate=0.05)",
+    "adagrad_initial": "Adagrad(learning_rate=0.05, initial_accumulator_value=0.02, epsilon=0.1)",
+    "adadelta": "Adadelta(learning_rate=1.0)", "adadelta_rho": "Adadelta(learning_rate=0.5, rho=0.7, epsilon=0.05)",
+    "adamax": "Adamax(learning_rate=0.02)", "adamax_betas": "Adamax(learning_rate=0.02, beta_1=0.6, beta_2=0.7, epsilon=0.05)",
+    "lion": "Lion(learning_rate=0.01)", "lion_betas": "Lion(learning_rate=0.01, beta_1=0.5, beta_2=0.7, weight_decay=0.1)",
 }.items():
     case("optimizer_" + _name, NET, optimizer=_optimizer)
 for _name, _schedule in {
@@ -202,6 +246,12 @@ for _name, _schedule in {
     "exponential_decay_staircase": "ExponentialDecay(0.1, decay_steps=2, decay_rate=0.3, staircase=true)",
     "cosine_decay": "CosineDecay(initial_learning_rate=0.1, decay_steps=4)",
     "cosine_decay_alpha": "CosineDecay(0.1, 4, alpha=0.2)",
+    "cosine_decay_restarts": "CosineDecayRestarts(0.1, 1.3, alpha=0.1)",
+    "cosine_decay_restarts_even": "CosineDecayRestarts(0.1, 1.7, t_mul=1.0, m_mul=0.6)",
+    "inverse_time_decay": "InverseTimeDecay(0.1, decay_steps=2, decay_rate=0.7)",
+    "inverse_time_decay_staircase": "InverseTimeDecay(0.1, decay_steps=2, decay_rate=0.7, staircase=true)",
+    "polynomial_decay": "PolynomialDecay(0.1, decay_steps=3, end_learning_rate=0.01, power=2.0)",
+    "polynomial_decay_cycle": "PolynomialDecay(0.1, decay_steps=2, cycle=true)",
     "cosine_decay_warmup": "CosineDecay(0.01, 3, alpha=0.1, warmup_target=0.1, warmup_steps=2)",
 }.items():
     case("schedule_" + _name, NET, optimizer=f"SGD(learning_rate={_schedule}, momentum=0.9)")
@@ -224,6 +274,16 @@ case("metric_sparse_categorical_accuracy", logits(4), "classes", "SparseCategori
 case("metric_regression", logits(3), metrics="mean_squared_error, mean_absolute_error")
 case("metric_regression_aliases", logits(3), metrics="mse, mae")
 case("metric_regression_objects", logits(2), metrics="MeanSquaredError(), MeanAbsoluteError()")
+case("metric_regression_more", logits(3), metrics="mape, LogCoshError(), CosineSimilarity()")
+case("metric_root_mean_squared_error", logits(2), metrics="RootMeanSquaredError()", rows=18)
+case("metric_top_k", probabilities(5, "softmax"), "one_hot", "categorical_crossentropy", metrics="TopKCategoricalAccuracy(k=2)", rows=18)
+case("metric_top_k_sparse", probabilities(5, "softmax"), "classes", "sparse_categorical_crossentropy",
+     metrics="SparseTopKCategoricalAccuracy(k=3)", rows=18)
+case("metric_precision_recall", probabilities(1, "sigmoid"), "binary", "binary_crossentropy", metrics="Precision(), Recall(thresholds=0.45)", rows=18)
+case("metric_precision_recall_class", probabilities(3, "softmax"), "one_hot", "categorical_crossentropy",
+     metrics="Precision(thresholds=0.3), Recall(class_id=1, thresholds=0.3), Precision(class_id=2, name=\"last\")", rows=18)
+case("metric_precision_recall_masked", "Input((4, 3))\nMasking()\nDense(2, activation=sigmoid)", "binary", "binary_crossentropy",
+     metrics="Precision(), Recall()", padded=0)
 case("metric_ignores_weights", logits(2), metrics="mae", weights=True)
 case("metric_rank3", "Input((3, 5))\nDense(4, activation=softmax)", "classes", "sparse_categorical_crossentropy", metrics="accuracy")
 
@@ -236,6 +296,7 @@ case("concatenate", "Input(5)\nDense(4)\nConcatenate {\n    { Dense(3, activatio
 case("concatenate_conv2d", f"{IMAGE}Concatenate {{\n    {{ Conv2D(2, (3, 3), padding=same) }}\n    {{ Conv2D(3, (1, 1)) }}\n    {{ AveragePooling2D(3, strides=1, padding=same) }}\n}}{HEAD}", optimizer=SLOW)
 case("concatenate_axis", "Input((3, 5))\nConcatenate(axis=1) {\n    { Dense(4) }\n    { Dense(4, activation=tanh) }\n}\nFlatten()\nDense(2)")
 case("add", "Input(5)\nDense(4)\nAdd {\n    { Dense(6, activation=tanh) }\n    { Dense(6, activation=sigmoid) }\n    { Dense(6) }\n}\nDense(3)")
+case("subtract", "Input(5)\nDense(4)\nSubtract {\n    { Dense(6, activation=tanh) }\n    { Dense(6) }\n}\nDense(3)")
 case("repeat", "Input(5)\nRepeat(3) { Dense(5, activation=tanh) }\nDense(3)")
 case("repeat_residual", "Input(5)\nRepeat(2) {\n    Residual {\n        LayerNormalization()\n        Dense(7, activation=gelu)\n        Dense(5)\n    }\n}\nDense(3)")
 case("model_as_layer", "Input(5)\nencoder\ndecoder", title="autoencoder", models="""

@@ -11,7 +11,7 @@ from keras.src.utils.naming import to_snake_case
 
 import sequence_layers
 
-COMBINATORS = ("Residual", "Repeat", "Concatenate", "Add", "Multiply", "Average", "Maximum")
+COMBINATORS = ("Residual", "Repeat", "Concatenate", "Add", "Multiply", "Average", "Maximum", "Minimum", "Subtract")
 
 
 class Name(str):
