@@ -8,7 +8,7 @@ enum { NEAR_BYTES = 1 << 19 };    /* transformed weights above this come from fa
 
 /* Work in slots of a multiply-add for one channel or feature: a patch, the results of a tile, 3 x 3 weights; an element
  * of the weights that comes from far. */
-enum { COST_PATCH = 64, COST_RESULTS = 60, COST_WEIGHTS = 120, COST_FAR = 8 };
+enum { COST_PATCH = 64, COST_RESULTS = 60, COST_WEIGHTS = 160, COST_FAR = 4 };
 
 /* ---- is it one? */
 
