@@ -8,7 +8,7 @@ enum { NEAR_BYTES = 1 << 19 };    /* transformed weights above this come from fa
 
 /* Work in slots of a multiply-add for one channel or feature: a patch, the results of a tile, 3 x 3 weights; an element
  * of the weights that comes from far. */
-enum { COST_PATCH = 64, COST_RESULTS = 60, COST_WEIGHTS = 120, COST_FAR = 8 };
+enum { COST_PATCH = 64, COST_RESULTS = 60, COST_WEIGHTS = 160, COST_FAR = 4 };
 
 /* ---- is it one? */
 
@@ -36,10 +36,11 @@ static bool index_at(const Filter *f, const KExpr *e, KVar *position, int64_t at
 }
 
 /* Does the sum leave out those taps, and no others, that do not meet the image? */
-static bool leaves_out_what_is_outside(const Filter *f, const Side *side, int64_t extent) {
+static bool leaves_out_what_is_outside(const Filter *f, Side *side, int64_t extent) {
     const NestAxis *taps = &f->nest->axes[side->tap];
     const KExpr *index = f->image->load.index[side->place];
     KVar *position = winograd_var(f, side->position);
+    side->taps = 0;
     for (int64_t at = 0; at < f->nest->axes[side->position].extent.n; at++) {
         int64_t from, to, cell;
         if (!index_at(f, taps->from, position, at, NULL, 0, &from) ||
@@ -49,6 +50,7 @@ static bool leaves_out_what_is_outside(const Filter *f, const Side *side, int64_
             if (!index_at(f, index, position, at, taps->var, k, &cell) ||
                 (k >= from && k < to) != (cell >= 0 && cell < extent))
                 return false;
+        side->taps += to > from ? to - from : 0;
     }
     return true;
 }
@@ -84,11 +86,10 @@ static bool find_side(Filter *f, int number, int place) {
     const NestAxis *position = &f->nest->axes[side->position], *tap = &f->nest->axes[side->tap];
     side->place = place;
     side->low -= side->backwards ? TAPS - 1 : 0;
-    side->misses = tap->from != NULL;
     side->tiles = winograd_has_windows(f) ? position->extent.n : position->extent.n / TILE;
+    side->taps = TAPS * TILE * side->tiles;
     return tap->extent.n == TAPS && (winograd_has_windows(f) || position->extent.n % TILE == 0) &&
-           (!side->misses ||
-            (!winograd_has_windows(f) && leaves_out_what_is_outside(f, side, f->image->load.buffer->dims[place].n)));
+           (!tap->from || (!winograd_has_windows(f) && leaves_out_what_is_outside(f, side, f->cells->dims[place].n)));
 }
 
 /* The image is read by sample, channel, and the two axes of space. */
@@ -189,11 +190,11 @@ static int64_t step_batch(const KProgram *p) {
 }
 
 static bool is_cheaper(const Filter *f) {
-    int64_t tiles = f->side[0].tiles * f->side[1].tiles * step_batch(f->p);
+    int64_t samples = step_batch(f->p), tiles = f->side[0].tiles * f->side[1].tiles * samples;
     int64_t tiles_in_block = f->samples * f->side[0].block * f->side[1].block;
     int64_t features = whole_vectors(f, f->features), weights = f->channels * features;
     int64_t work = PLACES * weights + COST_PATCH * whole_vectors(f, f->channels) + COST_RESULTS * features;
-    int64_t direct = TILE * TILE * TAPS * TAPS * weights * tiles, all = work * tiles + COST_WEIGHTS * weights;
+    int64_t direct = f->side[0].taps * f->side[1].taps * weights * samples, all = work * tiles + COST_WEIGHTS * weights;
     if (PLACES * weights * kbase_bytes(KBASE_F32) > NEAR_BYTES)
         all += COST_FAR * PLACES * weights * tiles / tiles_in_block;
     return all < direct;

@@ -12,9 +12,9 @@ typedef struct {
     int position;   /* axis of the nest: of the results, or of the windows */
     int tap;        /* axis of the nest */
     bool backwards; /* the taps lie the other way round, as in a gradient by the image */
-    bool misses;    /* patches reach beyond the image: there are zeros */
     int64_t low;    /* cell of the image that the first patch begins with */
     int64_t tiles, block;
+    int64_t taps; /* that meet the image, over all positions */
 } Side;
 
 typedef struct {

@@ -187,7 +187,8 @@ static void test_choice(void) {
     static const struct {
         int64_t channels, features;
         bool filtered;
-    } sizes[] = {{1, 32, false}, {3, 32, false}, {4, 8, false}, {32, 32, true}, {32, 64, true}, {64, 64, true}};
+    } sizes[] = {{1, 32, false}, {3, 32, false}, {4, 8, false},    {32, 32, true},
+                 {32, 64, true}, {64, 64, true}, {512, 512, false}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         Arena *arena = arena_new();
         Form f = {"choice", 16, 16, sizes[i].channels, sizes[i].features, 3, 1, 1, 1, 1, BIAS_RELU, false};

@@ -57,6 +57,7 @@ static void test_defaults(void) {
     CHECK_TEXT(p.options.target, "c");
     CHECK_TEXT(p.options.cpu, "native");
     CHECK(!p.options.output && !p.options.passes.skip && !p.options.passes.verify_all);
+    CHECK(!p.options.direct_convolutions);
     arena_free(p.arena);
 }
 
@@ -68,6 +69,9 @@ static void test_values(void) {
     for (int i = 0; i < 3; i++)
         CHECK(p.options.defines[i][0] == 'a' + i && p.options.defines[i][2] == '1' + i);
     CHECK_TEXT(p.options.passes.skip, "cse,dce");
+    arena_free(p.arena);
+    p = parse("--convolution=direct x.nn");
+    CHECK(p.ok && p.options.direct_convolutions);
     arena_free(p.arena);
     p = parse("--stop-after=fuse x.nn");
     CHECK(p.ok && p.options.emit == EMIT_IR);
@@ -108,6 +112,7 @@ static void test_refusals(void) {
     check_refused("x.nn y.nn", "one file at a time");
     check_refused("--ouptut=y x.nn", "did you mean --output");
     check_refused("--lib=1 x.nn", "takes no value");
+    check_refused("--convolution=fft x.nn", "convolution");
     check_refused("x.nn --model", "needs a value");
     check_refused("x.nn -o", "needs a value");
     check_refused("x.nn -z", "no option -z");
