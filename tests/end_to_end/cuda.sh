@@ -232,7 +232,7 @@ cat >"$work/wrong-nvcc" <<END
 #!/bin/sh
 for word; do
     shift
-    case \$word in *.cu) sed 's/0\.999f/0.99f/' "\$word" >"$work/wrong.cu" && word=$work/wrong.cu ;; esac
+    case \$word in *.cu) sed 's/0\.001f/0.01f/' "\$word" >"$work/wrong.cu" && word=$work/wrong.cu ;; esac
     set -- "\$@" "\$word"
 done
 exec "$emulated_nvcc" "\$@"
