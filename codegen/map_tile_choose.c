@@ -297,6 +297,15 @@ static bool rows_come_from_far(const Tiles *t) {
            loaded_bytes(t, e, nest->axes[t->vector].var) <= NEAR_BYTES;
 }
 
+/* Tiles along the rows follow each other: then an epilogue that is long enough rides, and what the next tile reads from
+ * far is fetched ahead. */
+static bool would_ride(const Tiles *t) {
+    Tiles whole = *t;
+    whole.tile_rows = t->rows;
+    whole.tile_vectors = t->vectors;
+    return map_tile_rides(&whole);
+}
+
 /* Rows of samples outermost, if they are more even parts for threads than the first loop would be. */
 static bool samples_share_better(const Tiles *t) {
     const Nest *nest = t->nest;
@@ -338,7 +347,7 @@ void tile_choose_order(Tiles *t) {
     int64_t panel = (int64_t)t->vectors * t->lanes;
     int64_t panel_count = (tile_extent_at_most(t, t->vector) + panel - 1) / panel;
     int64_t row_tiles = (tile_extent_at_most(t, t->row) + t->rows - 1) / t->rows;
-    bool panels_outside = (panel_count >= 4 || panel_count >= row_tiles) && !rows_come_from_far(t);
+    bool panels_outside = (panel_count >= 4 || panel_count >= row_tiles) && (!rows_come_from_far(t) || would_ride(t));
     add_loop(t, panels_outside ? LOOP_PANELS : LOOP_ROWS, panels_outside ? t->vector : t->row);
     add_loop(t, panels_outside ? LOOP_ROWS : LOOP_PANELS, panels_outside ? t->row : t->vector);
 }

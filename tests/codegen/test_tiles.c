@@ -109,6 +109,25 @@ static void check_sum_on_lanes(const char *row, int batch, const char *kernel) {
     arena_free(arena);
 }
 
+/* The optimizer rides in the sum of the next tile, whether the rows of the tile come from far or not. */
+static void check_rides(const char *row, int batch, const char *kernel) {
+    Arena *arena = arena_new();
+    KProgram *p = compile(arena, row, batch);
+    const KSequence *sequence = p ? kernel_sequence(p, "train_step") : NULL;
+    int found = 0, waiting = 0;
+    for (int k = 0; sequence && k < sequence->count; k++) {
+        const KKernel *at = sequence->kernels[k];
+        if (strcmp(at->name, kernel) != 0)
+            continue;
+        found++;
+        for (int i = 0; i < at->local_count; i++)
+            waiting += strncmp(at->locals[i]->name, "waiting", 7) == 0;
+    }
+    CHECK(found == 1);
+    CHECK(waiting == 2); /* a vector of sums each */
+    arena_free(arena);
+}
+
 int main(void) {
     static const struct {
         const char *row;
@@ -126,5 +145,7 @@ int main(void) {
     check_sum_on_lanes("conv", 128, "train_dense_forward");
     check_sum_on_lanes("conv", 127, "train_dense_forward");
     check_sum_on_lanes("mlp512", 128, "train_dense_2_forward");
+    check_rides("gpt", 12, "train_dense_update_1");
+    check_rides("gpt", 12, "train_dense_1_update");
     return test_report();
 }
