@@ -90,19 +90,23 @@ static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
     kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, 1, body));
 }
 
-/* Samples on the lanes: the program's own memory is padded to whole vectors, what is the caller's is read in part. */
+/* Samples on the lanes: the program's own memory is padded to whole vectors, what is the caller's is read in part. Where
+ * samples are no innermost axis, there is room for the first of each vector, so that its place exists. */
 static void loop_batch_panels(Tiles *t, int level, int axis, KStmt *out) {
     KProgram *p = t->p;
     KVar *var = loop_var(t, axis);
-    var->multiple = (int64_t)t->vectors * t->lanes;
+    int64_t all = dim_size(t->nest->axes[axis].extent, p->module->batch_max), panel = (int64_t)t->vectors * t->lanes;
+    int64_t last_vector = (all - 1) / panel * panel + panel - t->lanes;
+    if (last_vector + 1 - all > *t->m->slack)
+        *t->m->slack = (int)(last_vector + 1 - all);
+    var->multiple = panel;
     KStmt *body = kstmt_block(p);
     t->base[axis] = kexpr_var(p, var);
     t->tile_vectors = t->vectors;
     t->lanes_left = kexpr_binary(p, '-', axis_to(t, axis), t->base[axis]);
     emit_loops(t, level + 1, body);
     t->lanes_left = NULL;
-    int64_t step = (int64_t)t->vectors * t->lanes;
-    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), axis_to(t, axis), step, body));
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), axis_from(t, axis), axis_to(t, axis), panel, body));
 }
 
 /* Panels that are stored, not computed. */
