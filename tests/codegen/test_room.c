@@ -7,22 +7,24 @@
 #include "codegen/lower.h"
 #include "codegen/map.h"
 #include "codegen/memory_plan.h"
+#include "codegen/winograd.h"
 #include "passes/pass.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/random_model.h"
 
 enum { MODELS = 60 };
-static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4", "cuda"};
+static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4", "winograd", "cuda"};
 
 /* As the driver does it. */
 static KProgram *program_with_room(Arena *arena, Diag *diag, const Module *model, const char *target, int64_t room) {
     Module *module = module_clone(arena, model);
     PassContext context = pass_context(diag, NULL, NULL);
     Program *info = ARENA_NEW(arena, Program);
-    bool cuda = strcmp(target, "cuda") == 0;
+    bool cuda = strcmp(target, "cuda") == 0, winograd = strcmp(target, "winograd") == 0;
     KIsa isa = isa_cuda;
-    if (!passes_run(module, &context, pass_pipeline, pass_pipeline_count) || (!cuda && !isa_find(target, &isa)))
+    if (!passes_run(module, &context, pass_pipeline, pass_pipeline_count) ||
+        (!cuda && !isa_find(winograd ? "generic" : target, &isa)))
         return NULL;
     info->module = module;
     info->name = module->name;
@@ -30,6 +32,8 @@ static KProgram *program_with_room(Arena *arena, Diag *diag, const Module *model
     KProgram *p = lower_program(arena, diag, info, isa);
     if (!p)
         return NULL;
+    if (!cuda)
+        winograd_program(p, winograd ? WINOGRAD_EVERYWHERE : WINOGRAD_CHEAPER);
     (cuda ? layout_scalar : layout_program)(p);
     module->batch_max = room;
     if (!(cuda ? map_gpu : map_cpu)(p))

@@ -7,6 +7,7 @@
 #include "codegen/map.h"
 #include "codegen/memory_plan.h"
 #include "codegen/tuning.h"
+#include "codegen/winograd.h"
 #include "passes/pass.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
@@ -29,6 +30,7 @@ static KProgram *tuned_program(Arena *arena, Diag *diag, const Module *model, co
     KProgram *p = lower_program(arena, diag, info, isa);
     if (!p)
         return NULL;
+    winograd_program(p, WINOGRAD_EVERYWHERE);
     layout_program(p);
     p->tuning = tuning;
     if (!map_cpu(p))
