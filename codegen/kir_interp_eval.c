@@ -55,7 +55,8 @@ static void eval_load(KInterp *in, const KExpr *e, Lanes *out) {
         return;
     if (count < 0 || count > lanes)
         interp_fail(in, "%lld of %lld lanes of %s are loaded", (long long)count, (long long)lanes, view->buffer->name);
-    if (in->failed || count == 0)
+    bool own = view->buffer->space == SPACE_ARENA || view->buffer->space == SPACE_LOCAL;
+    if (in->failed || (count == 0 && !own)) /* of no lane C still forms the address, in an array whose size it knows */
         return;
     int64_t element = interp_place(in, view, e->load.index, e->load.index_count, e->load.stride ? 1 : count);
     for (int i = 0; i < count && !in->failed; i++)

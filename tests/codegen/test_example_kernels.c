@@ -1,6 +1,6 @@
-/* The examples through the whole compiler to kernels, for CPU and GPU, on the kernel-IR interpreter: results and
- * variables agree with the tensor interpreter for a whole and a partial batch; threads and the order of blocks change
- * no bit. Batches are small: interpreters are slow. */
+/* The examples, and a program of short rows, through the whole compiler to kernels, for CPU and GPU, on the kernel-IR
+ * interpreter: results and variables agree with the tensor interpreter for a whole and a partial batch; threads and the
+ * order of blocks change no bit. Batches are small: interpreters are slow. */
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/interp_compare.h"
 #include "frontend/frontend.h"
@@ -15,15 +15,16 @@ typedef struct {
 } Example;
 
 static const Example examples[] = {
-    {"digits.nn", 4, {NULL}},
-    {"digits-cnn.nn", 1, {NULL}},
-    {"keras-intro.nn", 9, {NULL}},
-    {"diabetes.nn", 9, {NULL}},
-    {"breast-cancer.nn", 9, {NULL}},
-    {"autoencoder.nn", 2, {NULL}},
-    {"series-gru.nn", 3, {"years=5"}},
-    {"shakespeare-gpt.nn", 2, {"context=6", "width=32", "blocks=2"}},
-    {"shakespeare-lstm.nn", 3, {"context=5", "width=24"}},
+    {"examples/digits.nn", 4, {NULL}},
+    {"examples/digits-cnn.nn", 1, {NULL}},
+    {"examples/keras-intro.nn", 9, {NULL}},
+    {"examples/diabetes.nn", 9, {NULL}},
+    {"examples/breast-cancer.nn", 9, {NULL}},
+    {"examples/autoencoder.nn", 2, {NULL}},
+    {"examples/series-gru.nn", 3, {"years=5"}},
+    {"examples/shakespeare-gpt.nn", 2, {"context=6", "width=32", "blocks=2"}},
+    {"examples/shakespeare-lstm.nn", 3, {"context=5", "width=24"}},
+    {"tests/codegen/short-rows.nn", 33, {NULL}},
 };
 static const char *const targets[] = {"x86-64-v4", "x86-64-v3", "cuda"};
 
@@ -50,8 +51,7 @@ static void check_example(const Example *example) {
     int defines = 0;
     while (defines < MOST_DEFINES && example->defines[defines])
         defines++;
-    Program *program =
-        kernel_source_with(arena, diag, arena_format(arena, "examples/%s", example->file), example->defines, defines);
+    Program *program = kernel_source_with(arena, diag, example->file, example->defines, defines);
     if (program)
         program->module->batch_max = example->batch;
     CHECK(program != NULL);
