@@ -166,8 +166,9 @@ losses("mean_squared_error", "mean_squared_error", "real", logits(3))
 losses("mean_absolute_error", "mean_absolute_error", "real", logits(3))
 losses("huber", "Huber()", "real", logits(3))
 losses("huber_delta", "Huber(delta=0.4)", "real", logits(3))
-for _name, _loss in {"mean_absolute_percentage_error": "mape", "log_cosh": "LogCosh()", "cosine_similarity": "cosine_similarity"}.items():
+for _name, _loss in {"log_cosh": "LogCosh()", "cosine_similarity": "cosine_similarity"}.items():
     case("loss_" + _name, logits(3), loss=_loss, weights=_name == "log_cosh")
+case("loss_mean_absolute_percentage_error", logits(3), loss="mape", optimizer="SGD(learning_rate=0.0001)")
 case("loss_cosine_similarity_axis", "Input((3, 5))\nDense(4)", loss="CosineSimilarity(axis=1)")
 case("loss_mean_squared_logarithmic_error", probabilities(3, "softplus"), "distribution", "msle")
 case("loss_kl_divergence", probabilities(3, "softmax"), "distribution", "kl_divergence", metrics="KLDivergence()")
