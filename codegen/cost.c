@@ -121,10 +121,10 @@ static void count_load(CostWalk *w, Part *part, const KExpr *e) {
     const KBuffer *b = e->load.buffer;
     if (is_register(b))
         return;
-    double singly = e->type.lanes > 1 ? single_lanes(w, e->type.lanes, e->load.count, e->load.stride != NULL) : 0;
+    double lanes = e->type.lanes, stride = e->load.stride ? value_of(w, e->load.stride) : 1;
+    double singly = lanes > 1 ? single_lanes(w, e->type.lanes, e->load.count, stride != 1) : 0;
     part->loads += singly > 0 ? singly : lines_of(w, b, e->type.lanes);
     part->others += singly;
-    double lanes = e->type.lanes, stride = e->load.stride ? value_of(w, e->load.stride) : 1;
     bool apart = stride * (double)kbase_bytes(b->base) >= 64;
     touch(w, b, e->load.index, e->load.index_count, apart ? 1 : (lanes - 1) * stride + 1, apart ? lanes : 1, false);
 }

@@ -93,7 +93,8 @@ static KExpr *both(KProgram *p, KExpr *a, KExpr *b) {
     return a ? kexpr_fn(p, FN_and, a, b, NULL) : b;
 }
 
-/* Inside the operand: its value; in the padding: zero. The index is clamped, so that the load is always legal. */
+/* Inside the operand: its value; in the padding: zero. The index is clamped, so that the load is always legal. At an
+ * end that is cropped there is nothing to test. */
 static KExpr *expr_pad(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *index) {
     KProgram *p = r->lower->program;
     const Type *from = op->inputs[0]->type;
@@ -106,16 +107,18 @@ static KExpr *expr_pad(LowerRegion *r, Nest *nest, const Op *op, KExpr *const *i
         }
         int64_t step = pad->interior[i] + 1;
         KExpr *moved = kexpr_binary(p, '-', index[i], number(r, (double)pad->low[i]));
-        KExpr *positive = kexpr_binary(p, 'M', moved, number(r, 0));
+        KExpr *positive = pad->low[i] > 0 ? kexpr_binary(p, 'M', moved, number(r, 0)) : moved;
         KExpr *place = kexpr_binary(p, '/', positive, number(r, (double)step));
         KExpr *extent = kexpr_dim(p, from->dims[i]);
-        inside = both(p, inside, kexpr_fn(p, FN_ge, moved, number(r, 0), NULL));
-        inside = both(p, inside, kexpr_fn(p, FN_lt, place, extent, NULL));
+        if (pad->low[i] > 0)
+            inside = both(p, inside, kexpr_fn(p, FN_ge, moved, number(r, 0), NULL));
+        if (pad->high[i] > 0)
+            inside = both(p, inside, kexpr_fn(p, FN_lt, place, extent, NULL));
         if (step > 1)
             inside =
                 both(p, inside,
                      kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, number(r, (double)step)), number(r, 0), NULL));
-        inner[i] = kexpr_binary(p, 'm', place, kexpr_binary(p, '-', extent, number(r, 1)));
+        inner[i] = pad->high[i] > 0 ? kexpr_binary(p, 'm', place, kexpr_binary(p, '-', extent, number(r, 1))) : place;
     }
     KExpr *value = lower_expr(r, nest, op->inputs[0], inner);
     return inside ? kexpr_fn(p, FN_select, inside, value, kexpr_number(p, value->type.base, 0)) : value;

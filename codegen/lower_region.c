@@ -138,6 +138,14 @@ static int count_readers(const LowerRegion *r, const Value *value, bool *reduced
     return readers;
 }
 
+/* Shifted by several paddings, as the cells of a window are: each reader would compute all of it again. */
+static bool is_padded_often(const LowerRegion *r, const Value *value) {
+    int paddings = 0;
+    for (const Op *op = r->fusion->region->first; op; op = op->next)
+        paddings += op->code == OP_PAD && op->inputs[0] == value;
+    return paddings > 1;
+}
+
 static bool is_yield(const LowerRegion *r, const Value *value) {
     const Region *region = r->fusion->region;
     for (int i = 0; i < region->yield_count; i++)
@@ -164,7 +172,7 @@ static void lower_pointwise(LowerRegion *r, const Op *op) {
     bool reduced;
     int readers = count_readers(r, value, &reduced);
     int cost = op->code == OP_MAP ? scalar_infos[op->attr.scalar].cost : 0;
-    bool many = !r->single && cost > CHEAP && (readers > 1 || reduced);
+    bool many = !r->single && ((cost > CHEAP && (readers > 1 || reduced)) || is_padded_often(r, value));
     if (is_yield(r, value) || many)
         lower_let(r, lower_nest(r, op, value->type), value);
 }

@@ -56,20 +56,29 @@ void gradient_SLICE(Gradient *gradient, const Op *op, Value *g, const bool *want
     out[0] = build_pad(&gradient->build, g, &pad);
 }
 
-/* What was cropped gets zeros; then the elements of the input are picked out. */
+/* What was cropped gets zeros; then the elements of the input are picked out. One padding does both where an axis is
+ * moved: cropped at one end, padded at the other. */
 void gradient_PAD(Gradient *gradient, const Op *op, Value *g, const bool *wanted, Value **out) {
     (void)wanted;
     const Type *in = op->inputs[0]->type;
-    PadAttr grow = {{0}, {0}, {0}};
+    PadAttr grow = {{0}, {0}, {0}}, back = {{0}, {0}, {0}};
     int64_t start[MAX_RANK] = {0}, stride[MAX_RANK];
-    bool grows = false;
+    bool grows = false, shrinks = false, spreads = false;
     for (int i = 0; i < in->rank; i++) {
         int64_t low = op->attr.pad.low[i], high = op->attr.pad.high[i];
         grow.low[i] = low < 0 ? -low : 0;
         grow.high[i] = high < 0 ? -high : 0;
+        back.low[i] = -low;
+        back.high[i] = -high;
         grows = grows || low < 0 || high < 0;
+        shrinks = shrinks || low > 0 || high > 0;
+        spreads = spreads || op->attr.pad.interior[i] > 0;
         start[i] = low > 0 ? low : 0;
         stride[i] = op->attr.pad.interior[i] + 1;
+    }
+    if (grows && shrinks && !spreads) {
+        out[0] = build_pad(&gradient->build, g, &back);
+        return;
     }
     Value *whole = grows ? build_pad(&gradient->build, g, &grow) : g;
     out[0] = build_slice(&gradient->build, whole, start, stride, in);

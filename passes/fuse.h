@@ -4,8 +4,8 @@
 #define NNC_PASSES_FUSE_H
 #include "ir/ir.h"
 
-/* Ops that cost little by themselves: leaves, views, comparisons, products of narrower values. They are repeated in every
- * kernel that reads them, and never have memory of their own. */
+/* Ops that cost little by themselves: leaves, views, comparisons, products of narrower values. They are repeated in
+ * every kernel that reads them, and never have memory of their own. */
 bool fuse_is_inline(const Op *);
 /* A reshape that only adds or drops axes of extent 1. */
 bool fuse_is_unit_reshape(const Op *);

@@ -163,7 +163,7 @@ static GroupFacts find_facts(const FuseGroups *g, int group) {
         else if (!same_space(f.space, result))
             f.single_space = false;
     }
-    if (f.roots > 1)
+    if (f.roots > 1 || fuse_needs_other_places(g, group, group))
         f.single_space = false;
     f.small = f.work <= SMALL_WORK;
     return f;
@@ -296,7 +296,7 @@ static bool reads_directly(const Op *reader, const Op *made_by) {
     return false;
 }
 
-/* Does `to` wait for a sum over what `from` makes? Then they are never in one nest. */
+/* Does `to` wait for a sum over what `from` makes, or for other places of it? Then they are never in one nest. */
 static bool waits_for_sum(const FuseGroups *g, int from, int to) {
     enum { REACHED = 1, SUMMED = 2 };
     char *state = ARENA_ARRAY(g->arena, char, to - from + 1);
@@ -306,7 +306,8 @@ static bool waits_for_sum(const FuseGroups *g, int from, int to) {
             int reader = g->readers[i].items[r];
             if (reader > to)
                 continue;
-            state[reader - from] |= state[i - from] | (i != from && !is_map(g->ops[i]) ? REACHED | SUMMED : REACHED);
+            bool summed = (i != from && !is_map(g->ops[i])) || fuse_reads_elsewhere(g, i, reader);
+            state[reader - from] |= state[i - from] | (summed ? REACHED | SUMMED : REACHED);
         }
     return (state[to - from] & SUMMED) != 0;
 }
@@ -337,7 +338,8 @@ static bool is_stored_anyway(const FuseGroups *g, int op) {
     int first = -1;
     for (int r = 0; r < g->readers[op].count; r++) {
         const Op *reader = g->ops[g->readers[op].items[r]];
-        if (!is_map(reader) && reads_directly(reader, g->ops[op]))
+        if ((!is_map(reader) && reads_directly(reader, g->ops[op])) ||
+            fuse_reads_elsewhere(g, op, g->readers[op].items[r]))
             return true;
         int left = left_at(g, op, g->readers[op].items[r]);
         if (left >= 0 && first >= 0 && left != first)
@@ -412,7 +414,7 @@ static bool merges_in_space(const FuseGroups *g, int producer, int consumer) {
     if (merges_in_windows(g, producer, consumer))
         return true;
     if (p.single_space && c.single_space && c.maps_only && same_space(p.space, c.space))
-        return !is_left_to_reader(g, producer, consumer);
+        return !is_left_to_reader(g, producer, consumer) && !fuse_needs_other_places(g, producer, consumer);
     return p.maps_only && p.single_space && c.single_space && is_plain_reduction(g, consumer, &c, p.space) &&
            read_once_by(g, producer, consumer);
 }
@@ -472,6 +474,7 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
     g->facts = ARENA_ARRAY(arena, GroupFacts, g->count);
     g->readers = ARENA_ARRAY(arena, IndexList, g->count);
     g->producers = ARENA_ARRAY(arena, IndexList, g->count);
+    g->moves = ARENA_ARRAY(arena, bool, g->count);
     g->index = ARENA_ARRAY(arena, int, func->value_count);
     for (int i = 0; i < func->value_count; i++)
         g->index[i] = -1;
@@ -481,6 +484,7 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
         g->group[n] = fuse_is_inline(op) || is_outside(op) ? -1 : n;
         g->next[n] = -1;
         g->last[n] = g->place[n] = g->at[n] = n;
+        g->moves[n] = fuse_moves(op, NULL);
         for (int i = 0; i < op->result_count; i++)
             g->index[op->results[i]->id] = n;
     }
@@ -563,6 +567,8 @@ const char *fuse_why_apart(FuseGroups *g, int producer, int consumer) {
     GroupFacts p = group_facts(g, producer), c = group_facts(g, consumer);
     if (c.contractions > 0)
         return "a contraction reads its operands from memory";
+    if (c.maps_only && fuse_needs_other_places(g, producer, consumer))
+        return "it reads other places than its own";
     if (reaches(g, producer, consumer))
         return "a third kernel stands between them";
     if (p.rows && c.rows)

@@ -25,6 +25,7 @@ typedef struct {
     Arena *arena;
     Op **ops; /* ops of the body in order */
     int count;
+    bool *moves;       /* by op: it reads something at other places than its own */
     int *index;        /* by Value.id: op that makes it, -1 for arguments */
     int *group;        /* by op: representative op of its group, -1 for ops outside groups */
     int *next;         /* by op: the next member of its group; -1: the last one. In the end in the order of ops */
@@ -47,6 +48,11 @@ int fuse_owner(const FuseGroups *, int op);
 /* Could the two groups go through the samples' rows together, each row by itself: positions of a sequence, lines of the
  * scores of attention? A row has at most so many elements (passes/fuse_rows.c). */
 bool fuse_share_rows(const FuseGroups *, int producer, int consumer, int64_t most_elements);
+/* Does the op read this value, NULL: any, at other places than its own (passes/fuse_moves.c)? */
+bool fuse_moves(const Op *, const Value *);
+/* Does op `to` so read what op `from` makes, or an op of the consumer what the producer makes? */
+bool fuse_reads_elsewhere(const FuseGroups *, int from, int to);
+bool fuse_needs_other_places(const FuseGroups *, int producer, int consumer);
 FusionKind fuse_group_kind(const FuseGroups *, int group);
 /* Why a group and one that reads it are two kernels. */
 const char *fuse_why_apart(FuseGroups *, int producer, int consumer);

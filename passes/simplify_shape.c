@@ -217,18 +217,48 @@ static bool is_plain_growth(const PadAttr *pad, int rank) {
     return true;
 }
 
-/* Zeros around zeros. */
+/* Zeros around zeros, or some of the zeros taken away; nothing that the first one cuts off becomes zero. */
 static Value *merge_pads(Simplify *simplify, const Op *op) {
     const Op *inner = defined_by(op->inputs[0], OP_PAD);
-    int rank = op->results[0]->type->rank;
-    if (!inner || !is_plain_growth(&inner->attr.pad, rank) || !is_plain_growth(&op->attr.pad, rank))
+    if (!inner)
         return NULL;
-    PadAttr merged = op->attr.pad;
-    for (int i = 0; i < rank; i++) {
-        merged.low[i] += inner->attr.pad.low[i];
-        merged.high[i] += inner->attr.pad.high[i];
+    PadAttr merged = inner->attr.pad;
+    const PadAttr *outer = &op->attr.pad;
+    for (int i = 0; i < op->results[0]->type->rank; i++) {
+        if (outer->interior[i] || (merged.low[i] < 0 && outer->low[i] > 0) ||
+            (merged.high[i] < 0 && outer->high[i] > 0))
+            return NULL;
+        merged.low[i] += outer->low[i];
+        merged.high[i] += outer->high[i];
     }
     return build_pad(&simplify->build, inner->inputs[0], &merged);
+}
+
+static bool varies_along_padding(const Op *broadcast, const PadAttr *pad) {
+    for (int i = 0; i < broadcast->attr.axes.count; i++) {
+        int axis = broadcast->attr.axes.axes[i];
+        if (pad->low[axis] || pad->high[axis] || pad->interior[axis])
+            return true;
+    }
+    return false;
+}
+
+/* A product with what is the same along all padded axes: the other factor is padded, which can be done where it is
+ * read. So the gradients of products of slices are one sum, and no product is written. */
+static Value *pad_before_product(Simplify *simplify, const Op *op) {
+    const Op *product = defined_by_map(op->inputs[0], FN_mul);
+    if (!product || !used_once(simplify, op->inputs[0]))
+        return NULL;
+    for (int i = 0; i < 2; i++) {
+        const Op *broadcast = defined_by(product->inputs[i], OP_BROADCAST);
+        if (!broadcast || varies_along_padding(broadcast, &op->attr.pad))
+            continue;
+        const Type *type = op->results[0]->type;
+        Value *padded = build_pad(&simplify->build, product->inputs[1 - i], &op->attr.pad);
+        Value *factor = build_broadcast(&simplify->build, broadcast->inputs[0], type, broadcast->attr.axes.axes);
+        return build_mul(&simplify->build, padded, factor);
+    }
+    return NULL;
 }
 
 static Value *drop_lone_concat(Simplify *simplify, const Op *op) {
@@ -318,6 +348,7 @@ const SimplifyRule simplify_shape_rules[] = {
     {OP_PAD, drop_empty_pad},
     {OP_PAD, fold_moved_constant},
     {OP_PAD, merge_pads},
+    {OP_PAD, pad_before_product},
     {OP_CONCAT, drop_lone_concat},
     {OP_CONCAT, fold_moved_constant},
 };

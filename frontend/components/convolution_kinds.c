@@ -82,28 +82,43 @@ static Value *conv2d_transpose(LayerContext *ctx, Value *x) {
     return transposed(ctx, x, SPATIAL_2D);
 }
 
-/* The cells of the padded input that one cell of the window reads: [B, o.., C]. */
+/* What one cell of the window reads of x, zeros where it lies outside: [B, o.., C]. */
 static Value *read_cell(Builder *b, Value *x, const WindowAttr *w, const int64_t *cell, const Type *type) {
-    int64_t start[MAX_RANK] = {0}, stride[MAX_RANK];
-    for (int i = 0; i < type->rank; i++) {
-        bool inside = i > 0 && i <= w->spatial;
-        start[i] = inside ? cell[i - 1] * w->dilation[i - 1] : 0;
-        stride[i] = inside ? w->stride[i - 1] : 1;
+    int64_t start[MAX_RANK] = {0}, stride[MAX_RANK] = {1, 1, 1, 1};
+    PadAttr pad = {.low = {0}};
+    for (int i = 0; i < w->spatial; i++) {
+        int64_t reach = (type->dims[i + 1].n - 1) * w->stride[i] + 1;
+        pad.low[i + 1] = w->low[i] - cell[i] * w->dilation[i];
+        pad.high[i + 1] = reach - x->type->dims[i + 1].n - pad.low[i + 1];
+        stride[i + 1] = w->stride[i];
     }
-    return build_slice(b, x, start, stride, type);
+    return build_slice(b, build_pad(b, x, &pad), start, stride, type);
 }
 
-/* The weights of one cell: [C, multiplier] of [k.., C, multiplier]. */
+/* The weights of one cell: [C] of [k.., C]. */
 static Value *weights_of_cell(Builder *b, Value *kernel, int spatial, const int64_t *cell) {
-    int64_t start[MAX_RANK] = {0}, stride[MAX_RANK];
+    int64_t start[MAX_RANK] = {0}, stride[MAX_RANK] = {1, 1, 1};
     Dim dims[MAX_RANK];
-    for (int i = 0; i < spatial + 2; i++) {
+    for (int i = 0; i <= spatial; i++) {
         start[i] = i < spatial ? cell[i] : 0;
-        stride[i] = 1;
         dims[i] = i < spatial ? dim_static(1) : kernel->type->dims[i];
     }
-    Value *one = build_slice(b, kernel, start, stride, type_get(b->module, DTYPE_F32, spatial + 2, dims));
-    return build_reshape(b, one, type_get(b->module, DTYPE_F32, 2, dims + spatial));
+    Value *one = build_slice(b, kernel, start, stride, type_get(b->module, DTYPE_F32, spatial + 1, dims));
+    return build_reshape(b, one, type_get(b->module, DTYPE_F32, 1, dims + spatial));
+}
+
+/* Each channel as often as it has results: x of [B, .., C], channel c m + k is channel c. */
+static Value *repeat_channels(LayerContext *ctx, Value *x, int64_t times) {
+    Dim dims[MAX_RANK], wide[MAX_RANK];
+    int axes[MAX_RANK], rank = x->type->rank;
+    for (int i = 0; i < rank; i++) {
+        axes[i] = i;
+        dims[i] = wide[i] = x->type->dims[i];
+    }
+    dims[rank] = dim_static(times);
+    wide[rank - 1].n *= times;
+    x = build_broadcast(ctx->builder, x, layer_type(ctx, rank + 1, dims), axes);
+    return build_reshape(ctx->builder, x, layer_type(ctx, rank, wide));
 }
 
 /* Channel c m + k of the result is the k-th of channel c: sum over the window of x[.., c] kernel[.., c, k]. */
@@ -111,28 +126,25 @@ static Value *depthwise(LayerContext *ctx, Value *x, Value *kernel, const Window
     Builder *b = ctx->builder;
     int spatial = w->spatial;
     int64_t cells = 1, multiplier = arg_int(ctx->args, "depth_multiplier");
-    Dim part[MAX_RANK + 1], wide[MAX_RANK];
-    PadAttr pad = {.low = {0}};
-    part[0] = x->type->dims[0];
+    Dim dims[MAX_RANK] = {x->type->dims[0]}, weights[MAX_RANK];
+    if (!kernel)
+        return NULL;
     for (int i = 0; i < spatial; i++) {
         cells *= w->size[i];
-        part[i + 1] = dim_static(window_extent(w, i, x->type->dims[i + 1].n));
-        pad.low[i + 1] = w->low[i];
-        pad.high[i + 1] = w->high[i];
+        weights[i] = dim_static(w->size[i]);
+        dims[i + 1] = dim_static(window_extent(w, i, x->type->dims[i + 1].n));
     }
-    part[spatial + 1] = x->type->dims[spatial + 1];
-    part[spatial + 2] = dim_static(1);
-    memcpy(wide, part, sizeof wide);
-    wide[spatial + 1] = dim_static(part[spatial + 1].n * multiplier);
-    Value *padded = build_pad(b, x, &pad), *sum = NULL;
-    for (int64_t i = 0; i < cells && kernel; i++) {
+    dims[spatial + 1] = weights[spatial] = dim_static(x->type->dims[spatial + 1].n * multiplier);
+    kernel = build_reshape(b, kernel, layer_type(ctx, spatial + 1, weights));
+    x = multiplier > 1 ? repeat_channels(ctx, x, multiplier) : x;
+    Value *sum = NULL;
+    for (int64_t i = 0; i < cells; i++) {
         int64_t cell[2] = {spatial == 2 ? i / w->size[1] : i, spatial == 2 ? i % w->size[1] : 0};
-        Value *read = read_cell(b, padded, w, cell, layer_type(ctx, spatial + 2, part));
-        read = build_reshape(b, read, layer_type(ctx, spatial + 3, part));
+        Value *read = read_cell(b, x, w, cell, layer_type(ctx, spatial + 2, dims));
         Value *product = build_mul(b, read, weights_of_cell(b, kernel, spatial, cell));
         sum = sum ? build_add(b, sum, product) : product;
     }
-    return build_reshape(b, sum, layer_type(ctx, spatial + 2, wide));
+    return sum;
 }
 
 enum { MOST_CELLS = 121 };
@@ -257,7 +269,8 @@ KIND(depthwise_conv1d, "DepthwiseConv1D", NULL, "Each channel of a sequence conv
      ON_STEPS("DepthwiseConv1D(2, strides=2, depth_multiplier=3)"));
 KIND(depthwise_conv2d, "DepthwiseConv2D", NULL, "Each channel of an image convolved by itself.", DEPTHWISE_FORMULA,
      "DepthwiseConv2D(3, padding=same)", ON_IMAGE("DepthwiseConv2D(3, padding=same, depthwise_regularizer=L2(0.1))"),
-     ON_IMAGE("DepthwiseConv2D((2, 3), depth_multiplier=2, use_bias=false)"));
+     ON_IMAGE("DepthwiseConv2D((2, 3), depth_multiplier=2, use_bias=false)"),
+     ON_IMAGE("DepthwiseConv2D(3, padding=same)\nDepthwiseConv2D(2, strides=2, padding=same, depth_multiplier=2)"));
 #define SEPARABLE_FORMULA "a depthwise convolution without bias, then a convolution of size 1"
 KIND(separable_conv1d, "SeparableConv1D", "SeparableConvolution1D",
      "Channels of a sequence convolved each by itself, then mixed.", SEPARABLE_FORMULA,
