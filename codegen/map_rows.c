@@ -30,13 +30,6 @@ static int64_t row_elements(const KKernel *kernel) {
     return most;
 }
 
-static int64_t largest_divisor(int64_t all, int64_t most) {
-    int64_t rows = most < 1 ? 1 : most < all ? most : all;
-    while (all % rows)
-        rows--;
-    return rows;
-}
-
 static int64_t product_block(int64_t all, int64_t row) {
     int64_t most = PRODUCT_BYTES / kbase_bytes(KBASE_F32) / row;
     return largest_divisor(all, most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most);

@@ -43,6 +43,13 @@ void nest_visit(const Nest *nest, const KVisitor *visitor) {
         nest_visit(nest->carried.nest, visitor);
 }
 
+int64_t largest_divisor(int64_t all, int64_t most) {
+    int64_t rows = most < 1 ? 1 : most < all ? most : all;
+    while (all % rows)
+        rows--;
+    return rows;
+}
+
 int nest_cells(const Nest *nest) {
     int64_t n = 1;
     for (int i = 0; i < nest->cell_count; i++)

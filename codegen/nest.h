@@ -100,6 +100,8 @@ bool nests_write(const struct KKernel *, const KBuffer *);
 int nests_shared_axes(const struct KKernel *);
 /* The nest that stores what lies outside of the part that counts. */
 const Nest *nest_outside(KProgram *, const Nest *);
+/* The largest divisor of `all` that is at most `most`; at least 1. */
+int64_t largest_divisor(int64_t all, int64_t most);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
 int64_t nest_epilogue_slots(const Nest *); /* for one element */

@@ -161,13 +161,6 @@ static bool find_filter(Filter *f) {
 
 /* ---- blocks, and what it costs */
 
-static int64_t largest_divisor(int64_t all, int64_t most) {
-    int64_t part = most < all ? most : all;
-    while (part > 1 && all % part)
-        part--;
-    return part < 1 ? 1 : part;
-}
-
 /* Whole samples, or as many rows of tiles of one as are near, or a part of a row. */
 static void choose_block(Filter *f) {
     int64_t tile = PLACES * kbase_bytes(KBASE_F32) * (f->channels + f->features), most = BLOCK_BYTES / tile;
