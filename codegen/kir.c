@@ -185,6 +185,12 @@ void ksequence_move(KSequence *sequence, int from, int to) {
     sequence->kernels[to] = moved;
 }
 
+void ksequence_remove(KSequence *sequence, int at) {
+    sequence->count--;
+    for (int i = at; i < sequence->count; i++)
+        sequence->kernels[i] = sequence->kernels[i + 1];
+}
+
 KVar *kvar_new(KProgram *p, KKernel *k, const char *name, KType type, bool is_mutable) {
     KVar *var = ARENA_NEW(p->arena, KVar);
     *var = (KVar){.id = k->var_count++, .name = identifier(p->arena, name), .type = type, .is_mutable = is_mutable};

@@ -442,6 +442,7 @@ KBuffer *kbuffer_new(KProgram *, KSpace, const char *name, KBase, int rank, cons
 KBuffer *kbuffer_local(KProgram *, KKernel *, KSpace, const char *name, KBase, int rank, const Dim *);
 KKernel *kkernel_new(KProgram *, KSequence *, const char *name); /* the last one */
 void ksequence_move(KSequence *, int from, int to);              /* a kernel to an earlier place */
+void ksequence_remove(KSequence *, int at);
 /* Physical indices of logical ones: reordered, panels split (index / block, index % block, folded where possible). */
 int kbuffer_physical_index(KProgram *, const KBuffer *, KExpr *const *logical, KExpr **physical);
 extern const char *const kspace_names[], *const kaxis_names[], *const kbase_names[];

@@ -26,7 +26,6 @@ Nest *map_sums_apart(KProgram *, KSequence *, int at, int number, int parts, Map
 /* ---- inside the room: kernels at other places of their sequence (codegen/map_move.c) */
 /* Does a kernel between these two places write what `moved` reads, or touch what it writes? */
 bool map_in_the_way(const KProgram *, const KSequence *, const KKernel *moved, int from, int to);
-void map_remove(KSequence *, int at);
 /* The variables of a nest that comes to this kernel get numbers there. */
 void map_take_variables(KKernel *to, Nest *);
 /* Kernels over rows within samples come right behind the kernels that make what they read. */

@@ -83,7 +83,7 @@ static void carry(KProgram *p, KSequence *sequence, int sum, int product, const 
     to->work += from->work;
     if (to->comment && from->comment)
         to->comment = arena_format(p->arena, "%s; %s", to->comment, from->comment);
-    map_remove(sequence, sum);
+    ksequence_remove(sequence, sum);
 }
 
 static bool is_worth_it(const KProgram *p, const KExpr *e) {

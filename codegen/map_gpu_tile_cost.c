@@ -196,10 +196,10 @@ bool gpu_library_is_worth(const KProgram *p, const GpuContraction *c, const char
     int multiprocessors = machine_of(p->isa.gpu)->multiprocessors;
     double launches = gpu_tiles_cycles(p, &whole) / GPU_LAUNCH_CYCLES;
     bool wide = tiles >= multiprocessors, is_long = launches >= LAUNCHES;
-    *why = arena_format(p->arena, "%lld tiles of %d x %d %s %d multiprocessors%s the time of %.1f launches is %s %d", (long long)tiles,
-                        LIBRARY_SIDE, LIBRARY_SIDE, wide ? "fill" : "do not fill", multiprocessors,
-                        wide == is_long ? " and" : ", but", launches, is_long ? "at least that of" : "less than that of",
-                        LAUNCHES);
+    *why = arena_format(p->arena, "%lld tiles of %d x %d %s %d multiprocessors%s the time of %.1f launches is %s %d",
+                        (long long)tiles, LIBRARY_SIDE, LIBRARY_SIDE, wide ? "fill" : "do not fill", multiprocessors,
+                        wide == is_long ? " and" : ", but", launches,
+                        is_long ? "at least that of" : "less than that of", LAUNCHES);
     return wide && is_long;
 }
 

@@ -198,7 +198,7 @@ static bool join_before(Join *j, KBuffer *buffer, int k) {
         return false;
     }
     take_nest(j, nest, 0);
-    map_remove(j->sequence, k);
+    ksequence_remove(j->sequence, k);
     make_local(j, buffer);
     return true;
 }
@@ -224,7 +224,7 @@ static bool join_behind(Join *j, KBuffer *buffer, int k) {
     }
     take_nest(j, nest, rows->nest_count);
     j->sequence->kernels[k] = rows;
-    map_remove(j->sequence, j->at);
+    ksequence_remove(j->sequence, j->at);
     make_local(j, buffer);
     return true;
 }

@@ -64,12 +64,6 @@ bool map_in_the_way(const KProgram *p, const KSequence *sequence, const KKernel 
     return false;
 }
 
-void map_remove(KSequence *sequence, int at) {
-    sequence->count--;
-    for (int i = at; i < sequence->count; i++)
-        sequence->kernels[i] = sequence->kernels[i + 1];
-}
-
 static void take_variable(KKernel *to, KVar *var, int base) {
     var->id += base;
     to->var_count = var->id >= to->var_count ? var->id + 1 : to->var_count;

@@ -140,7 +140,7 @@ static void read_piece(KProgram *p, const Turned *turned, int factor) {
 }
 
 static void remove_turn(KProgram *p, KSequence *sequence, const Turned *turned) {
-    map_remove(sequence, place_of(sequence, turned->kernel));
+    ksequence_remove(sequence, place_of(sequence, turned->kernel));
     p->buffer_count--;
     for (int i = turned->twin->id; i < p->buffer_count; i++) {
         p->buffers[i] = p->buffers[i + 1];

@@ -195,6 +195,23 @@ bool nests_write(const KKernel *kernel, const KBuffer *b) {
     return false;
 }
 
+typedef struct {
+    const KBuffer *buffer;
+    bool met;
+} Reader;
+
+static void meet_load(void *reader, const KExpr *e) {
+    Reader *r = reader;
+    r->met = r->met || (e->kind == KE_LOAD && kbuffer_owner(e->load.buffer) == r->buffer);
+}
+
+bool nests_read(const KKernel *kernel, const KBuffer *b) {
+    Reader reader = {b, false};
+    for (int i = 0; i < kernel->nest_count; i++)
+        nest_visit(kernel->nests[i], &(KVisitor){.expression = meet_load, .context = &reader});
+    return reader.met;
+}
+
 /* ---- axes that nests have in common */
 typedef struct {
     const KKernel *kernel;

@@ -93,8 +93,9 @@ bool nest_leads_to_piece(const Nest *, int axis);
 bool nest_bounds_use(const Nest *, int axis);
 /* All that the nest reads and stores: its reductions with their guards, those over cells, and its statements. */
 void nest_visit(const Nest *, const KVisitor *);
-/* Does a nest of the kernel store to the buffer? */
+/* Does a nest of the kernel store to the buffer; load from it, or from a part of it? */
 bool nests_write(const struct KKernel *, const KBuffer *);
+bool nests_read(const struct KKernel *, const KBuffer *);
 /* The parallel axes that all nests of the kernel start with and use in the same way for what they pass on to each
  * other: nothing passes from one place on them to another one. */
 int nests_shared_axes(const struct KKernel *);

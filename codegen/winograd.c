@@ -195,28 +195,11 @@ static bool is_cheaper(const Filter *f) {
 
 /* ---- an image that was copied to have zeros around it */
 
-typedef struct {
-    const KBuffer *buffer;
-    bool met;
-} Reader;
-
-static void meet_load(void *reader, const KExpr *e) {
-    Reader *r = reader;
-    r->met = r->met || (e->kind == KE_LOAD && kbuffer_owner(e->load.buffer) == r->buffer);
-}
-
-static bool reads(const KKernel *kernel, const KBuffer *buffer) {
-    Reader reader = {buffer, false};
-    for (int i = 0; i < kernel->nest_count; i++)
-        nest_visit(kernel->nests[i], &(KVisitor){.expression = meet_load, .context = &reader});
-    return reader.met;
-}
-
 /* The place of the kernel that makes the copy, if that is all it does and nobody else reads it; -1: that is not so. */
 static int kernel_of_copy(const KSequence *sequence, int at, const KBuffer *copy) {
     int found = -1;
     for (int k = 0; k < sequence->count; k++) {
-        if (k != at && reads(sequence->kernels[k], copy))
+        if (k != at && nests_read(sequence->kernels[k], copy))
             return -1;
         if (sequence->kernels[k]->nest_count == 1 && nests_write(sequence->kernels[k], copy))
             found = k;
@@ -233,7 +216,7 @@ static int take_cells_themselves(Filter *f, KSequence *sequence, int at) {
     f->cells = halo->of;
     for (int s = 0; s < 2; s++)
         f->side[s].low += halo->low[f->side[s].place];
-    map_remove(sequence, copy);
+    ksequence_remove(sequence, copy);
     return at - 1;
 }
 
