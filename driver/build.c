@@ -1,7 +1,7 @@
 /* The user's compilers: of C ($CC, else cc) and of CUDA ($NVCC, else nvcc); and where the runtime's headers and library
  * lie: where nnc was built or installed. */
 #include "driver/build.h"
-#include "codegen/library.h"
+#include "codegen/kir/library.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* The driver: command line, pipeline, and what nnc prints. Knows every room; holds no algorithm. */
 #ifndef NNC_DRIVER_H
 #define NNC_DRIVER_H
-#include "codegen/host.h"
-#include "codegen/kir.h"
-#include "codegen/library.h"
+#include "codegen/emit/host.h"
+#include "codegen/kir/kir.h"
+#include "codegen/kir/library.h"
 #include "frontend/frontend.h"
 #include "passes/pass.h"
 
@@ -30,13 +30,14 @@ typedef struct {
     bool help, version;
     bool library, bundle, no_memory_plan, no_tune, verify;
     bool direct_convolutions; /* --convolution=direct */
-    bool check; /* run: train on GPU and processor, and compare */
-    const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *dnn, *convolution, *batch_size_text, *max_batch_text;
+    bool check;               /* run: train on GPU and processor, and compare */
+    const char *input, *output, *model, *cpu, *gpu, *precision_name, *target, *emit_name, *blas, *dnn, *convolution,
+        *batch_size_text, *max_batch_text;
     KPrecision precision;
     const Library *convolutions; /* --dnn: who computes convolutions; NULL: the program itself */
-    const Library *products; /* --blas: who computes large products of matrices; NULL: the program itself */
-    int64_t batch_size; /* 0: as the fit block says */
-    int64_t max_batch;  /* memory is planned for so many samples; 0: pipeline.c chooses */
+    const Library *products;     /* --blas: who computes large products of matrices; NULL: the program itself */
+    int64_t batch_size;          /* 0: as the fit block says */
+    int64_t max_batch;           /* memory is planned for so many samples; 0: pipeline.c chooses */
     Emit emit;
     PassOptions passes;
     struct Tuning *tuning; /* tune: choices of tiles to be tried; NULL: those of the file beside the program */

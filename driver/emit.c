@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include "codegen/host.h"
+#include "codegen/emit/host.h"
 #include "driver/driver.h"
 
 static bool is_standard_output(const char *path) {

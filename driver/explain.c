@@ -1,8 +1,8 @@
 /* --emit=explain: what lies in memory and when, what each kernel computes, and why. */
 #include <string.h>
-#include "codegen/cost.h"
-#include "codegen/host.h"
-#include "codegen/memory_plan.h"
+#include "codegen/plan/cost.h"
+#include "codegen/emit/host.h"
+#include "codegen/plan/memory_plan.h"
 #include "driver/driver.h"
 
 static void arena_part(Text *out, const KProgram *k) {

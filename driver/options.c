@@ -2,8 +2,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include "codegen/gpu_arch.h"
-#include "codegen/isa.h"
+#include "codegen/kir/gpu_arch.h"
+#include "codegen/kir/isa.h"
 #include "driver/driver.h"
 
 typedef enum { OPTION_FLAG, OPTION_TEXT, OPTION_LIST } OptionKind;

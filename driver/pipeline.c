@@ -3,13 +3,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include "codegen/cost.h"
-#include "codegen/gemm.h"
-#include "codegen/isa.h"
-#include "codegen/kernel_share.h"
-#include "codegen/lower.h"
-#include "codegen/memory_plan.h"
-#include "codegen/winograd.h"
+#include "codegen/plan/cost.h"
+#include "codegen/nests/gemm.h"
+#include "codegen/kir/isa.h"
+#include "codegen/emit/kernel_share.h"
+#include "codegen/lower/lower.h"
+#include "codegen/plan/memory_plan.h"
+#include "codegen/nests/winograd.h"
 #include "driver/tune.h"
 
 static bool has_errors(Pipeline *p) {

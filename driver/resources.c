@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "codegen/gpu_arch.h"
+#include "codegen/kir/gpu_arch.h"
 #include "driver/build.h"
 
 typedef struct {

@@ -1,6 +1,6 @@
 /* --emit=summary: Keras' table, drawn by the runtime. */
 #include <stdlib.h>
-#include "codegen/host.h"
+#include "codegen/emit/host.h"
 #include "driver/driver.h"
 #include "runtime/nnrt_summary.h"
 

@@ -1,9 +1,9 @@
 /* The targets of the compiler. */
 #include <string.h>
-#include "codegen/host.h"
-#include "codegen/isa.h"
-#include "codegen/layout.h"
-#include "codegen/map.h"
+#include "codegen/emit/host.h"
+#include "codegen/kir/isa.h"
+#include "codegen/nests/layout.h"
+#include "codegen/map/map.h"
 #include "driver/driver.h"
 
 const Target targets[] = {

@@ -1,7 +1,7 @@
 /* `nnc tune FILE`: times tiles for the contractions of a step on this machine.
  *
  * All tiles that fit the registers are ranked by the cost model. The best few of each contraction are built into
- * programs that time their kernels (codegen/host_profile.c); contractions that share no kernel change in the same
+ * programs that time their kernels (codegen/emit/host_profile.c); contractions that share no kernel change in the same
  * program. What was fastest, and computes the same bits, goes to the file beside the model. */
 #include "driver/tune.h"
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "codegen/cost.h"
+#include "codegen/plan/cost.h"
 #include "driver/tune_parts.h"
 
 static volatile sig_atomic_t interrupted;

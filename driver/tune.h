@@ -2,7 +2,7 @@
  * them. */
 #ifndef NNC_DRIVER_TUNE_H
 #define NNC_DRIVER_TUNE_H
-#include "codegen/tuning.h"
+#include "codegen/plan/tuning.h"
 #include "driver/driver.h"
 
 typedef struct {

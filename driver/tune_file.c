@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "codegen/gpu_arch.h"
+#include "codegen/kir/gpu_arch.h"
 #include "driver/tune.h"
 
 enum { MOST = 64 }; /* rows, vectors, parts */

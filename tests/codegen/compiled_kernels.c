@@ -1,7 +1,7 @@
 #include "tests/codegen/compiled_kernels.h"
-#include "codegen/c_printer.h"
-#include "codegen/kernel_share.h"
-#include "codegen/library.h"
+#include "codegen/emit/c_printer.h"
+#include "codegen/emit/kernel_share.h"
+#include "codegen/kir/library.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>

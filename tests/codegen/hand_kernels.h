@@ -1,7 +1,7 @@
 /* Kernels built by hand, for the tests of kernel IR, its interpreter and its printer. */
 #ifndef NNC_TESTS_HAND_KERNELS_H
 #define NNC_TESTS_HAND_KERNELS_H
-#include "codegen/kir.h"
+#include "codegen/kir/kir.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,13 +1,13 @@
 #include "tests/codegen/kernel_compare.h"
-#include "codegen/gemm.h"
-#include "codegen/isa.h"
-#include "codegen/layout.h"
-#include "codegen/library.h"
-#include "codegen/lower.h"
-#include "codegen/map.h"
-#include "codegen/memory_plan.h"
-#include "codegen/tuning.h"
-#include "codegen/winograd.h"
+#include "codegen/nests/gemm.h"
+#include "codegen/kir/isa.h"
+#include "codegen/nests/layout.h"
+#include "codegen/kir/library.h"
+#include "codegen/lower/lower.h"
+#include "codegen/map/map.h"
+#include "codegen/plan/memory_plan.h"
+#include "codegen/plan/tuning.h"
+#include "codegen/nests/winograd.h"
 #include "frontend/frontend.h"
 #include "ir/contraction.h"
 #include "passes/pass.h"
@@ -147,7 +147,7 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
 
 /* ---- what the tensor interpreter says ---- */
 
-/* May F(2x2, 3x3) compute it (codegen/winograd.h)? */
+/* May F(2x2, 3x3) compute it (codegen/nests/winograd.h)? */
 static bool kernel_may_be_filtered(const Op *op) {
     const WindowAttr *w = &op->attr.window;
     bool may = (op->code == OP_CONV || op->code == OP_CONV_GRAD_INPUT) && w->spatial == 2;

@@ -2,8 +2,8 @@
  * compared with the tensor interpreter. */
 #ifndef NNC_TESTS_KERNEL_COMPARE_H
 #define NNC_TESTS_KERNEL_COMPARE_H
-#include "codegen/kir.h"
-#include "codegen/kir_interp.h"
+#include "codegen/kir/kir.h"
+#include "codegen/kir/kir_interp.h"
 #include "tests/passes/interp_compare.h"
 
 /* Prints what diag holds, under a title. */
@@ -12,9 +12,9 @@ void kernel_report(Diag *, const char *what);
  * reason printed if it has errors. */
 struct Program *kernel_source(Arena *, Diag *, const char *file, const char *define);
 struct Program *kernel_source_with(Arena *, Diag *, const char *file, const char *const *defines, int count);
-/* The program compiled for a processor (an instruction set of codegen/isa.h) as the driver does it, up to the memory
- * plan; changes its module. `barrier_work` takes the place of the instruction set's, if it is not 0. NULL: a stage
- * failed. */
+/* The program compiled for a processor (an instruction set of codegen/kir/isa.h) as the driver does it, up to the
+ * memory plan; changes its module. `barrier_work` takes the place of the instruction set's, if it is not 0. NULL: a
+ * stage failed. */
 KProgram *kernel_compile(Arena *, Diag *, struct Program *, const char *target, int barrier_work, bool planned);
 /* The kernels of a function; NULL: there is none of that name. */
 KSequence *kernel_sequence(const KProgram *, const char *name);

@@ -1,7 +1,7 @@
 /* The C-family printer: its text, and that the printed kernels compile without a warning under gcc and clang and leave
  * the same bytes in memory as the interpreter. A compiler that is not installed is skipped aloud. */
-#include "codegen/c_printer.h"
-#include "codegen/kir_interp_parts.h"
+#include "codegen/emit/c_printer.h"
+#include "codegen/kir/kir_interp_parts.h"
 #include "hand_kernels.h"
 #include "test.h"
 #include <stdlib.h>

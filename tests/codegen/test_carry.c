@@ -2,7 +2,7 @@
  * the weights, that of beta with that of gamma. Values are those of the tensor interpreter, bits the same for any
  * number of threads. It does not where the first cache holds what is read, where registers are few, where the product
  * waits for the sum, or where two axes are left. */
-#include "codegen/nest.h"
+#include "codegen/kir/nest.h"
 #include "ir/build.h"
 #include "tests/codegen/kernel_compare.h"
 #include "test.h"

@@ -1,7 +1,7 @@
 /* Depthwise convolutions behind each other: a training step and a prediction are those of the tensor interpreter with
  * the same bits for any number of threads, each keeps few images in memory (no product for a cell of the window lies
  * there), and no layer is computed again for the cells of the next. */
-#include "codegen/nest.h"
+#include "codegen/kir/nest.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 

@@ -1,6 +1,6 @@
 /* Products of matrices for a library (--blas): the statement on its interpreter and before the verifier; which nests
  * become one; and whole models, where all products that may are left to the library, against the tensor interpreter. */
-#include "codegen/gemm.h"
+#include "codegen/nests/gemm.h"
 #include "hand_kernels.h"
 #include "ir/build.h"
 #include "tests/codegen/kernel_compare.h"

@@ -1,8 +1,8 @@
 /* The table of GPU architectures: found by name, in order, and its limits do not contradict each other. */
-#include "codegen/gpu_arch.h"
+#include "codegen/kir/gpu_arch.h"
 #include <string.h>
-#include "codegen/isa.h"
-#include "codegen/map_gpu.h"
+#include "codegen/kir/isa.h"
+#include "codegen/gpu/map_gpu.h"
 #include "test.h"
 
 static void check_row(const GpuArch *a) {

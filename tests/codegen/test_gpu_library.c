@@ -1,10 +1,10 @@
 /* Products of matrices by a library on a GPU (--blas=cublaslt): whole models, where every product that one call can do
  * is the library's, against the tensor interpreter; what is done in the call and what behind it; which products are
  * wide enough; and the rules for the call's bias and scratch memory. */
-#include "codegen/gemm.h"
-#include "codegen/isa.h"
-#include "codegen/library.h"
-#include "codegen/map_gpu_tile.h"
+#include "codegen/nests/gemm.h"
+#include "codegen/kir/isa.h"
+#include "codegen/kir/library.h"
+#include "codegen/gpu/map_gpu_tile.h"
 #include "hand_kernels.h"
 #include "ir/build.h"
 #include "tests/codegen/kernel_compare.h"

@@ -1,9 +1,9 @@
 /* Contractions with operands of tf32 and bfloat16: the kernels on their interpreter are as near to the tensor
  * interpreter as the rounding of the operands allows, for products, batched products and convolutions in tiles of every
  * shape, and not nearer than it must be. The rules of fragments are checked by the verifier and by the interpreter. */
-#include "codegen/isa.h"
-#include "codegen/kir_interp_parts.h"
-#include "codegen/map.h"
+#include "codegen/kir/isa.h"
+#include "codegen/kir/kir_interp_parts.h"
+#include "codegen/map/map.h"
 #include "ir/build.h"
 #include "tests/codegen/hand_kernels.h"
 #include "tests/codegen/kernel_compare.h"

@@ -1,7 +1,7 @@
 /* Which tiles contractions take on a GPU: every choice fits; little work is spread over the GPU, much work moves
  * little; more multiprocessors take no larger tiles. */
-#include "codegen/gpu_arch.h"
-#include "codegen/map_gpu_tile.h"
+#include "codegen/kir/gpu_arch.h"
+#include "codegen/gpu/map_gpu_tile.h"
 #include "test.h"
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* The compiler grows with the program: what a GPT of 16 blocks adds to one of 8 is twice what 8 add to 4. Counted in
  * bytes from the source to the kernels, which every table over pairs of ops, kernels or buffers would add to. */
-#include "codegen/kernel_share.h"
+#include "codegen/emit/kernel_share.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 

@@ -1,8 +1,8 @@
 /* Equal kernels share a function: what counts as equal, the text of function and calls, and that the functions of a
  * model do not grow with its repetitions. That shared kernels compute the right thing is tested with all compiled
  * kernels. */
-#include "codegen/c_printer.h"
-#include "codegen/kernel_share.h"
+#include "codegen/emit/c_printer.h"
+#include "codegen/emit/kernel_share.h"
 #include "frontend/frontend.h"
 #include "hand_kernels.h"
 #include "test.h"

@@ -1,6 +1,6 @@
 /* The kernel-IR interpreter: its results against naive sums in double, for any number of threads, either order and any
  * batch; and that it reports every fault that is put into a kernel. */
-#include "codegen/kir_interp.h"
+#include "codegen/kir/kir_interp.h"
 #include "hand_kernels.h"
 #include "ir/interp.h"
 #include "test.h"

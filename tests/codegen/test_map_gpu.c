@@ -6,8 +6,8 @@
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/interp_compare.h"
 #include "tests/passes/random_model.h"
-#include "codegen/c_printer.h"
-#include "codegen/kernel_share.h"
+#include "codegen/emit/c_printer.h"
+#include "codegen/emit/kernel_share.h"
 #include "test.h"
 #include <unistd.h>
 #include <stdlib.h>

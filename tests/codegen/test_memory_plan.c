@@ -1,7 +1,7 @@
 /* Memory of the examples, of the rows of the benchmark and of prediction alone: the planned arena is at most a tenth
  * above what is alive at once, and no buffers that live at the same time overlap unless they share memory on purpose.
  */
-#include "codegen/memory_plan.h"
+#include "codegen/plan/memory_plan.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 

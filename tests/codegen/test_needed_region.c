@@ -2,12 +2,12 @@
  * and GPU, agree with the tensor interpreter on the whole module with its gradients. Windows that stay inside what they
  * read have neither tests nor padded copies, windows that do not have them. */
 #include "passes/pass.h"
-#include "codegen/isa.h"
-#include "codegen/lower.h"
+#include "codegen/kir/isa.h"
+#include "codegen/lower/lower.h"
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/interp_compare.h"
 #include "tests/passes/region_model.h"
-#include "codegen/nest.h"
+#include "codegen/kir/nest.h"
 #include "test.h"
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /* Barriers: a training step of each measured model has no more than it had, each of those of the seed model is needed
  * (without it the interpreter finds a race), and none is missing. Two threads share the work of a step evenly. Kernels
  * that share large buffers stay together. */
-#include "codegen/kir_interp.h"
-#include "codegen/nest.h"
+#include "codegen/kir/kir_interp.h"
+#include "codegen/kir/nest.h"
 #include "frontend/frontend.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
@@ -16,7 +16,7 @@ typedef struct {
     int most;
     double waste;
 } Row;
-static const Row rows[] = {{"seed", 3, 0.04}, {"mnist", 2, 0.02}, {"mlp512", 5, 0.01},   {"wide", 11, 0.01},
+static const Row rows[] = {{"seed", 3, 0.04},  {"mnist", 2, 0.02}, {"mlp512", 5, 0.01},   {"wide", 11, 0.01},
                            {"conv", 10, 0.03}, {"gru", 13, 0.01},  {"charrnn", 18, 0.01}, {"gpt", 34, 0.01}};
 
 static int barriers_of(const KSequence *sequence) {

@@ -2,12 +2,12 @@
  * tensor interpreter, in several threads), and on a CPU gives small ones the bits that it gives without the room: on a
  * GPU a kernel that has become too large for the shared memory of a block is cut. */
 #include <string.h>
-#include "codegen/isa.h"
-#include "codegen/layout.h"
-#include "codegen/lower.h"
-#include "codegen/map.h"
-#include "codegen/memory_plan.h"
-#include "codegen/winograd.h"
+#include "codegen/kir/isa.h"
+#include "codegen/nests/layout.h"
+#include "codegen/lower/lower.h"
+#include "codegen/map/map.h"
+#include "codegen/plan/memory_plan.h"
+#include "codegen/nests/winograd.h"
 #include "passes/pass.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"

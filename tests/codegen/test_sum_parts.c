@@ -1,7 +1,7 @@
 /* A long sum over the samples with few results is cut in parts, which threads share: the gradient of a convolution's
  * kernel with one channel. Its values are those of the tensor interpreter and its bits the same for any number of
  * threads, also where a batch has fewer samples than parts; short sums and those with more results stay whole. */
-#include "codegen/isa.h"
+#include "codegen/kir/isa.h"
 #include "ir/build.h"
 #include "passes/pass.h"
 #include "tests/codegen/kernel_compare.h"

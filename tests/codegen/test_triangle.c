@@ -1,9 +1,9 @@
 /* Attention masked by a comparison of two indices: sums run over the triangle only, forward and in the gradients, and
  * agree with the tensor interpreter; where a row might have nothing in the triangle, its weights are no zeros. Layer
  * normalisation and softmax go through rows within samples; where scores are large, with the products around them. */
-#include "codegen/isa.h"
-#include "codegen/lower.h"
-#include "codegen/map.h"
+#include "codegen/kir/isa.h"
+#include "codegen/lower/lower.h"
+#include "codegen/map/map.h"
 #include "ir/build.h"
 #include "passes/pass.h"
 #include "tests/codegen/kernel_compare.h"

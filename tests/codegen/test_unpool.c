@@ -1,9 +1,9 @@
 /* Convolution, activation, max pooling, twice; and the gradients. Kernels for CPU and GPU agree with the tensor
  * interpreter on the module as the front end leaves it, whichever form the gradient of the pooling takes: lists of what
  * is not zero, computed inline, or all cells in memory. The names of the kernels tell the form. */
-#include "codegen/isa.h"
-#include "codegen/lower.h"
-#include "codegen/nest.h"
+#include "codegen/kir/isa.h"
+#include "codegen/lower/lower.h"
+#include "codegen/kir/nest.h"
 #include "ir/build.h"
 #include "passes/pass.h"
 #include "tests/codegen/kernel_compare.h"

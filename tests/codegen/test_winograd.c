@@ -3,7 +3,7 @@
  * whole and partial batches; bits depend neither on threads nor on where in the batch a sample lies. Products are
  * counted as they are executed. Odd extents, strides, dilations and other kernels stay direct, and so do few channels,
  * where the transforms are more work than the products that they save. */
-#include "codegen/nest.h"
+#include "codegen/kir/nest.h"
 #include "ir/build.h"
 #include "tests/codegen/compiled_kernels.h"
 #include "tests/codegen/kernel_compare.h"

@@ -1,7 +1,7 @@
 #include "tests/reference/emitted.h"
-#include "codegen/host.h"
-#include "codegen/kernel_share.h"
-#include "codegen/kir_verify.h"
+#include "codegen/emit/host.h"
+#include "codegen/emit/kernel_share.h"
+#include "codegen/kir/kir_verify.h"
 #include "tests/codegen/kernel_compare.h"
 #include <errno.h>
 #include <stdio.h>

@@ -1,0 +1,144 @@
+/* What a step of a recurrence reads and writes of its sequences lies far away: the longest sum of the step fetches it
+ * between its products, a line at a time, for the nests behind it, and for the next step what comes before them. */
+#include "codegen/map/map_tile.h"
+
+enum { MOST_PIECES = 16, LEAST_PIECE = 8 };
+
+/* ---- what comes */
+typedef struct {
+    MapComing *coming;
+    const MapNest *m;
+    const Nest *nest;
+    bool next; /* the nest comes again in the next step only */
+} Gather;
+
+static bool is_known(const MapComing *coming, const KBuffer *buffer) {
+    for (int i = 0; i < coming->count; i++)
+        if (coming->items[i].buffer == buffer)
+            return true;
+    return false;
+}
+
+/* Sequences [B, T, n] at the row of the nest and the step. */
+static void gather(const Gather *g, KBuffer *buffer, KExpr *const *index) {
+    MapComing *coming = g->coming;
+    KProgram *p = g->m->program;
+    KVar *step = g->m->kernel->step;
+    if (buffer->space != SPACE_ARENA || buffer->base != KBASE_F32 || buffer->rank != 3 || !buffer->dims[0].batch ||
+        buffer->dims[2].batch || index[0]->kind != KE_VAR || index[0]->var != g->nest->axes[0].var ||
+        !kexpr_uses(index[1], step) || coming->count == MAX_COMING || is_known(coming, buffer))
+        return;
+    KExpr *time = index[1];
+    if (g->next) {
+        KExpr *after = kexpr_binary(p, '+', kexpr_var(p, step), kexpr_index(p, 1));
+        after = kexpr_binary(p, 'm', after, kexpr_index(p, g->m->kernel->steps - 1));
+        time = kexpr_substitute(p, time, &step, &after, 1);
+    }
+    coming->items[coming->count++] = (MapComingLine){buffer, time};
+}
+
+static void gather_load(void *context, const KExpr *e) {
+    if (e->kind == KE_LOAD)
+        gather(context, e->load.buffer, e->load.index);
+}
+
+static void gather_store(void *context, const KStmt *s) {
+    if (s->kind == KS_STORE)
+        gather(context, s->store.buffer, s->store.index);
+}
+
+MapComing *map_coming(const MapNest *m) {
+    const KKernel *kernel = m->kernel;
+    MapComing *coming = ARENA_NEW(m->program->arena, MapComing);
+    int longest = -1;
+    int64_t most = 0;
+    for (int i = kernel->step_first; i < kernel->step_end; i++) {
+        int64_t slots = nest_slots(kernel->nests[i], m->program->module->batch_max);
+        if (kernel->nests[i]->reduction_count && slots >= most) {
+            most = slots;
+            longest = i;
+        }
+    }
+    if (longest < 0 || !m->rows_from)
+        return NULL;
+    coming->nest = kernel->nests[longest];
+    for (int i = kernel->step_first; i < kernel->step_end; i++) {
+        Gather g = {coming, m, kernel->nests[i], i <= longest};
+        KVisitor visitor = {.statement = gather_store, .expression = gather_load, .context = &g};
+        nest_visit(g.nest, &visitor);
+    }
+    return coming->count ? coming : NULL;
+}
+
+static int64_t lines_across(const KProgram *p, const MapComingLine *c) {
+    return (c->buffer->dims[2].n + p->isa.lanes - 1) / p->isa.lanes;
+}
+
+/* ---- while a tile sums */
+/* Tiles of a block of rows, and the number of the one at t->base; NULL: not known. */
+static KExpr *tile_number(const Tiles *t, int64_t *tiles) {
+    KProgram *p = t->p;
+    int64_t panel = (int64_t)t->vectors * t->lanes, rows = t->m->block_rows;
+    *tiles = t->nest->axes[t->vector].extent.n / panel * (rows / t->rows);
+    if (t->order_count != 2 || t->row != 0 || t->nest->axes[t->vector].extent.n % panel || rows % t->rows)
+        return NULL;
+    KExpr *across = kexpr_binary(p, '/', t->base[t->vector], kexpr_index(p, panel));
+    if (rows == t->rows)
+        return across;
+    KExpr *down = kexpr_binary(p, '-', t->base[0], t->m->rows_from);
+    down = kexpr_binary(p, '/', down, kexpr_index(p, t->rows));
+    return kexpr_binary(p, '+', kexpr_binary(p, '*', across, kexpr_index(p, rows / t->rows)), down);
+}
+
+int map_prefetch_pieces(const Tiles *t, int reduce_axis) {
+    int64_t tiles;
+    if (!t->m->coming || t->m->coming->nest != t->nest || t->vector < 0 || t->nest->axes[t->vector].reduce ||
+        t->nest->axes[t->vector].extent.batch || t->nest->axes[reduce_axis].extent.batch ||
+        t->nest->axes[reduce_axis].from || !tile_number(t, &tiles))
+        return 0;
+    int64_t points = t->nest->axes[reduce_axis].extent.n;
+    for (int pieces = MOST_PIECES; pieces > 1; pieces--)
+        if (points % pieces == 0 && points / pieces >= LEAST_PIECE)
+            return pieces;
+    return 0;
+}
+
+/* Number of the line to be fetched of each sequence that has so many. */
+static KExpr *line_number(const Tiles *t, KVar *piece, int pieces, int64_t lines, KStmt *out) {
+    KProgram *p = t->p;
+    int64_t tiles;
+    KExpr *number = kexpr_binary(p, '*', tile_number(t, &tiles), kexpr_index(p, pieces));
+    number = kexpr_binary(p, '+', number, kexpr_var(p, piece));
+    number = kexpr_binary(p, '*', number, kexpr_index(p, lines));
+    KVar *line = kvar_new(p, t->m->kernel, "line", (KType){KBASE_INDEX, 1}, false);
+    line->limit = lines;
+    kstmt_add(out, kstmt_let(p, line, kexpr_binary(p, '/', number, kexpr_index(p, tiles * pieces))));
+    return kexpr_var(p, line);
+}
+
+static void prefetch_line(const Tiles *t, const MapComingLine *c, KExpr *line, KStmt *out) {
+    KProgram *p = t->p;
+    KExpr *across = kexpr_index(p, lines_across(p, c)), *lanes = kexpr_index(p, p->isa.lanes);
+    KExpr *row = kexpr_binary(p, '+', t->m->rows_from, kexpr_binary(p, '/', line, across));
+    KExpr *place = kexpr_binary(p, '*', kexpr_binary(p, '%', line, across), lanes);
+    KExpr *index[] = {row, c->time, place}, *physical[MAX_RANK + 1];
+    int count = kbuffer_physical_index(p, c->buffer, index, physical);
+    kstmt_add(out, kstmt_prefetch(p, kexpr_load(p, c->buffer, physical, count)));
+}
+
+void map_prefetch_piece(const Tiles *t, KVar *piece, int pieces, KStmt *out) {
+    KProgram *p = t->p;
+    const MapComing *coming = t->m->coming;
+    KExpr *first[MAX_COMING];
+    int64_t tiles;
+    tile_number(t, &tiles);
+    for (int i = 0; i < coming->count; i++) {
+        int64_t across = lines_across(p, &coming->items[i]), lines = across * t->m->block_rows;
+        int same = 0;
+        while (lines_across(p, &coming->items[same]) != across)
+            same++;
+        first[i] = same < i ? first[same] : line_number(t, piece, pieces, lines, out);
+        for (int64_t k = 0; k * tiles * pieces < lines; k++)
+            prefetch_line(t, &coming->items[i], kexpr_binary(p, '+', first[i], kexpr_index(p, k)), out);
+    }
+}

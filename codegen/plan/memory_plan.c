@@ -1,0 +1,197 @@
+/* Places buffers in the arena, the largest first, each at the lowest offset where it meets no neighbour in time; where
+ * that leaves gaps, in other orders too, and the least is kept. Sequences do not overlap in time, so each starts at
+ * offset 0.
+ *
+ * Large buffers do not end at whole pages: what starts behind the next one would lie on the same few sets of the
+ * caches, and a kernel that walks through many of them alike (the step of a recurrence) would lose lines before it uses
+ * them. */
+#include "codegen/plan/memory_plan.h"
+#include <stdlib.h>
+
+static int64_t aligned(int64_t bytes) {
+    return (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+}
+
+enum { LARGE = 1 << 16, PAGE = 4096, BEYOND_PAGES = 2112 };
+
+/* What a buffer takes. */
+static int64_t room(const KBuffer *b) {
+    int64_t bytes = aligned(b->bytes);
+    return bytes < LARGE ? bytes : bytes + (BEYOND_PAGES + PAGE - bytes % PAGE) % PAGE;
+}
+
+/* The first and the last kernel between the same two barriers as kernel `k`: threads may be at any of them. */
+static int phase_start(const KSequence *sequence, int k) {
+    while (k > 0 && !sequence->kernels[k]->needs_barrier_before)
+        k--;
+    return k;
+}
+
+static int phase_end(const KSequence *sequence, int k) {
+    while (k + 1 < sequence->count && !sequence->kernels[k + 1]->needs_barrier_before)
+        k++;
+    return k;
+}
+
+int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **lifetimes) {
+    int *at = ARENA_ARRAY(p->arena, int, p->buffer_count + 1), count = 0;
+    *lifetimes = ARENA_ARRAY(p->arena, Lifetime, p->buffer_count + 1);
+    for (int i = 0; i < p->buffer_count; i++)
+        at[i] = -1;
+    for (int k = 0; k < sequence->count; k++) {
+        const KUse *uses;
+        int n = kkernel_uses(p, sequence->kernels[k], &uses);
+        for (int i = 0; i < n; i++) {
+            KBuffer *b = kbuffer_owner(uses[i].buffer);
+            if (b->space != SPACE_ARENA || !(uses[i].read || uses[i].written))
+                continue;
+            if (at[b->id] < 0) {
+                at[b->id] = count;
+                (*lifetimes)[count++] = (Lifetime){b, phase_start(sequence, k), k, k, k};
+            }
+            (*lifetimes)[at[b->id]].last = phase_end(sequence, k);
+            (*lifetimes)[at[b->id]].last_use = k;
+        }
+    }
+    return count;
+}
+
+static int by_size(const Lifetime *x, const Lifetime *y) {
+    if (x->buffer->bytes != y->buffer->bytes)
+        return x->buffer->bytes < y->buffer->bytes ? 1 : -1;
+    return x->buffer->id - y->buffer->id;
+}
+
+static int larger_first(const void *a, const void *b) {
+    return by_size(a, b);
+}
+
+static int longer_first(const void *a, const void *b) {
+    const Lifetime *x = a, *y = b;
+    int longer = (y->last - y->first) - (x->last - x->first);
+    return longer ? longer : by_size(x, y);
+}
+
+static int earlier_first(const void *a, const void *b) {
+    const Lifetime *x = a, *y = b;
+    return x->first != y->first ? x->first - y->first : by_size(x, y);
+}
+
+static int later_first(const void *a, const void *b) {
+    const Lifetime *x = a, *y = b;
+    return x->last != y->last ? y->last - x->last : by_size(x, y);
+}
+
+/* What can lie where another buffer ends piece by piece leaves free places to those that cannot. */
+static int followers_last(const void *a, const void *b) {
+    const KBuffer *x = ((const Lifetime *)a)->buffer, *y = ((const Lifetime *)b)->buffer;
+    int follows = (x->begins.bytes > 0) - (y->begins.bytes > 0);
+    return follows && x->bytes == y->bytes ? follows : by_size(a, b);
+}
+
+/* The first one is the best for most models. */
+static int (*const orders[])(const void *, const void *) = {larger_first, followers_last, longer_first, earlier_first,
+                                                            later_first};
+enum { ORDERS = sizeof orders / sizeof *orders, NEAR = 20 }; /* a twentieth above the bound is near it */
+
+static bool are_alike(const KPieces *a, const KPieces *b) {
+    return a->bytes > 0 && a->bytes == b->bytes && kexpr_equal(a->units, b->units);
+}
+
+/* What a thread does in one of them comes after what the same thread did in the other: in the phase where one life ends
+ * and the other begins. */
+static bool follow_piecewise(const Lifetime *a, const Lifetime *b, int64_t offset) {
+    const Lifetime *first = a->last_use < b->first_use ? a : b, *second = first == a ? b : a;
+    return first->last_use < second->first_use && offset == a->buffer->offset &&
+           are_alike(&first->buffer->ends, &second->buffer->begins);
+}
+
+static bool can_follow(const Lifetime *l) {
+    return l->buffer->begins.bytes > 0 || l->buffer->ends.bytes > 0;
+}
+
+/* `a` is placed; may b not be at this offset? */
+static bool are_in_conflict(const Lifetime *a, const Lifetime *b, int64_t offset) {
+    return a->first <= b->last && b->first <= a->last && offset < a->buffer->offset + room(a->buffer) &&
+           a->buffer->offset < offset + room(b->buffer) && !follow_piecewise(a, b, offset);
+}
+
+/* The lowest offset at which `wanted` overlaps nothing of `placed`, sorted by offsets, that lives at the same time. */
+static int64_t lowest_place(const Lifetime *const *placed, int count, const Lifetime *wanted) {
+    int64_t offset = 0, bytes = room(wanted->buffer);
+    for (int i = 0; i < count && placed[i]->buffer->offset < offset + bytes; i++)
+        if (are_in_conflict(placed[i], wanted, offset)) {
+            offset = placed[i]->buffer->offset + room(placed[i]->buffer);
+            i = can_follow(wanted) ? -1 : i; /* what was passed by piece by piece may be in the way from here */
+        }
+    return offset;
+}
+
+static void insert_by_offset(const Lifetime **placed, int count, const Lifetime *next) {
+    for (; count > 0 && placed[count - 1]->buffer->offset > next->buffer->offset; count--)
+        placed[count] = placed[count - 1];
+    placed[count] = next;
+}
+
+/* The most bytes that live in one kernel. */
+static int64_t lower_bound(const KProgram *p, const KSequence *sequence, const Lifetime *lifetimes, int count) {
+    int64_t *change = ARENA_ARRAY(p->arena, int64_t, sequence->count + 1), most = 0, alive = 0; /* at each kernel */
+    for (int i = 0; i < count; i++) {
+        const Lifetime *l = &lifetimes[i];
+        change[l->buffer->begins.bytes > 0 ? l->first_use : l->first] += aligned(l->buffer->bytes);
+        change[(l->buffer->ends.bytes > 0 ? l->last_use : l->last) + 1] -= aligned(l->buffer->bytes);
+    }
+    for (int k = 0; k < sequence->count; k++) {
+        alive += change[k];
+        most = alive > most ? alive : most;
+    }
+    return most;
+}
+
+/* In the order of `lifetimes`; the bytes that they take. */
+static int64_t place_all(const Lifetime *lifetimes, int count, const Lifetime **placed, bool planned) {
+    int64_t end = 0;
+    for (int i = 0; i < count; i++) {
+        KBuffer *b = lifetimes[i].buffer;
+        b->offset = planned ? lowest_place(placed, i, &lifetimes[i]) : end;
+        insert_by_offset(placed, i, &lifetimes[i]);
+        int64_t after = b->offset + room(b);
+        end = after > end ? after : end;
+    }
+    return end;
+}
+
+static void plan_sequence(KProgram *p, const KSequence *sequence, bool planned) {
+    Lifetime *lifetimes;
+    int count = memory_lifetimes(p, sequence, &lifetimes), best = 0;
+    for (int i = 0; i < count; i++) {
+        KBuffer *b = lifetimes[i].buffer;
+        b->bytes = kbuffer_elements(b, p->module->batch_max) * kbase_bytes(b->base);
+    }
+    int64_t bound = lower_bound(p, sequence, lifetimes, count), ends[ORDERS];
+    p->arena_lower_bound = bound > p->arena_lower_bound ? bound : p->arena_lower_bound;
+    const Lifetime **placed = ARENA_ARRAY(p->arena, const Lifetime *, count);
+    int tried = 0;
+    do {
+        qsort(lifetimes, (size_t)count, sizeof *lifetimes, orders[tried]);
+        ends[tried] = place_all(lifetimes, count, placed, planned);
+        best = ends[tried] < ends[best] ? tried : best;
+        tried++;
+    } while (planned && tried < ORDERS && ends[best] > bound + bound / NEAR);
+    if (best != tried - 1) {
+        qsort(lifetimes, (size_t)count, sizeof *lifetimes, orders[best]);
+        place_all(lifetimes, count, placed, planned);
+    }
+    p->arena_bytes = ends[best] > p->arena_bytes ? ends[best] : p->arena_bytes;
+}
+
+void memory_plan(KProgram *p, bool planned) {
+    p->arena_bytes = p->arena_lower_bound = 0;
+    for (int s = 0; s < p->sequence_count; s++)
+        plan_sequence(p, p->sequences[s], planned);
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i]->alias) {
+            p->buffers[i]->offset = p->buffers[i]->alias->offset;
+            p->buffers[i]->bytes = p->buffers[i]->alias->bytes;
+        }
+}
