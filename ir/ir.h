@@ -241,7 +241,15 @@ bool window_is_disjoint(const WindowAttr *);                 /* no cell lies in 
 bool op_attr_equal(const Op *, const Op *);                  /* of the same code: the same attributes */
 Value *func_add_arg(Func *, ArgKind, const Type *, const char *name);
 void func_add_result(Func *, Value *, const char *name);
-void func_replace_uses(Func *, Value *old, Value *new_value); /* everywhere, regions and yields included */
+/* What stands in for values of a function, by Value.id; NULL: the value stays. Values made later have ids from `known` on. */
+typedef struct {
+    Value **by_id;
+    int known;
+} Replacements;
+Replacements replacements_new(const Func *, Arena *);        /* all stay */
+Value *replacement_of(const Replacements *, Value *);        /* or the value itself */
+void values_replace(Value **, int count, const Replacements *);
+void region_replace(Region *, const Replacements *);         /* everywhere inside, yields included */
 int *func_count_uses(Func *, Arena *);                       /* array by Value.id */
 void func_renumber(Func *);                                  /* dense ids in order of definition */
 /* Result types from inputs and attributes; false with an error in diag if they do not fit. For CONST, IOTA, RANDOM,

@@ -108,23 +108,27 @@ void func_add_result(Func *func, Value *value, const char *name) {
     region_add_yield(func, &func->body, value);
 }
 
-static void replace_in(Value **values, int count, Value *old, Value *new_value) {
+Replacements replacements_new(const Func *func, Arena *arena) {
+    return (Replacements){ARENA_ARRAY(arena, Value *, func->value_count + 1), func->value_count};
+}
+
+Value *replacement_of(const Replacements *replacements, Value *value) {
+    Value *other = value->id < replacements->known ? replacements->by_id[value->id] : NULL;
+    return other ? other : value;
+}
+
+void values_replace(Value **values, int count, const Replacements *replacements) {
     for (int i = 0; i < count; i++)
-        if (values[i] == old)
-            values[i] = new_value;
+        values[i] = replacement_of(replacements, values[i]);
 }
 
-static void region_replace_uses(Region *region, Value *old, Value *new_value) {
+void region_replace(Region *region, const Replacements *replacements) {
     for (Op *op = region->first; op; op = op->next) {
-        replace_in(op->inputs, op->input_count, old, new_value);
+        values_replace(op->inputs, op->input_count, replacements);
         if (op->region)
-            region_replace_uses(op->region, old, new_value);
+            region_replace(op->region, replacements);
     }
-    replace_in(region->yields, region->yield_count, old, new_value);
-}
-
-void func_replace_uses(Func *func, Value *old, Value *new_value) {
-    region_replace_uses(&func->body, old, new_value);
+    values_replace(region->yields, region->yield_count, replacements);
 }
 
 static void region_count_uses(const Region *region, int *uses) {

@@ -98,10 +98,12 @@ void gradient_differentiate(Gradient *gradient, const Op *op) {
 static void replace_grad(Gradient *gradient, Func *func, Op *grad) {
     gradient->build.span = grad->span;
     gradient->build.layer = grad->layer;
+    Replacements gradients = replacements_new(func, gradient->context->arena);
     for (int i = 1; i < grad->input_count; i++) {
         Value *by = grad->inputs[i], *found = gradient->adjoint[by->id];
-        func_replace_uses(func, grad->results[i - 1], found ? found : build_const(&gradient->build, by->type, 0));
+        gradients.by_id[grad->results[i - 1]->id] = found ? found : build_const(&gradient->build, by->type, 0);
     }
+    region_replace(&func->body, &gradients);
     op_remove(grad);
 }
 

@@ -64,42 +64,27 @@ static Table table_new(const Region *region, Arena *arena) {
     return (Table){ARENA_ARRAY(arena, Op *, size), size - 1};
 }
 
-static void resolve(Value **values, int count, Value *const *replacement) {
-    for (int i = 0; i < count; i++)
-        if (replacement[values[i]->id])
-            values[i] = replacement[values[i]->id];
-}
-
-static void resolve_region(Region *region, Value *const *replacement) {
-    for (Op *op = region->first; op; op = op->next) {
-        resolve(op->inputs, op->input_count, replacement);
-        if (op->region)
-            resolve_region(op->region, replacement);
-    }
-    resolve(region->yields, region->yield_count, replacement);
-}
-
-static bool cse_region(Region *region, Value **replacement, Arena *arena) {
+static bool cse_region(Region *region, Replacements *replacements, Arena *arena) {
     Table table = table_new(region, arena);
     bool changed = false;
     for (Op *op = region->first, *next; op; op = next) {
         next = op->next;
-        resolve(op->inputs, op->input_count, replacement);
+        values_replace(op->inputs, op->input_count, replacements);
         if (op->code == OP_SCAN)
-            changed |= cse_region(op->region, replacement, arena);
+            changed |= cse_region(op->region, replacements, arena);
         else if (op->region)
-            resolve_region(op->region, replacement);
+            region_replace(op->region, replacements);
         if (!(op_infos[op->code].flags & OP_PURE) || op->region)
             continue;
         Op *first = find_or_add(&table, op);
         if (first == op)
             continue;
         for (int i = 0; i < op->result_count; i++)
-            replacement[op->results[i]->id] = first->results[i];
+            replacements->by_id[op->results[i]->id] = first->results[i];
         op_remove(op);
         changed = true;
     }
-    resolve(region->yields, region->yield_count, replacement);
+    values_replace(region->yields, region->yield_count, replacements);
     return changed;
 }
 
@@ -107,8 +92,8 @@ bool pass_cse(Module *module, PassContext *context) {
     bool changed = false;
     for (int i = 0; i < module->func_count; i++) {
         Func *func = module->funcs[i];
-        Value **replacement = ARENA_ARRAY(context->arena, Value *, func->value_count + 1);
-        changed |= cse_region(&func->body, replacement, context->arena);
+        Replacements replacements = replacements_new(func, context->arena);
+        changed |= cse_region(&func->body, &replacements, context->arena);
     }
     return changed;
 }

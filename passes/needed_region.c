@@ -216,11 +216,10 @@ static const Rule *rule_of(const Op *op) {
 
 typedef struct {
     Func *func;
-    int known; /* values; the arrays are by Value.id */
-    Box *need;
+    Box *need; /* this and what follows by Value.id */
     bool *read;
     bool *is_free; /* to take a part of it costs nothing: a leaf, an argument, a broadcast, or pointwise over such */
-    Value **replacement; /* on the box `need`; NULL: as it was */
+    Replacements replacements; /* on the box `need` */
 } Needs;
 
 static void add_need(Needs *n, const Value *value, const Box *box) {
@@ -330,10 +329,6 @@ static const Type *part_type(Module *module, const Type *type, const Box *part) 
     return type_get(module, type->dtype, type->rank, dims);
 }
 
-static Value *current(const Needs *n, Value *value) {
-    return n->replacement[value->id] ? n->replacement[value->id] : value;
-}
-
 /* A box of a value that exists on a larger one. */
 static Value *part_of(const Needs *n, Builder *b, Value *value, const Box *part) {
     const Box *have = &n->need[value->id];
@@ -343,8 +338,9 @@ static Value *part_of(const Needs *n, Builder *b, Value *value, const Box *part)
         stride[i] = 1;
     }
     if (box_is_equal(part, have, value->type->rank))
-        return current(n, value);
-    return build_slice(b, current(n, value), start, stride, part_type(b->module, value->type, part));
+        return replacement_of(&n->replacements, value);
+    return build_slice(b, replacement_of(&n->replacements, value), start, stride,
+                       part_type(b->module, value->type, part));
 }
 
 /* A slice or padding that does nothing any more. */
@@ -363,7 +359,8 @@ static Value *rebuild(Needs *n, Arena *scratch, Op *op) {
     Value **inputs = ARENA_ARRAY(scratch, Value *, op->input_count + 1);
     for (int i = 0; i < op->input_count; i++) {
         Box box = rule->needs(op, i, part);
-        inputs[i] = i == 0 && rule->adjust ? current(n, op->inputs[0]) : part_of(n, &b, op->inputs[i], &box);
+        inputs[i] = i == 0 && rule->adjust ? replacement_of(&n->replacements, op->inputs[0])
+                                           : part_of(n, &b, op->inputs[i], &box);
     }
     if (rule->adjust)
         rule->adjust(op, part, &n->need[op->inputs[0]->id], &attr);
@@ -376,24 +373,9 @@ static Value *rebuild(Needs *n, Arena *scratch, Op *op) {
     return value;
 }
 
-static void resolve(const Needs *n, Value **values, int count) {
-    for (int i = 0; i < count; i++)
-        if (values[i]->id < n->known)
-            values[i] = current(n, values[i]);
-}
-
-static void resolve_region(const Needs *n, Region *region) {
-    for (Op *op = region->first; op; op = op->next) {
-        resolve(n, op->inputs, op->input_count);
-        if (op->region)
-            resolve_region(n, op->region);
-    }
-    resolve(n, region->yields, region->yield_count);
-}
-
 /* Old ops stay until the end, with their old inputs: the rules look at them. */
 static bool rewrite(Needs *n, Arena *scratch) {
-    Op **dead = ARENA_ARRAY(scratch, Op *, n->known + 1);
+    Op **dead = ARENA_ARRAY(scratch, Op *, n->replacements.known + 1);
     int dead_count = 0;
     for (Op *op = n->func->body.first, *next; op; op = next) {
         next = op->next;
@@ -402,23 +384,22 @@ static bool rewrite(Needs *n, Arena *scratch) {
         Value *value = rebuild(n, scratch, op);
         if (!value)
             return true; /* the error is in diag */
-        n->replacement[op->results[0]->id] = value;
+        n->replacements.by_id[op->results[0]->id] = value;
         dead[dead_count++] = op;
     }
     for (int i = 0; i < dead_count; i++)
         op_remove(dead[i]);
-    resolve_region(n, &n->func->body);
+    region_replace(&n->func->body, &n->replacements);
     return dead_count > 0;
 }
 
 bool pass_needed_region(Module *module, PassContext *context) {
     bool changed = false;
     for (int i = 0; i < module->func_count; i++) {
-        Needs n = {.func = module->funcs[i], .known = module->funcs[i]->value_count};
-        n.need = ARENA_ARRAY(context->arena, Box, n.known + 1);
-        n.read = ARENA_ARRAY(context->arena, bool, n.known + 1);
-        n.is_free = ARENA_ARRAY(context->arena, bool, n.known + 1);
-        n.replacement = ARENA_ARRAY(context->arena, Value *, n.known + 1);
+        Needs n = {.func = module->funcs[i], .replacements = replacements_new(module->funcs[i], context->arena)};
+        n.need = ARENA_ARRAY(context->arena, Box, n.replacements.known + 1);
+        n.read = ARENA_ARRAY(context->arena, bool, n.replacements.known + 1);
+        n.is_free = ARENA_ARRAY(context->arena, bool, n.replacements.known + 1);
         sweep_back(&n);
         sweep_forward(&n);
         sweep_back(&n);

@@ -71,18 +71,11 @@ static Value *simplify_op(Simplify *simplify, const Op *op) {
     return value;
 }
 
-static void resolve(Value **values, int count, Value *const *replacement, int known) {
-    for (int i = 0; i < count; i++)
-        if (values[i]->id < known && replacement[values[i]->id])
-            values[i] = replacement[values[i]->id];
-}
-
 typedef struct {
     Func *func;
     PassContext *context;
     Simplify rules;
-    int known;           /* values at the start of the sweep */
-    Value **replacement; /* by Value.id */
+    Replacements replacements;
     Op **dead;
     int dead_count;
 } Sweep;
@@ -91,7 +84,7 @@ typedef struct {
 static bool sweep_region(Sweep *s, Region *region) {
     for (Op *op = region->first, *next; op; op = next) {
         next = op->next;
-        resolve(op->inputs, op->input_count, s->replacement, s->known);
+        values_replace(op->inputs, op->input_count, &s->replacements);
         if (op->code == OP_SCAN && !sweep_region(s, op->region))
             return false;
         if (op->result_count != 1 || op->region)
@@ -106,10 +99,10 @@ static bool sweep_region(Sweep *s, Region *region) {
         }
         if (!value->name && value->def)
             value->name = old->name;
-        s->replacement[old->id] = value;
+        s->replacements.by_id[old->id] = value;
         s->dead[s->dead_count++] = op;
     }
-    resolve(region->yields, region->yield_count, s->replacement, s->known);
+    values_replace(region->yields, region->yield_count, &s->replacements);
     return true;
 }
 
@@ -123,12 +116,11 @@ static const bool *find_multiplied(const Func *func, Arena *arena) {
 
 /* One pass over the ops in order. */
 static bool sweep(Func *func, PassContext *context, bool has_grad) {
-    Sweep s = {.func = func, .context = context, .known = func->value_count};
+    Sweep s = {.func = func, .context = context, .replacements = replacements_new(func, context->arena)};
     s.rules = (Simplify){.has_grad = has_grad, .value_count = func->value_count};
     s.rules.uses = func_count_uses(func, context->arena);
     s.rules.multiplied = find_multiplied(func, context->arena);
-    s.replacement = ARENA_ARRAY(context->arena, Value *, s.known + 1);
-    s.dead = ARENA_ARRAY(context->arena, Op *, s.known + 1);
+    s.dead = ARENA_ARRAY(context->arena, Op *, func->value_count + 1);
     bool ok = sweep_region(&s, &func->body);
     for (int i = 0; ok && i < s.dead_count; i++)
         op_remove(s.dead[i]);

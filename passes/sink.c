@@ -148,18 +148,21 @@ static Value *in_step(const Sink *s, Value *value) {
 }
 
 /* ---- the pass. Sequences that are made in the step now are left to dce. */
-static bool sink_into(Func *func, Op *scan, const int *uses) {
+static bool sink_into(Func *func, Op *scan, const int *uses, Arena *arena) {
     Sink s = {func, scan, scan->region->first, uses};
     const ScanAttr *attr = &scan->attr.scan;
     int first = attr->carried, count = attr->sequences;
+    Replacements arguments = replacements_new(func, arena);
     bool changed = false;
     for (int i = first; i < first + count; i++) {
         Value *sequence = scan->inputs[i], *arg = scan->region->args[i];
         if (!has_time(sequence, &s) || !s.place || !is_made_of_products(&s, sequence))
             continue;
-        func_replace_uses(func, arg, in_step(&s, sequence));
+        arguments.by_id[arg->id] = in_step(&s, sequence);
         changed = true;
     }
+    if (changed)
+        region_replace(scan->region, &arguments);
     return changed;
 }
 
@@ -172,7 +175,7 @@ bool pass_sink(Module *module, PassContext *context) {
         const int *uses = func_count_uses(func, context->arena);
         for (Op *op = func->body.first; op; op = op->next)
             if (op->code == OP_SCAN)
-                changed |= sink_into(func, op, uses);
+                changed |= sink_into(func, op, uses, context->arena);
     }
     return changed;
 }

@@ -264,12 +264,16 @@ static void test_cursor(void) {
     Builder before = builder_before(func, y->def);
     Value *z = build_scale(&before, x, 2);
     CHECK(z->def->next == y->def && z->def->layer == y->def->layer);
-    func_replace_uses(func, x, z);
+    Replacements other = replacements_new(func, arena);
+    other.by_id[x->id] = z;
+    region_replace(&func->body, &other);
     z->def->inputs[0] = x;
     CHECK(y->def->inputs[0] == z && module_verify(module, NULL));
     int *uses = func_count_uses(func, arena);
     CHECK(uses[x->id] == 1 && uses[z->id] == 1 && uses[y->id] == 1);
-    func_replace_uses(func, y, z);
+    other = replacements_new(func, arena);
+    other.by_id[y->id] = z;
+    region_replace(&func->body, &other);
     op_remove(y->def);
     CHECK(func->body.last == z->def && func->body.yields[0] == z && module_verify(module, NULL));
     func_renumber(func);
