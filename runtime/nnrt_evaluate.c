@@ -14,27 +14,44 @@ typedef struct {
     nnrt_logs *logs;
     const double *totals;
     int64_t before; /* steps of earlier calls */
+    int64_t done;   /* steps of a call that ended since the number of threads has changed; else 0 */
 } EvaluateContext;
 
 static int evaluate_after_step(void *context, int64_t steps_done) {
     EvaluateContext *evaluate = context;
-    steps_done += evaluate->before;
+    int64_t steps = evaluate->before + steps_done;
     if (nnrt_interrupted())
         return NNRT_ERROR_INTERRUPTED;
-    if (evaluate->progress && nnrt_progress_step(evaluate->progress, steps_done)) {
+    if (evaluate->progress && nnrt_progress_step(evaluate->progress, steps)) {
         evaluate->logs->count = 0;
         nnrt_trainer_logs(evaluate->trainer, evaluate->totals, false, evaluate->logs);
-        nnrt_progress_draw(evaluate->progress, steps_done, evaluate->logs->items, evaluate->logs->count);
+        nnrt_progress_draw(evaluate->progress, steps, evaluate->logs->items, evaluate->logs->count);
     }
-    return 0;
+    evaluate->done = nnrt_team_step(&evaluate->trainer->measuring, steps_done) ? steps_done : 0;
+    return evaluate->done > 0 ? NNRT_TEAM_CHANGED : 0;
+}
+
+/* One call of the generated loop; *count becomes the number of samples that it has measured. */
+static int measure_call(EvaluateContext *context, nnrt_steps *steps, int64_t *count) {
+    nnrt_trainer *trainer = context->trainer;
+    steps->threads = trainer->measuring.threads;
+    context->done = 0;
+    nnrt_team_enter(&trainer->measuring);
+    int code = trainer->program->evaluate_steps(trainer->model, steps);
+    nnrt_team_leave(&trainer->measuring);
+    if (code == NNRT_TEAM_CHANGED && context->done > 0) {
+        int64_t samples = context->done * steps->batch_size;
+        *count = samples < *count ? samples : *count;
+        return NNRT_OK;
+    }
+    return code;
 }
 
 int nnrt_measure(nnrt_trainer *trainer, const nnrt_samples *samples, const int32_t *rows, nnrt_progress *progress,
                  nnrt_logs *logs, double *totals) {
-    EvaluateContext context = {trainer, progress, logs, totals, 0};
+    EvaluateContext context = {trainer, progress, logs, totals, 0, 0};
     memset(totals, 0, 2 * (size_t)trainer->program->metric_count * sizeof *totals);
     nnrt_steps steps = {.batch_size = trainer->options.batch_size,
-                        .threads = trainer->threads,
                         .totals = totals,
                         .after_step = evaluate_after_step,
                         .context = &context};
@@ -51,7 +68,7 @@ int nnrt_measure(nnrt_trainer *trainer, const nnrt_samples *samples, const int32
         context.before = at / steps.batch_size;
         code = nnrt_feed_next(&feed, rows + at, count, &steps);
         if (code == NNRT_OK)
-            code = trainer->program->evaluate_steps(trainer->model, &steps);
+            code = measure_call(&context, &steps, &count);
     }
     nnrt_feed_end(&feed);
     if (nnrt_interrupted())

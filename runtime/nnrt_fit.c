@@ -33,16 +33,21 @@ static int fit_after_step(void *context, int64_t steps_done) {
         nnrt_trainer_logs(fit->trainer, fit->run.totals, false, &fit->logs);
         nnrt_progress_draw(&fit->progress, step, fit->logs.items, fit->logs.count);
     }
+    if (nnrt_team_step(&fit->trainer->training, steps_done)) {
+        fit->stopped_after = steps_done;
+        return NNRT_TEAM_CHANGED;
+    }
     return 0;
 }
 
-/* `count` steps in one call of the generated loop; run.step says how many were done. */
+/* At most `count` steps in one call of the generated loop; fewer if the number of threads changes. run.step says how
+ * many were done. */
 static int fit_steps(FitRun *fit, int64_t count) {
     int64_t first = fit->run.step * fit->run.batch_size, samples = count * fit->run.batch_size;
     if (samples > fit->train.count - first)
         samples = fit->train.count - first;
     nnrt_steps steps = {.batch_size = fit->run.batch_size,
-                        .threads = fit->trainer->threads,
+                        .threads = fit->trainer->training.threads,
                         .seed = fit->run.seed,
                         .totals = fit->run.totals,
                         .after_step = fit_after_step,
@@ -52,7 +57,9 @@ static int fit_steps(FitRun *fit, int64_t count) {
     int code = nnrt_feed_next(&fit->feed, fit->rows + first, samples, &steps);
     if (code != NNRT_OK)
         return code;
+    nnrt_team_enter(&fit->trainer->training);
     code = fit->trainer->program->train_steps(fit->trainer->model, &steps);
+    nnrt_team_leave(&fit->trainer->training);
     fit->broken = code != 0 && fit->stopped_after == 0;
     fit->done = fit->stopped_after > 0 ? fit->stopped_after : count;
     if (!fit->broken)

@@ -73,7 +73,7 @@ const nnrt_option nnrt_option_table[] = {
      "start from these weights, and from their preprocessing if the file holds it"},
     {"resume", NNRT_OPTION_FLAG, AT(resume), FIT, 0, 0, 0, "", "go on with the run that --weights holds"},
     {"threads", NNRT_OPTION_INTEGER, AT(threads), RUNS, 0, 1, NNRT_MAX_THREADS, "N",
-     "threads; else NNC_THREADS, OMP_NUM_THREADS, or as many as pay"},
+     "threads; else NNC_THREADS, OMP_NUM_THREADS, or up to as many as pay, fewer on a busy machine"},
     {"verbose", NNRT_OPTION_INTEGER, AT(verbose), FIT | EVALUATE, 0, 0, 2, "0|1|2",
      "0 quiet, 1 progress bar, 2 one line for each epoch; 1 on a terminal, else 2"},
 };

@@ -125,8 +125,22 @@ static bool main_reserve(nnrt_trainer *trainer) {
     return true;
 }
 
+/* Threads that the user has asked for stay as many; the program's own choice goes by what the machine gives. */
+static int main_teams(nnrt_trainer *trainer) {
+    int threads;
+    bool given;
+    int code = nnrt_options_threads(trainer->program, &trainer->options, &threads, &given);
+    if (code != NNRT_OK)
+        return code;
+    bool stays = given || trainer->program->open_device;
+    nnrt_team_init(&trainer->training, threads, stays ? NULL : trainer->terminal.clock,
+                   trainer->terminal.processor_clock);
+    trainer->measuring = trainer->training;
+    return NNRT_OK;
+}
+
 static int main_run(nnrt_trainer *trainer) {
-    int code = nnrt_options_threads(trainer->program, &trainer->options, &trainer->threads);
+    int code = main_teams(trainer);
     if (code != NNRT_OK)
         return main_report(trainer, code, EXIT_USAGE);
     trainer->verbose = trainer->options.verbose;

@@ -3,6 +3,7 @@
 #include "nnrt_barrier.h"
 #include "nnrt_error.h"
 #include "nnrt_options_table.h"
+#include "nnrt_processors.h"
 #include "nnrt_text.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { OPTIONS_NEAR = 3 };
 
@@ -239,20 +239,20 @@ static int options_threads_of(const char *variable, int *threads) {
     return NNRT_OK;
 }
 
-int nnrt_options_threads(const nnrt_program *program, const nnrt_options *options, int *threads) {
+int nnrt_options_threads(const nnrt_program *program, const nnrt_options *options, int *threads, bool *given) {
     *threads = options->threads;
     int code = NNRT_OK;
     if (*threads == 0)
         code = options_threads_of("NNC_THREADS", threads);
     if (code == NNRT_OK && *threads == 0)
         code = options_threads_of("OMP_NUM_THREADS", threads);
-    if (code != NNRT_OK || *threads > 0)
+    *given = *threads > 0;
+    if (code != NNRT_OK || *given)
         return code;
-    long machine = sysconf(_SC_NPROCESSORS_ONLN);
     *threads = program->default_threads > 0 ? program->default_threads : 1;
-    if (machine > 0 && *threads > machine)
-        *threads = (int)machine;
-    if (*threads > NNRT_MAX_THREADS)
-        *threads = NNRT_MAX_THREADS;
+    int most = *threads > 1 ? nnrt_processors() : 1;
+    most = most < NNRT_MAX_THREADS ? most : NNRT_MAX_THREADS;
+    if (*threads > most)
+        *threads = most;
     return NNRT_OK;
 }

@@ -63,8 +63,9 @@ bool nnrt_verb_fits(const nnrt_program *program, nnrt_verb verb);
 /* How the user calls the program, for hints: NNC_PROGRAM ("nnc run digits.nn", set by nnc run; "./digits", by
  * nnrt_main), else its name. */
 const char *nnrt_command(const nnrt_program *program);
-/* --threads, then NNC_THREADS, then OMP_NUM_THREADS, then as many as the program finds worth it and the machine has. */
-int nnrt_options_threads(const nnrt_program *program, const nnrt_options *options, int *threads);
+/* --threads, then NNC_THREADS, then OMP_NUM_THREADS; then (*given is false) as many as the program finds worth it and
+ * the process may use. */
+int nnrt_options_threads(const nnrt_program *program, const nnrt_options *options, int *threads, bool *given);
 
 #ifdef __cplusplus
 }

@@ -238,6 +238,16 @@ static const float *predict_raw(const nnrt_table *table, int64_t first, int64_t 
     return windows;
 }
 
+/* One call of the generated function; the next one may take another number of threads. */
+static int predict_piece(nnrt_trainer *trainer, const float *raw, int64_t count, float *output) {
+    nnrt_team *team = &trainer->measuring;
+    nnrt_team_enter(team);
+    int code = trainer->program->predict(trainer->model, raw, count, output, team->threads);
+    nnrt_team_step(team, count);
+    nnrt_team_leave(team);
+    return code;
+}
+
 /* Predicts all samples in pieces; each goes to the sink (if there is one) and to the screen (if it is to be shown). */
 static int predict_pieces(nnrt_trainer *trainer, const nnrt_table *table, PredictSink *sink, PredictRows memory) {
     float *output = memory.output;
@@ -247,8 +257,7 @@ static int predict_pieces(nnrt_trainer *trainer, const nnrt_table *table, Predic
         int64_t shown = trainer->options.show - first;
         if (!sink && shown <= 0)
             break;
-        int code = program->predict(trainer->model, predict_raw(table, first, count, memory.windows), count, output,
-                                    trainer->threads);
+        int code = predict_piece(trainer, predict_raw(table, first, count, memory.windows), count, output);
         for (int64_t i = 0; code == NNRT_OK && sink && i < count; i++)
             code = predict_write_row(sink, output + i * program->output_size, program->output_size);
         if (code == NNRT_OK && shown > 0)

@@ -205,7 +205,7 @@ typedef struct nnrt_program {
     int metric_count;
     nnrt_data_source train, test, validation;
     nnrt_fit_defaults fit;
-    int default_threads; /* as many as pay for the work per phase; the machine may have fewer */
+    int default_threads; /* as many as pay for the work per phase; the machine may give fewer (nnrt_team.h) */
     /* Generated functions. They return 0, or a non-zero code with a message in nnrt_error_text(). */
     int (*train_steps)(void *model, const nnrt_steps *);
     int (*evaluate_steps)(void *model, const nnrt_steps *);

@@ -21,10 +21,18 @@ typedef struct {
     int width;
 } ProgressLine;
 
-static double progress_clock(void) {
+static double progress_time(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static double progress_clock(void) {
+    return progress_time(CLOCK_MONOTONIC);
+}
+
+static double progress_processor_clock(bool thread) {
+    return progress_time(thread ? CLOCK_THREAD_CPUTIME_ID : CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static int progress_columns(FILE *out) {
@@ -66,7 +74,8 @@ nnrt_terminal nnrt_terminal_of(FILE *out) {
                             .dynamic = terminal,
                             .color = terminal && !(no_color && *no_color),
                             .utf8 = progress_utf8(),
-                            .clock = progress_clock};
+                            .clock = progress_clock,
+                            .processor_clock = progress_processor_clock};
     return result;
 }
 

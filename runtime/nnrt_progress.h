@@ -14,11 +14,12 @@ extern "C" {
 #endif
 
 typedef struct {
-    int columns;           /* width in characters */
-    bool dynamic;          /* a line can be drawn over: a terminal, and not a dumb one */
-    bool color;            /* ANSI colours are welcome */
-    bool utf8;             /* the locale is not known to be anything else */
-    double (*clock)(void); /* seconds, from an arbitrary start */
+    int columns;                            /* width in characters */
+    bool dynamic;                           /* a line can be drawn over: a terminal, and not a dumb one */
+    bool color;                             /* ANSI colours are welcome */
+    bool utf8;                              /* the locale is not known to be anything else */
+    double (*clock)(void);                  /* seconds, from an arbitrary start */
+    double (*processor_clock)(bool thread); /* that processors have worked for this process, or thread; NULL: unknown */
 } nnrt_terminal;
 
 /* What lies behind a FILE, from isatty, TERM, NO_COLOR, COLUMNS and the locale's variables. */

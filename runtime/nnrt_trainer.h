@@ -5,6 +5,7 @@
 #include "nnrt_dataset.h"
 #include "nnrt_options.h"
 #include "nnrt_progress.h"
+#include "nnrt_team.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,7 +18,8 @@ typedef struct {
     void *device; /* of programs that run on one, from nnrt_trainer_device on; NULL: none */
     FILE *out, *err;
     nnrt_terminal terminal;
-    int threads, verbose;
+    nnrt_team training, measuring; /* threads of training steps, and of others */
+    int verbose;
     nnrt_vocabulary vocabulary; /* of the columns, from the weights file or the training data */
     bool fitted;                /* preprocessing variables have their values */
     /* Names and order of metrics in displays: sorted, those of validation with val_. */

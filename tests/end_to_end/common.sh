@@ -88,6 +88,12 @@ build() {
     "${COMPILER:-cc}" -std=c11 -Wall -Wextra -Werror -Wno-psabi $NNC_CFLAGS "$@" -I"$root/runtime" "$source" "$NNRT" $NNC_LIBRARIES -lm -o "$program"
 }
 
+# changing SOURCE PROGRAM: the same trainer, but its number of threads changes every few steps.
+changing() {
+    build "$root/tests/end_to_end/threads/changing.c" "$2" -O2 -march=native -fopenmp -DSOURCE="\"$1\"" -I. \
+        -DPROGRAM="$(sed -n 's/^static const nnrt_program \([a-z0-9_]*\) = {$/\1/p' "$1")"
+}
+
 # The examples have their data beside them; programs run there.
 examples() { for file in "$root"/examples/*.nn; do basename "$file" .nn; done; }
 go_to_examples() { cd "$root/examples" || exit 1; }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# 1, 2, 3 and 8 threads, and a program compiled without OpenMP, train the examples to the same bits.
+# 1, 2, 3 and 8 threads, numbers that change every few steps, and a program compiled without OpenMP, train the examples to the same bits.
 . "$NNC_ROOT/tests/end_to_end/common.sh"
 go_to_examples
 
@@ -16,6 +16,7 @@ same_bits() {
     for threads in 1 2 3 8; do
         train "$work/$1" $threads "$work/threads-$threads.safetensors" || return 1
     done
+    changing "$work/$1.c" "$work/$1-changing" && train "$work/$1-changing" 1 "$work/threads-x.safetensors" || return 1
     same "$work/serial.safetensors" "$work"/threads-?.safetensors
 }
 

@@ -90,6 +90,11 @@ threads() {
     for n in 1 2 3 8; do fit "$1" "threads-$n.safetensors" --threads=$n || return 1; done
     same "$1.safetensors" threads-[1238].safetensors
 }
+changes() {
+    changing "$1.c" "$1-changing" && fit "$1-changing" changing.safetensors && same "$1.safetensors" changing.safetensors &&
+        "./$1-changing" evaluate --verbose=0 --batch-size=4 --weights="$1.safetensors" >changing.txt &&
+        "./$1" evaluate --verbose=0 --batch-size=4 --threads=1 --weights="$1.safetensors" >steady.txt && same steady.txt changing.txt
+}
 serial() { make_program "$1" "$1-serial" -- -O2 -march=native && fit "$1-serial" serial.safetensors && same "$1.safetensors" serial.safetensors; }
 unplanned() {
     make_program "$1" "$1-unplanned" --no-memory-plan -- -O2 -march=native -fopenmp &&
@@ -120,6 +125,7 @@ for name in plain rich; do
     check "$name learns" learns $name
     check "$name gives the same bits twice" twice $name
     check "$name gives the same bits with 1, 2, 3 and 8 threads" threads $name
+    check "$name gives the same bits with threads that change" changes $name
     check "$name gives the same bits without OpenMP" serial $name
     check "$name gives the same bits without a memory plan" unplanned $name
     check "$name is clean under the sanitizers" sanitized $name

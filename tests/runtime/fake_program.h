@@ -33,9 +33,12 @@ static struct {
     int fail_at;                 /* train_steps fails in this step */
     bool silent_last_step;       /* no after_step after the last step of a call */
     int steps, evaluations;
+    int evaluated_with_one;       /* steps of evaluation with one thread */
     int32_t rows[FAKE_MOST_ROWS]; /* rows of the training steps, in order */
     int row_count;
     double weight_sum, seconds;
+    double step_seconds[3];   /* what a step takes on the fake clock, by the number of threads */
+    int steps_with[3], calls; /* training steps by the number of threads; calls of train_steps */
     int padding_errors;
 } fake;
 
@@ -87,9 +90,12 @@ static void fake_train_batch(FakeModel *model, const nnrt_steps *steps, int64_t 
 
 static int fake_train_steps(void *memory, const nnrt_steps *steps) {
     int64_t done = 0;
+    fake.calls++;
     for (int64_t first = 0; first < steps->samples; first += steps->batch_size) {
         int64_t count = steps->samples - first < steps->batch_size ? steps->samples - first : steps->batch_size;
         bool last = first + count >= steps->samples;
+        fake.seconds += fake.step_seconds[steps->threads % 3];
+        fake.steps_with[steps->threads % 3]++;
         if (++fake.steps == fake.interrupt_at)
             raise(fake.signal ? fake.signal : SIGINT);
         if (fake.steps == fake.fail_at)
@@ -110,6 +116,8 @@ static int fake_evaluate_steps(void *memory, const nnrt_steps *steps) {
     if (++fake.evaluations == fake.interrupt_in_validation)
         raise(SIGINT);
     for (int64_t first = 0; first < steps->samples; first += steps->batch_size) {
+        fake.seconds += fake.step_seconds[steps->threads % 3];
+        fake.evaluated_with_one += steps->threads == 1;
         for (int64_t i = first; i < first + steps->batch_size && i < steps->samples; i++)
             fake_sum(memory, steps, i, steps->totals);
         int stop = steps->after_step ? steps->after_step(steps->context, ++done) : 0;

@@ -1,5 +1,6 @@
 /* The command line: values, defaults, every kind of mistake, and help that fits 80 columns. */
 #include "fake_program.h"
+#include "runtime/nnrt_processors.h"
 #include "test.h"
 
 static nnrt_program program;
@@ -89,26 +90,27 @@ static void test_mistakes(void) {
 
 static void test_threads(void) {
     int threads;
+    bool given;
     program.default_threads = 1;
     unsetenv("NNC_THREADS");
     unsetenv("OMP_NUM_THREADS");
     parse("fit");
-    CHECK(nnrt_options_threads(&program, &options, &threads) == NNRT_OK && threads == 1);
+    CHECK(nnrt_options_threads(&program, &options, &threads, &given) == NNRT_OK && threads == 1 && !given);
     setenv("OMP_NUM_THREADS", "3,2", 1);
-    CHECK(nnrt_options_threads(&program, &options, &threads) == NNRT_OK && threads == 3);
+    CHECK(nnrt_options_threads(&program, &options, &threads, &given) == NNRT_OK && threads == 3 && given);
     setenv("NNC_THREADS", "5", 1);
-    CHECK(nnrt_options_threads(&program, &options, &threads) == NNRT_OK && threads == 5);
+    CHECK(nnrt_options_threads(&program, &options, &threads, &given) == NNRT_OK && threads == 5 && given);
     parse("fit --threads=7");
-    CHECK(nnrt_options_threads(&program, &options, &threads) == NNRT_OK && threads == 7);
+    CHECK(nnrt_options_threads(&program, &options, &threads, &given) == NNRT_OK && threads == 7 && given);
     parse("fit");
     setenv("NNC_THREADS", "many", 1);
-    CHECK(nnrt_options_threads(&program, &options, &threads) == NNRT_ERROR_ARGUMENT);
+    CHECK(nnrt_options_threads(&program, &options, &threads, &given) == NNRT_ERROR_ARGUMENT);
     CHECK_TEXT(nnrt_error_text(), "NNC_THREADS=many: expected a whole number from 1 to 256");
     unsetenv("NNC_THREADS");
     unsetenv("OMP_NUM_THREADS");
     program.default_threads = 100000;
-    CHECK(nnrt_options_threads(&program, &options, &threads) == NNRT_OK);
-    CHECK(threads >= 1 && threads <= sysconf(_SC_NPROCESSORS_ONLN));
+    CHECK(nnrt_options_threads(&program, &options, &threads, &given) == NNRT_OK);
+    CHECK(threads == nnrt_processors() && !given);
     program.default_threads = 1;
 }
 

@@ -1,5 +1,6 @@
 /* The trainer around a hand-written program: semantics of fit, resume to the same bits, errors that lose nothing. */
 #include "fake_program.h"
+#include "runtime/nnrt_processors.h"
 #include "runtime/nnrt_random.h"
 #include "runtime/nnrt_safetensors.h"
 #include "test.h"
@@ -55,15 +56,19 @@ static bool same_files(const char *a, const char *b) {
     return same;
 }
 
-/* 50 rows of y = 2a - b + 0.5c + 1 and a little noise. */
-static void write_data(void) {
-    FILE *file = fopen(path_of("train.csv"), "w");
+/* Rows of y = 2a - b + 0.5c + 1 and a little noise. */
+static void write_rows(const char *name, int rows) {
+    FILE *file = fopen(path_of(name), "w");
     fprintf(file, "a,b,c,y\n");
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < rows; i++) {
         double a = (i * 7 % 50) / 10.0, b = (i * 13 % 50) / 5.0 - 3, c = (i * 29 % 50) / 25.0;
         fprintf(file, "%g,%g,%g,%g\n", a, b, c, 2 * a - b + 0.5 * c + 1 + 0.1 * sin(i));
     }
     fclose(file);
+}
+
+static void write_data(void) {
+    write_rows("train.csv", 50);
     write_text("test.csv", "a,b,c,y\n1,2,3,2.5\n4,5,6,7\n0,0,0,1\n");
 }
 
@@ -423,6 +428,50 @@ static void test_evaluate_and_predict(void) {
 
 /* Columns in another order, and a test file that no source is declared for: the weights file knows the names, the
  * training source the rest. */
+/* What `command` does on a machine where a step takes so many seconds with one and with two threads. */
+static void run_team(const nnrt_program *program, const char *command, double one, double two) {
+    reset();
+    fake.step_seconds[1] = one;
+    fake.step_seconds[2] = two;
+    CHECK(run(program, command) == 0);
+}
+
+/* The number of threads changes within epochs and evaluations: each row is taken once, in its order, to the same bits.
+ */
+static void test_team(void) {
+    enum { EPOCHS = 80, STEPS = 7 };
+    static int32_t rows[FAKE_MOST_ROWS];
+    nnrt_program program = fake_program();
+    program.default_threads = 2;
+    if (nnrt_processors() < 2) {
+        printf("skipped: threads that change need two processors\n");
+        return;
+    }
+    const char *fixed = "fit --train=@/train.csv --weights=@/fixed.safetensors --epochs=80 --threads=2 --verbose=0";
+    const char *own = "fit --train=@/train.csv --weights=@/own.safetensors --epochs=80 --verbose=0";
+    run_team(&program, fixed, 0.01, 0.03);
+    CHECK(fake.steps_with[2] == EPOCHS * STEPS && fake.calls == EPOCHS);
+    memcpy(rows, fake.rows, sizeof rows);
+    run_team(&program, own, 0.01, 0.03);
+    CHECK(fake.steps_with[1] > EPOCHS * STEPS / 2 && fake.steps_with[2] > 0);
+    CHECK(fake.steps_with[1] + fake.steps_with[2] == EPOCHS * STEPS);
+    CHECK(fake.calls > EPOCHS && fake.row_count == EPOCHS * 50 && memcmp(rows, fake.rows, sizeof rows) == 0);
+    CHECK(same_files("fixed.safetensors", "own.safetensors"));
+    run_team(&program, own, 0.02, 0.01); /* two threads are better: one is tried, once */
+    CHECK(fake.steps_with[1] > 0 && fake.steps_with[1] <= 2 && fake.calls <= EPOCHS + 2);
+    CHECK(same_files("fixed.safetensors", "own.safetensors"));
+
+    static char alone[1000];
+    write_rows("many.csv", 400);
+    const char *evaluate = "evaluate --test=@/many.csv --weights=@/own.safetensors --batch-size=1 --verbose=0";
+    run_team(&program, evaluate, 0, 0);
+    CHECK(fake.evaluated_with_one == 0);
+    snprintf(alone, sizeof alone, "%s", fake_out);
+    run_team(&program, evaluate, 0.1, 0.2);
+    CHECK(fake.evaluated_with_one > 100 && fake.evaluated_with_one < 400);
+    CHECK_TEXT(fake_out, alone);
+}
+
 static void test_columns_by_name(void) {
     nnrt_program program = fake_program();
     nnrt_safetensors file = {0};
@@ -505,6 +554,7 @@ int main(void) {
     test_nan();
     test_failures();
     test_evaluate_and_predict();
+    test_team();
     test_columns_by_name();
     test_predict_from_pipe();
     test_summary();
