@@ -9,6 +9,45 @@ bool nest_bounds_use(const Nest *nest, int axis) {
     return false;
 }
 
+/* The divisor by which an expression takes the rest of the variable; 0: none. */
+static int64_t rest_divisor(const KExpr *e, const KVar *var) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    int64_t divisor = 0, coefficient;
+    if (e->kind == KE_INDEX && e->index.op == '%' && kexpr_constant(e->index.right, &divisor) &&
+        kexpr_coefficient(e->index.left, var, &coefficient) && coefficient == 1)
+        return divisor;
+    int count = kexpr_operands(e, operands);
+    for (int i = 0; i < count; i++)
+        if ((divisor = rest_divisor(operands[i], var)) > 0)
+            return divisor;
+    return 0;
+}
+
+bool nest_uses_beyond_rest(const KExpr *e, const KVar *var, int64_t period) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    if (e->kind == KE_VAR)
+        return e->var == var;
+    if (e->kind == KE_INDEX && e->index.op == '%' && period > 1 && rest_divisor(e, var) == period)
+        return false;
+    int count = kexpr_operands(e, operands);
+    for (int i = 0; i < count; i++)
+        if (nest_uses_beyond_rest(operands[i], var, period))
+            return true;
+    return false;
+}
+
+int64_t nest_period(const Nest *nest, int axis) {
+    const KVar *var = nest->axes[axis].var;
+    int64_t period = 0;
+    for (int i = 0; i < nest->reduction_count && !period; i++)
+        period = rest_divisor(nest->reductions[i].expr, var);
+    for (int i = nest->parallel_count; i < nest->axis_count; i++)
+        if (nest->axes[i].from && (nest_uses_beyond_rest(nest->axes[i].from, var, period) ||
+                                   nest_uses_beyond_rest(nest->axes[i].to, var, period)))
+            return 0;
+    return period;
+}
+
 int nest_axis(const Nest *nest, const KExpr *index) {
     for (int i = 0; index->kind == KE_VAR && i < nest->axis_count; i++)
         if (nest->axes[i].var == index->var)
@@ -62,6 +101,9 @@ static int64_t points(const Nest *nest, int64_t batch, bool reduced) {
     for (int i = 0; i < nest->axis_count; i++)
         if (reduced || !nest->axes[i].reduce)
             n *= dim_size(nest->axes[i].extent, batch);
+    for (int i = 0; i < nest->axis_count && reduced; i++)
+        if (nest->axes[i].part > 0)
+            n = (int64_t)((double)n * nest->axes[i].part);
     return reduced && nest->sum_parts ? n / nest->sum_parts : n; /* each takes its share of the terms */
 }
 

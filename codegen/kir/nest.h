@@ -25,6 +25,7 @@ typedef struct {
     Dim extent;
     bool reduce;
     KExpr *from, *to; /* a reduce axis of which only this part counts, by axes before it; NULL: all of it */
+    double part;      /* the share of the terms that it is on average; 0: not known */
 } NestAxis;
 
 typedef struct {
@@ -92,6 +93,10 @@ int nest_parallel_axis(const Nest *, const KExpr *index);
 bool nest_leads_to_piece(const Nest *, int axis);
 /* Does the part of a reduce axis that counts depend on this axis? Then it is on no lane, and not a row of tiles. */
 bool nest_bounds_use(const Nest *, int axis);
+/* What reduce axes run over, and some of what is summed, depends on the parallel axis by its rest by the period only;
+ * 0: by no rest, or in other ways too. Does an expression depend on the variable in another way? */
+int64_t nest_period(const Nest *, int axis);
+bool nest_uses_beyond_rest(const KExpr *, const KVar *, int64_t period);
 /* All that the nest reads and stores: its reductions with their guards, those over cells, and its statements. */
 void nest_visit(const Nest *, const KVisitor *);
 /* Does a nest of the kernel store to the buffer; load from it, or from a part of it? */

@@ -86,9 +86,17 @@ KBuffer *lower_unpool_whole(LowerRegion *, const Op *unpool);
 /* A convolution, or a gradient of one, left to a library (lower_convolution.c). false: the program's own kernels. */
 bool lower_convolution(LowerRegion *, const Op *);
 /* Contractions, concatenation (lower_roots.c). */
-/* A kernel before copies an operand of a contraction into a buffer with zeros where an access misses it; the access
- * then reads that. */
-KBuffer *lower_halo(LowerRegion *, const Op *, int input, const Contraction *, AffineIndex *access, int rank);
+/* From where to where an axis of an operand is read, by index * divisor; divisor 0: only where it is. */
+typedef struct {
+    int64_t low, high, divisor;
+} LowerReach;
+/* A kernel before copies an operand of a contraction into a buffer with zeros where there is no element: what is read
+ * at `low` lies at 0. With affine accesses that miss the operand: they then read that buffer. */
+KBuffer *lower_halo(LowerRegion *, const Op *, int input, const LowerReach *);
+KBuffer *lower_affine_halo(LowerRegion *, const Op *, int input, const Contraction *, AffineIndex *access, int rank);
+/* A sum over the taps that meet elements, not over zeros between them (lower_stride.c); unpool: the operand, if it is
+ * the gradient of max pooling. false: it is no gradient with strides by the input. */
+bool lower_strided(LowerRegion *, const Op *, const Op *unpool);
 bool lower_is_root(const Op *);
 void lower_root(LowerRegion *, const Op *);
 Nest *lower_nest(LowerRegion *, const Op *, const Type *space);

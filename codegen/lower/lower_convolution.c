@@ -149,7 +149,7 @@ static KBuffer *padded_image(Maker *m) {
     Contraction c = contraction_of(m->op);
     for (int s = 0; s < m->spatial; s++)
         c.a[s + 1].may_miss = true;
-    return keep_copy(m, value, low, lower_halo(m->r, m->op, 0, &c, c.a, c.a_rank));
+    return keep_copy(m, value, low, lower_affine_halo(m->r, m->op, 0, &c, c.a, c.a_rank));
 }
 
 /* ---- what is written */

@@ -1,6 +1,6 @@
 /* Ops that open a nest of their own: reductions, contractions, windows, concatenation, scatter.
  *
- * An operand of a contraction that is read outside its extent, or between its elements (padding, strides in a
+ * An operand of a contraction that is read outside its extent (padding), or on a GPU between its elements (strides in a
  * gradient), is first copied into a buffer with the zeros in place, by a kernel of its own: the nest then has affine
  * accesses only. */
 #include "codegen/lower/lower.h"
@@ -111,22 +111,19 @@ static const KHalo *halo_of(LowerRegion *r, const KExpr *read, int rank, const i
 }
 
 /* A kernel that copies the operand into a buffer indexed by the numerator - low, zeros where there is no element. */
-KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const Contraction *c, AffineIndex *access, int rank) {
+KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const LowerReach *reach) {
     Lower *lower = outer->lower;
     KProgram *p = lower->program;
     if (!kernel_before(outer, op))
         return NULL;
     const Value *value = op->inputs[input];
+    int rank = value->type->rank;
     Dim dims[MAX_RANK];
-    int64_t low[MAX_RANK], high;
+    int64_t low[MAX_RANK];
     bool plain = true;
     for (int i = 0; i < rank; i++) {
-        low[i] = 0;
-        dims[i] = value->type->dims[i];
-        if (access[i].may_miss) {
-            affine_range(c, &access[i], &low[i], &high);
-            dims[i] = dim_static(high - low[i] + 1);
-        }
+        low[i] = reach[i].divisor ? reach[i].low : 0;
+        dims[i] = reach[i].divisor ? dim_static(reach[i].high - reach[i].low + 1) : value->type->dims[i];
     }
     KBuffer *padded =
         kbuffer_new(p, SPACE_ARENA, lower_name(lower, op->layer, "padded"), lower_base(value->type->dtype), rank, dims);
@@ -142,23 +139,21 @@ KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const Contracti
     KExpr *index[MAX_RANK], *place[MAX_RANK], *inside = NULL;
     for (int i = 0; i < rank; i++) {
         place[i] = index[i] = lower_axis(&inner, nest, i);
-        if (!access[i].may_miss)
+        if (!reach[i].divisor)
             continue;
-        KExpr *extent = kexpr_dim(p, value->type->dims[i]), *step = lower_index(outer, access[i].divisor);
+        KExpr *extent = kexpr_dim(p, value->type->dims[i]), *step = lower_index(outer, reach[i].divisor);
         KExpr *moved = kexpr_binary(p, '+', index[i], lower_index(outer, low[i]));
         KExpr *positive = kexpr_binary(p, 'M', moved, lower_index(outer, 0));
         KExpr *quotient = kexpr_binary(p, '/', positive, step);
         KExpr *test = kexpr_fn(p, FN_and, kexpr_fn(p, FN_ge, moved, lower_index(outer, 0), NULL),
                                kexpr_fn(p, FN_lt, quotient, extent, NULL), NULL);
-        if (access[i].divisor > 1)
+        if (reach[i].divisor > 1)
             test =
                 kexpr_fn(p, FN_and, test,
                          kexpr_fn(p, FN_eq, kexpr_binary(p, '%', positive, step), lower_index(outer, 0), NULL), NULL);
         inside = inside ? kexpr_fn(p, FN_and, inside, test, NULL) : test;
         place[i] = kexpr_binary(p, 'm', quotient, kexpr_binary(p, '-', extent, lower_index(outer, 1)));
-        plain = plain && access[i].divisor == 1;
-        access[i].constant -= low[i];
-        access[i].divisor = 1;
+        plain = plain && reach[i].divisor == 1;
     }
     KExpr *read = lower_expr(&inner, nest, value, place);
     KVar *var = kvar_new(p, inner.kernel, "v", read->type, false);
@@ -168,6 +163,20 @@ KBuffer *lower_halo(LowerRegion *outer, const Op *op, int input, const Contracti
     inner.kernel->work = type_count(space, p->module->batch_max);
     padded->halo = plain ? halo_of(&inner, read, rank, low) : NULL;
     return padded;
+}
+
+KBuffer *lower_affine_halo(LowerRegion *outer, const Op *op, int input, const Contraction *c, AffineIndex *access,
+                           int rank) {
+    LowerReach reach[MAX_RANK] = {{0}};
+    for (int i = 0; i < rank; i++) {
+        if (!access[i].may_miss)
+            continue;
+        affine_range(c, &access[i], &reach[i].low, &reach[i].high);
+        reach[i].divisor = access[i].divisor;
+        access[i].constant -= reach[i].low;
+        access[i].divisor = 1;
+    }
+    return lower_halo(outer, op, input, reach);
 }
 
 /* ---- sums of which only a part lies in the operand */
@@ -254,13 +263,13 @@ static void root_contract(LowerRegion *r, const Op *op) {
     if (lower_convolution(r, op))
         return;
     const Op *unpool = unpool_of(op);
-    if (unpool && lower_unpool_lists(r, op, unpool))
+    if ((unpool && lower_unpool_lists(r, op, unpool)) || lower_strided(r, op, unpool))
         return;
     Contraction c = contraction_of(op);
     bool a_miss = any_miss(c.a, c.a_rank), b_miss = any_miss(c.b, c.b_rank);
     bool bounded = a_miss && !b_miss && !r->windows && can_be_bounded(r, &c, c.a, op->inputs[0]);
-    KBuffer *a_padded = a_miss && !bounded ? lower_halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
-    KBuffer *b_padded = b_miss ? lower_halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
+    KBuffer *a_padded = a_miss && !bounded ? lower_affine_halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
+    KBuffer *b_padded = b_miss ? lower_affine_halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
     KBuffer **whole = op->code == OP_CONV_GRAD_INPUT ? &a_padded : &b_padded;
     if (unpool && !*whole && !lower_unpool_inline(r, op, unpool))
         *whole = lower_unpool_whole(r, unpool);

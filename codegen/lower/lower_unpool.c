@@ -310,7 +310,7 @@ static void list_grad_kernel(LowerRegion *outer, const Op *op, const Op *unpool)
     Grid grid = {0};
     for (int s = 0; s < spatial; s++)
         misses = misses || c.a[s + 1].may_miss;
-    KBuffer *whole = misses ? lower_halo(outer, op, 0, &c, c.a, c.a_rank) : outer->memory[x->id];
+    KBuffer *whole = misses ? lower_affine_halo(outer, op, 0, &c, c.a, c.a_rank) : outer->memory[x->id];
     for (int s = 0; s < spatial; s++)
         grid.origin[s] = c.a[s + 1].constant;
     set_grid(outer, spatial, whole->dims, &grid);

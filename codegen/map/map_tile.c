@@ -188,6 +188,50 @@ static void loop_panels(Tiles *t, int level, int axis, KStmt *out) {
     kstmt_add(out, kstmt_for(p, var, AXIS_PARALLEL, kexpr_index(p, 0), kexpr_index(p, end + panel), panel, either));
 }
 
+/* Tiles along the `count` places that begin with this one, a period apart. */
+static void loop_places(Tiles *t, int level, int axis, KExpr *first, int64_t count, KStmt *out) {
+    KProgram *p = t->p;
+    int64_t rest = count % t->rows, whole = count - rest;
+    t->tile_rows = t->rows;
+    t->base[axis] = first;
+    if (whole == t->rows)
+        emit_loops(t, level + 1, out);
+    else if (whole) {
+        KVar *var = loop_var(t, axis);
+        KStmt *body = kstmt_block(p);
+        var->multiple = t->rows;
+        t->base[axis] = kexpr_binary(p, '+', first, kexpr_binary(p, '*', kexpr_var(p, var), kexpr_index(p, t->period)));
+        emit_loops(t, level + 1, body);
+        kstmt_add(out, kstmt_for(p, var, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, whole), t->rows, body));
+    }
+    if (!rest)
+        return;
+    t->tile_rows = (int)rest;
+    t->base[axis] = kexpr_binary(p, '+', first, kexpr_index(p, whole * t->period));
+    emit_loops(t, level + 1, out);
+}
+
+/* Rows that are a period apart: the places with one rest after those with another. The first rests have one place more,
+ * if the period does not divide the extent. */
+static void loop_rests(Tiles *t, int level, int axis, KStmt *out) {
+    KProgram *p = t->p;
+    int64_t extent = t->nest->axes[axis].extent.n, more = extent % t->period;
+    const int64_t ends[] = {0, more, extent < t->period ? more : t->period};
+    for (int i = 0; i < 2; i++) {
+        if (ends[i] == ends[i + 1])
+            continue;
+        KVar *rest = loop_var(t, axis);
+        KStmt *body = kstmt_block(p);
+        bool single = ends[i] + 1 == ends[i + 1];
+        rest->limit = ends[i + 1];
+        loop_places(t, level, axis, single ? kexpr_index(p, ends[i]) : kexpr_var(p, rest),
+                    extent / t->period + (i == 0), single ? out : body);
+        if (!single)
+            kstmt_add(out, kstmt_for(p, rest, more ? AXIS_SERIAL : kind_of(t, level), kexpr_index(p, ends[i]),
+                                     kexpr_index(p, ends[i + 1]), 1, body));
+    }
+}
+
 /* Tiles over the rows of the batch may reach beyond it (MapPlace.samples); other rows that are left get a tile of their
  * own. */
 static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
@@ -195,6 +239,10 @@ static void loop_rows(Tiles *t, int level, int axis, KStmt *out) {
     bool batch = t->nest->axes[axis].extent.batch;
     int64_t extent = tile_extent_at_most(t, axis), rest = batch ? 0 : extent % t->rows;
     KExpr *from = axis_from(t, axis), *to = axis_to(t, axis);
+    if (t->period > 1) {
+        loop_rests(t, level, axis, out);
+        return;
+    }
     if (t->packed) {
         extent = t->block_rows;
         from = t->block_from;

@@ -14,6 +14,7 @@ typedef struct {
     KProgram *p;
     int vector, lanes; /* axis on the lanes or -1 */
     int row, rows;     /* row axis or -1, rows of a tile */
+    int64_t period;    /* distance of the rows along their axis */
     int row2, rows2;   /* a second row axis, taken whole */
     int vectors;       /* of a full tile */
     LoopKind order[NEST_MAX_AXES + 2];

@@ -34,7 +34,7 @@ static bool is_regular(const Tiles *t) {
     const Nest *nest = t->nest;
     bool tile = t->row >= 0 && t->row2 < 0 && t->vector >= 0 && !nest->axes[t->vector].reduce && !nest->ordered;
     return tile && nest->reduction_count == 1 && !nest->cell_count && t->tile_rows == t->rows && t->rows <= LINE &&
-           t->rows > 1 && !t->lanes_left && !t->m->rows_from && tile_long_sum(t);
+           t->rows > 1 && t->period == 1 && !t->lanes_left && !t->m->rows_from && tile_long_sum(t);
 }
 
 static const KExpr *broadcast_load(const Tiles *t) {
@@ -279,7 +279,7 @@ static bool fetches_piece(const Tiles *t, int level, const KExpr *load, int *axe
 
 void tile_fetch_next_place(const Tiles *t, int level, KStmt *around, KStmt *out) {
     const Nest *nest = t->nest;
-    bool whole = level > 0 && t->row2 < 0 && !nest->axes[t->row].extent.batch && t->vector >= 0 &&
+    bool whole = level > 0 && t->row2 < 0 && t->period == 1 && !nest->axes[t->row].extent.batch && t->vector >= 0 &&
                  !nest->axes[t->vector].reduce && !t->m->rows_from && !t->packed;
     for (int i = 0; i < level; i++)
         whole = whole && t->order[i] == LOOP_AXIS && !nest->axes[t->order_axis[i]].reduce;

@@ -69,6 +69,8 @@ static KExpr *at_offset(const Tiles *t, const Accumulators *a, int axis, int vec
         bool row_inside = t->vector >= 0 && t->nest->axes[t->vector].reduce; /* fewer of it stay in registers */
         KExpr *inside = kexpr_index(p, row_inside ? t->tile_rows : t->rows2);
         offset = kexpr_binary(p, (axis == t->row) == row_inside ? '%' : '/', kexpr_var(p, a->row), inside);
+        if (axis == t->row)
+            offset = kexpr_binary(p, '*', offset, kexpr_index(p, t->period));
     }
     return kexpr_binary(p, '+', t->base[axis], offset);
 }

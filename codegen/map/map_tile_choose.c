@@ -16,31 +16,46 @@ static bool depends(const KExpr *e, const KVar *var) {
     return kexpr_uses(e, var);
 }
 
-/* A load in e that depends on the vector axis and not on `var` is used by every row. */
-static bool shares_vectors(const KExpr *e, const KVar *vector, const KVar *var) {
+/* A load in e that depends on the vector axis and is the same at all places of `var` that are a period apart is used by
+ * every row. */
+static bool shares_vectors(const KExpr *e, const KVar *vector, const KVar *var, int64_t period) {
     switch (e->kind) {
     case KE_LOAD:
-        return depends(e, vector) && !depends(e, var);
+        return depends(e, vector) && !nest_uses_beyond_rest(e, var, period);
     case KE_FN:
         for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++)
-            if (shares_vectors(e->fn.args[i], vector, var))
+            if (shares_vectors(e->fn.args[i], vector, var, period))
                 return true;
         return false;
     case KE_CAST:
-        return shares_vectors(e->operand, vector, var);
+        return shares_vectors(e->operand, vector, var, period);
     default:
         return false;
     }
 }
 
-static bool may_be_rows(const Tiles *t, int axis) {
-    if (axis == t->vector || axis < t->m->row_axis || t->nest->axes[axis].reduce || !t->nest->reduction_count ||
-        t->vector < 0 || nest_bounds_use(t->nest, axis) || nest_leads_to_piece(t->nest, axis))
-        return false;
-    for (int i = 0; i < t->nest->reduction_count; i++)
-        if (!shares_vectors(t->nest->reductions[i].expr, t->nest->axes[t->vector].var, t->nest->axes[axis].var))
+static bool all_share_vectors(const Tiles *t, int axis, int64_t period) {
+    const Nest *nest = t->nest;
+    for (int i = 0; i < nest->reduction_count; i++)
+        if (!shares_vectors(nest->reductions[i].expr, nest->axes[t->vector].var, nest->axes[axis].var, period))
             return false;
     return true;
+}
+
+/* How far apart rows of a tile may lie along the axis; 0: they are no rows. */
+static int64_t row_period(const Tiles *t, int axis) {
+    const Nest *nest = t->nest;
+    if (axis == t->vector || axis < t->m->row_axis || nest->axes[axis].reduce || !nest->reduction_count ||
+        t->vector < 0 || nest_leads_to_piece(nest, axis))
+        return 0;
+    if (!nest_bounds_use(nest, axis) && all_share_vectors(t, axis, 1))
+        return 1;
+    int64_t period = tile_is_in_block(t, axis) ? 0 : nest_period(nest, axis);
+    return period > 1 && all_share_vectors(t, axis, period) ? period : 0;
+}
+
+static bool may_be_rows(const Tiles *t, int axis) {
+    return row_period(t, axis) == 1;
 }
 
 /* The axis of which a kernel over rows takes a block at a time. */
@@ -107,8 +122,8 @@ static void choose_rows_and_widen(Tiles *t) {
     int cells = nest_cells(t->nest);
     bool may_widen = cells == 1 && t->vectors == 2 && tile_extent_at_most(t, t->vector) % (4 * t->lanes) == 0;
     int least_full = may_widen || t->p->isa.registers < 32 ? IN_FLIGHT : LEAST_FULL;
-    t->rows = choose_rows(t->nest->axes[t->row].extent, tile_extent_at_most(t, t->row), t->vectors * cells, least_full,
-                          budget(t) * cells);
+    int64_t places = (tile_extent_at_most(t, t->row) + t->period - 1) / t->period;
+    t->rows = choose_rows(t->nest->axes[t->row].extent, places, t->vectors * cells, least_full, budget(t) * cells);
     if (may_widen && t->rows * 2 < LEAST_FULL && t->rows * 4 <= PREFERRED)
         t->vectors = 4;
 }
@@ -116,7 +131,7 @@ static void choose_rows_and_widen(Tiles *t) {
 /* Rows and vectors that were measured to be faster than those that the rules have chosen. */
 static void ask_tuning(Tiles *t) {
     const NestAxis *lanes = &t->nest->axes[t->vector];
-    int64_t rows = tile_extent_at_most(t, t->row),
+    int64_t rows = tile_extent_at_most(t, t->row) / t->period,
             vectors = (tile_extent_at_most(t, t->vector) + t->lanes - 1) / t->lanes;
     bool blocks = tile_is_in_block(t, t->row);
     if (!t->p->tuning)
@@ -188,10 +203,24 @@ static void choose_rows_of_lanes(Tiles *t) {
     t->rows = choose_rows(nest->axes[along].extent, tile_extent_at_most(t, along), t->rows2, LEAST_FULL, budget(t));
 }
 
+/* Places of an axis that are a period apart lie near each other in memory, samples do not: they are the rows, if they
+ * keep the additions of a tile from waiting. */
+static void choose_periodic_rows(Tiles *t) {
+    for (int axis = 0; axis < t->nest->parallel_count; axis++) {
+        int64_t period = row_period(t, axis), places = period ? tile_extent_at_most(t, axis) / period : 0;
+        if (period > 1 && places > 1 && (t->row < 0 || t->period > 1 || places * t->vectors >= IN_FLIGHT) &&
+            (t->period == 1 || places >= tile_extent_at_most(t, t->row) / t->period)) {
+            t->row = axis;
+            t->period = period;
+        }
+    }
+}
+
 void tile_choose(Tiles *t) {
     const Nest *nest = t->nest;
     t->row = t->row2 = -1;
     t->rows = t->rows2 = t->vectors = 1;
+    t->period = 1;
     int cells = nest_cells(nest);
     bool reduces_lanes = t->vector >= 0 && nest->axes[t->vector].reduce;
     bool by_samples = nest->ordered && nest->parallel_count > 1 && nest->axes[0].extent.batch;
@@ -209,6 +238,7 @@ void tile_choose(Tiles *t) {
         if (may_be_rows(t, axis) && tile_extent_at_most(t, axis) > 1 &&
             (t->row < 0 || tile_extent_at_most(t, axis) > tile_extent_at_most(t, t->row)))
             t->row = axis;
+    choose_periodic_rows(t);
     if (t->row >= 0)
         choose_rows_and_widen(t);
     if (t->row >= 0 && reduces_lanes && nest->reduction_count == 1 && cells == 1)

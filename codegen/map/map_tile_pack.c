@@ -38,9 +38,10 @@ static int find_factor(const Tiles *t) {
 
 void map_tile_pack(Tiles *t) {
     KProgram *p = t->p;
-    bool tiles = t->row >= 0 && t->row2 < 0 && t->vector >= 0 && t->order_count == 2 && t->order[0] == LOOP_PANELS &&
-                 t->order[1] == LOOP_ROWS && !t->m->rows_from && !t->nest->axes[t->row].extent.batch &&
-                 !t->nest->axes[t->vector].reduce && !t->nest->axes[t->vector].extent.batch;
+    bool tiles = t->row >= 0 && t->row2 < 0 && t->period == 1 && t->vector >= 0 && t->order_count == 2 &&
+                 t->order[0] == LOOP_PANELS && t->order[1] == LOOP_ROWS && !t->m->rows_from &&
+                 !t->nest->axes[t->row].extent.batch && !t->nest->axes[t->vector].reduce &&
+                 !t->nest->axes[t->vector].extent.batch;
     int factor = tiles ? find_factor(t) : -1;
     int64_t columns = COLUMNS / t->rows * t->rows;
     if (factor < 0 || columns % t->lanes || t->nest->axes[t->row].extent.n % columns ||

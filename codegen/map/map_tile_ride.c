@@ -7,8 +7,9 @@ enum { LONG_EPILOGUE = 16, LEAST_RIDING_ROWS = 4, RIDING_POINTS = 16 };
 bool map_tile_rides(const Tiles *t) {
     const Nest *nest = t->nest;
     if (t->vector < 0 || nest->axes[t->vector].reduce || t->p->isa.registers < 32 || nest->reduction_count != 1 ||
-        nest->reductions[0].argument || nest->cell_count || t->row < 0 || t->row2 >= 0 || t->rows < LEAST_RIDING_ROWS ||
-        nest->axes[t->row].extent.batch || nest->axes[t->row].extent.n < 2 * t->rows || t->lanes_left)
+        nest->reductions[0].argument || nest->cell_count || t->row < 0 || t->row2 >= 0 || t->period > 1 ||
+        t->rows < LEAST_RIDING_ROWS || nest->axes[t->row].extent.batch || nest->axes[t->row].extent.n < 2 * t->rows ||
+        t->lanes_left)
         return false;
     return tile_part_axis(nest) >= 0 && tile_reduced_points(t) >= (int64_t)RIDING_POINTS * t->rows &&
            tile_long_sum(t) && nest_epilogue_slots(nest) >= LONG_EPILOGUE;

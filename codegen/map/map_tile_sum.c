@@ -249,7 +249,15 @@ static KVar *loop_var(Tiles *t, int axis) {
 
 /* Are rows fetched at the turns of the loop over this axis? */
 static bool prefetches_along(const Tiles *t, int axis) {
-    return t->prefetches && axis == first_reduce_axis(t->nest) && is_around(t->nest, axis);
+    return t->prefetches && axis == first_reduce_axis(t->nest) && !t->nest->axes[axis].from && is_around(t->nest, axis);
+}
+
+/* Or, where that has few turns or none, a row before each part of the loop over this axis? Rows that are a period apart
+ * are no stream that the processor foresees. */
+static bool prefetches_in_parts(const Tiles *t, int axis) {
+    const NestAxis *first = &t->nest->axes[first_reduce_axis(t->nest)], *of = &t->nest->axes[axis];
+    return t->period > 1 && first->from && is_last(t->nest, axis) && !of->from && !of->extent.batch &&
+           of->extent.n >= tile_all_rows(t);
 }
 
 /* Panels that an operand is cut in along the axis, and the places in them. */
@@ -295,6 +303,28 @@ static void find_range(Tiles *t, Accumulators *a, int axis, KExpr **index, KExpr
         narrow(t, axis, range);
 }
 
+/* The loop over an axis in as many parts as the tile has rows, each with the prefetches for a row before it. */
+static bool reduce_in_parts(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
+    KProgram *p = t->p;
+    KExpr *rows = kexpr_index(p, tile_all_rows(t)), *length = kexpr_dim(p, t->nest->axes[axis].extent);
+    KVar *part = kvar_new(p, t->m->kernel, "piece", (KType){KBASE_INDEX, 1}, false), *var = loop_var(t, axis);
+    KStmt *body = kstmt_block(p), *loop = kstmt_block(p);
+    part->limit = tile_all_rows(t);
+    if (!t->prefetches || !prefetches_in_parts(t, axis))
+        return false;
+    tile_prefetch_row(t, a, kexpr_var(p, part), body);
+    if (!body->block.first)
+        return false;
+    KExpr *ends[2] = {kexpr_var(p, part), kexpr_binary(p, '+', kexpr_var(p, part), kexpr_index(p, 1))};
+    for (int i = 0; i < 2; i++)
+        ends[i] = kexpr_binary(p, '/', kexpr_binary(p, '*', ends[i], length), rows);
+    index[axis] = kexpr_var(p, var);
+    reduce_loops(t, a, axis + 1, index, loop);
+    kstmt_add(body, kstmt_for(p, var, AXIS_SERIAL, ends[0], ends[1], 1, loop));
+    kstmt_add(out, kstmt_for(p, part, AXIS_SERIAL, kexpr_index(p, 0), rows, 1, body));
+    return true;
+}
+
 static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStmt *out) {
     KProgram *p = t->p;
     const NestAxis *of = &t->nest->axes[axis];
@@ -303,6 +333,8 @@ static void reduce_loop(Tiles *t, Accumulators *a, int axis, KExpr **index, KStm
         reduce_panels(t, a, axis, panel, index, out);
         return;
     }
+    if (reduce_in_parts(t, a, axis, index, out))
+        return;
     KVar *var = loop_var(t, axis);
     KStmt *body = kstmt_block(p);
     KExpr *range[2];
@@ -387,7 +419,9 @@ static bool prefetches(const Tiles *t) {
         if (t->nest->reductions[i].argument)
             return false;
     int64_t least = axis->extent.batch ? LEAST_BATCH_PIECE : LEAST_PIECE;
-    return !axis->from && (is_around(t->nest, first) || turns >= least * tile_all_rows(t));
+    if (axis->from)
+        return prefetches_in_parts(t, t->nest->axis_count - 1);
+    return is_around(t->nest, first) || turns >= least * tile_all_rows(t);
 }
 
 /* Of so many equal parts of the sum those that are more than zeros. */
@@ -405,7 +439,7 @@ static void narrow_pieces(const Tiles *t, int64_t pieces, KExpr *range[2]) {
 
 /* Is the sum over before memory answers, and is there a tile below this one? */
 static bool is_short(const Tiles *t) {
-    if (t->row < 0 || t->row2 >= 0 || t->m->rows_from || t->nest->axes[t->row].extent.batch)
+    if (t->row < 0 || t->row2 >= 0 || t->period > 1 || t->m->rows_from || t->nest->axes[t->row].extent.batch)
         return false;
     return tile_reduced_points(t) * tile_all_rows(t) * t->tile_vectors < FAR_PRODUCTS &&
            t->nest->axes[t->row].extent.n >= 2 * t->rows;

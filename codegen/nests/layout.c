@@ -100,7 +100,7 @@ static double points(const KProgram *p, const Nest *nest, bool reduced) {
     double n = 1;
     for (int i = 0; i < nest->axis_count; i++)
         if (reduced || !nest->axes[i].reduce)
-            n *= (double)size(p, nest->axes[i].extent);
+            n *= (double)size(p, nest->axes[i].extent) * (nest->axes[i].part > 0 ? nest->axes[i].part : 1);
     return reduced && nest->sum_parts ? n / nest->sum_parts : n;
 }
 
