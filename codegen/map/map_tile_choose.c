@@ -9,7 +9,8 @@
 
 enum { NEAR_BYTES = 1 << 19 }; /* what stays in the cache of a core */
 enum { IN_FLIGHT = 8 };        /* additions that are on their way at a time */
-enum { EVEN_PARTS = 16 };      /* iterations that threads share almost evenly */
+enum { FIRST_CACHE = 48 << 10 };
+enum { EVEN_PARTS = 16 }; /* iterations that threads share almost evenly */
 
 /* ---- rows and vectors */
 static bool depends(const KExpr *e, const KVar *var) {
@@ -98,23 +99,32 @@ static int64_t cost_of_rows(Dim axis, int64_t extent, int64_t rows, int vectors)
     return extent / rows * whole + last;
 }
 
-/* Rows per tile: a divisor that fills enough accumulators, at most PREFERRED; else what costs least. */
-static int choose_rows(Dim axis, int64_t extent, int vectors, int least_full, int most) {
+/* Rows per tile: a divisor that fills enough accumulators, at most the preferred number; else what costs least. */
+static int choose_rows(Dim axis, int64_t extent, int vectors, int least_full, int preferred, int most) {
     int limit = most / vectors, best = 0;
     if (limit > MAX_TILE)
         limit = MAX_TILE;
     for (int r = 1; r <= limit; r++)
-        if (extent % r == 0 && r * vectors >= least_full && (r * vectors <= PREFERRED || !best))
+        if (extent % r == 0 && r * vectors >= least_full && (r * vectors <= preferred || !best))
             best = r;
     if (best || extent <= limit)
         return best ? best : (int)extent;
     best = 1;
     for (int r = 2; r <= limit; r++) {
         int64_t cost = cost_of_rows(axis, extent, r, vectors), least = cost_of_rows(axis, extent, best, vectors);
-        if (cost < least || (cost == least && r * vectors <= PREFERRED))
+        if (cost < least || (cost == least && r * vectors <= preferred))
             best = r;
     }
     return best;
+}
+
+/* The vectors that a tile reads are more than the first cache holds, and no stream, for they are those of every other
+ * tap: each should serve many rows. */
+static bool vectors_come_from_far(const Tiles *t) {
+    int64_t bytes = (int64_t)t->vectors * t->lanes * kbase_bytes(KBASE_F32);
+    for (int i = t->nest->parallel_count; i < t->nest->axis_count; i++)
+        bytes *= tile_extent_at_most(t, i);
+    return t->period > 1 && bytes > FIRST_CACHE;
 }
 
 /* Few rows have more vectors for each element that is broadcast. */
@@ -123,7 +133,8 @@ static void choose_rows_and_widen(Tiles *t) {
     bool may_widen = cells == 1 && t->vectors == 2 && tile_extent_at_most(t, t->vector) % (4 * t->lanes) == 0;
     int least_full = may_widen || t->p->isa.registers < 32 ? IN_FLIGHT : LEAST_FULL;
     int64_t places = (tile_extent_at_most(t, t->row) + t->period - 1) / t->period;
-    t->rows = choose_rows(t->nest->axes[t->row].extent, places, t->vectors * cells, least_full, budget(t) * cells);
+    t->rows = choose_rows(t->nest->axes[t->row].extent, places, t->vectors * cells, least_full,
+                          vectors_come_from_far(t) ? budget(t) : PREFERRED, budget(t) * cells);
     if (may_widen && t->rows * 2 < LEAST_FULL && t->rows * 4 <= PREFERRED)
         t->vectors = 4;
 }
@@ -182,7 +193,7 @@ static void choose_spread(Tiles *t) {
  * longest other one as fill a tile, so that every vector serves several products. */
 static void choose_rows_of_lanes(Tiles *t) {
     const Nest *nest = t->nest;
-    int whole = -1, along = -1;
+    int whole = -1, along = t->period > 1 ? t->row : -1;
     for (int axis = 0; axis < nest->parallel_count; axis++) {
         int64_t extent = tile_extent_at_most(t, axis);
         if (!may_be_rows(t, axis) || extent < 2)
@@ -191,24 +202,25 @@ static void choose_rows_of_lanes(Tiles *t) {
         if (few && (whole < 0 || extent > tile_extent_at_most(t, whole)))
             whole = axis;
     }
-    for (int axis = 0; axis < nest->parallel_count && whole >= 0; axis++)
+    for (int axis = 0; axis < nest->parallel_count && whole >= 0 && t->period == 1; axis++)
         if (axis != whole && may_be_rows(t, axis) && tile_extent_at_most(t, axis) > 1 &&
             (along < 0 || tile_extent_at_most(t, axis) > tile_extent_at_most(t, along)))
             along = axis;
-    if (along < 0)
+    if (along < 0 || whole < 0)
         return;
     t->row = along;
     t->row2 = whole;
     t->rows2 = (int)tile_extent_at_most(t, whole);
-    t->rows = choose_rows(nest->axes[along].extent, tile_extent_at_most(t, along), t->rows2, LEAST_FULL, budget(t));
+    int64_t places = (tile_extent_at_most(t, along) + t->period - 1) / t->period;
+    t->rows = choose_rows(nest->axes[along].extent, places, t->rows2, LEAST_FULL, PREFERRED, budget(t));
 }
 
-/* Places of an axis that are a period apart lie near each other in memory, samples do not: they are the rows, if they
- * keep the additions of a tile from waiting. */
+/* Places of an axis that are a period apart lie near each other in memory, samples do not: they are the rows, even
+ * where the additions of so few of them wait for each other. */
 static void choose_periodic_rows(Tiles *t) {
     for (int axis = 0; axis < t->nest->parallel_count; axis++) {
         int64_t period = row_period(t, axis), places = period ? tile_extent_at_most(t, axis) / period : 0;
-        if (period > 1 && places > 1 && (t->row < 0 || t->period > 1 || places * t->vectors >= IN_FLIGHT) &&
+        if (period > 1 && places > 1 && (t->row < 0 || t->period > 1 || 4 * places * t->vectors >= 3 * IN_FLIGHT) &&
             (t->period == 1 || places >= tile_extent_at_most(t, t->row) / t->period)) {
             t->row = axis;
             t->period = period;

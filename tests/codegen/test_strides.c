@@ -46,6 +46,7 @@ static const Form forms[] = {
     {"5 by 2, cropped", TWO(5, 2, 1, -1, -2), {13, 16}, 4, 3, true},
     {"by more than the image", TWO(2, 5, 1, 1, 1), {4, 3}, 4, 3, true},
     {"one channel", TWO(3, 2, 1, 0, 1), {6, 14}, 1, 16, true},
+    {"few channels, many features", TWO(3, 2, 1, 0, 1), {6, 10}, 3, 32, true},
     {"few features", TWO(3, 2, 1, 1, 0), {5, 6}, 17, 1, true},
     {"strides and dilations", TWO(2, 2, 3, 1, 1), {9, 11}, 2, 3, false},
     {"line", ONE(5, 3, 1, 2, 1), {31}, 4, 3, true},
