@@ -9,14 +9,14 @@ enum { AHEAD_BYTES = 1 << 16, AGAIN_BYTES = 1 << 15, LATER_BYTES = 1 << 21 }; /*
 enum { LINE = 16, MOST_SHARE = 2, MOST_LINES = 4 }; /* a line in elements; points and lines fetched at a turn */
 enum { PIECE_BYTES = 1 << 14 };                     /* most */
 
-/* The load of a product that depends on this one of the axes of the rows and the vectors, in the program's own memory;
- * NULL: none. */
-static const KExpr *operand_along(const Tiles *t, const KExpr *e, int axis, int64_t least) {
+/* The load of a product that depends on this one of the axes of the rows and the vectors, in the program's own memory
+ * or, if asked for, in the caller's; NULL: none. */
+static const KExpr *operand_along(const Tiles *t, const KExpr *e, int axis, int64_t least, bool argument) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
     if (e->kind == KE_LOAD) {
         const KBuffer *b = e->load.buffer;
-        return (b->space == SPACE_ARENA || b->space == SPACE_VARIABLE) && e->type.base == KBASE_F32 &&
-                       kexpr_uses(e, t->nest->axes[t->row].var) == (axis == t->row) &&
+        bool place = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE || (argument && b->space == SPACE_ARGUMENT);
+        return place && e->type.base == KBASE_F32 && kexpr_uses(e, t->nest->axes[t->row].var) == (axis == t->row) &&
                        kexpr_uses(e, t->nest->axes[t->vector].var) == (axis == t->vector) &&
                        kbuffer_elements(b, t->p->module->batch_max) * kbase_bytes(b->base) >= least
                    ? e
@@ -25,7 +25,7 @@ static const KExpr *operand_along(const Tiles *t, const KExpr *e, int axis, int6
     int count = kexpr_operands(e, operands);
     const KExpr *found = NULL;
     for (int i = 0; i < count && !found; i++)
-        found = operand_along(t, operands[i], axis, least);
+        found = operand_along(t, operands[i], axis, least, argument);
     return found;
 }
 
@@ -37,8 +37,8 @@ static bool is_regular(const Tiles *t) {
            t->rows > 1 && t->period == 1 && !t->lanes_left && !t->m->rows_from && tile_long_sum(t);
 }
 
-static const KExpr *broadcast_load(const Tiles *t) {
-    return is_regular(t) ? operand_along(t, t->nest->reductions[0].expr, t->row, AHEAD_BYTES) : NULL;
+static const KExpr *broadcast_load(const Tiles *t, bool argument) {
+    return is_regular(t) ? operand_along(t, t->nest->reductions[0].expr, t->row, AHEAD_BYTES, argument) : NULL;
 }
 
 /* Do neighbours along this axis of the nest lie side by side? */
@@ -114,7 +114,7 @@ static void fetch_rows_below(const Tiles *t, const KExpr *load, int axis, KVar *
 void tile_fetch_next_panel(const Tiles *t, int axis, KVar *first, KVar *place, KExpr **index, KStmt *outer,
                            KStmt *out) {
     KProgram *p = t->p;
-    const KExpr *load = broadcast_load(t);
+    const KExpr *load = broadcast_load(t, false);
     int64_t extent = t->nest->axes[axis].extent.n, panel = place->limit, rows = t->rows;
     if (!load || panel % LINE || extent < 2 * panel || !lies_along(load, &t->nest->axes[axis]) ||
         all_rows_bytes(t) <= AGAIN_BYTES)
@@ -135,7 +135,7 @@ void tile_fetch_next_panel(const Tiles *t, int axis, KVar *first, KVar *place, K
 
 void tile_fetch_next_tile(const Tiles *t, int axis, KExpr **index, KStmt *out) {
     KProgram *p = t->p;
-    const KExpr *load = broadcast_load(t);
+    const KExpr *load = broadcast_load(t, true);
     const NestAxis *rows = &t->nest->axes[t->row >= 0 ? t->row : 0];
     if (!load || rows->extent.batch || rows->extent.n < 2 * t->rows || !lies_along(load, rows) ||
         all_rows_bytes(t) < AGAIN_BYTES)
@@ -172,7 +172,7 @@ void tile_fetch_next_vectors(const Tiles *t, int axis, KVar *first, int64_t pane
     if (!is_regular(t) || !rows_within(t) || t->order_count < 2 || t->order[t->order_count - 2] != LOOP_PANELS ||
         lanes->extent.n < 2 * step || lanes->extent.n % step || tile_reduced_points(t) != points)
         return;
-    const KExpr *load = operand_along(t, t->nest->reductions[0].expr, t->vector, LATER_BYTES);
+    const KExpr *load = operand_along(t, t->nest->reductions[0].expr, t->vector, LATER_BYTES, false);
     if (!load || !lies_along(load, lanes) || load->load.buffer->block != step)
         return;
     Tiles later = *t;
