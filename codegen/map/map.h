@@ -104,6 +104,10 @@ bool map_rows_fill_tiles(int64_t all, int64_t row);
 bool map_long_rows_fit(const KProgram *, const KKernel *);
 bool map_long_rows(KProgram *, KKernel *, int *slack, KStmt *body);
 MapComing *map_coming(const MapNest *); /* of a kernel with steps; NULL: nothing */
+/* The store of an epilogue that is a value and its store, NULL: it is more. */
+const KStmt *map_only_store(const KStmt *block, const KExpr **value);
+/* A nest that copies with a constant around: loops that end where a condition changes. false: it is no such nest. */
+bool map_edges(const MapNest *, const Nest *, bool parallel, KStmt *out);
 /* A nest that only copies, and in another order: blocks turned in registers. false: it is no such nest. */
 bool map_turn(const MapNest *, const Nest *, bool parallel, KStmt *out);
 /* Is it one? What it reads and what it makes, by the same axes. */

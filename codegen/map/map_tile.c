@@ -343,7 +343,7 @@ static void splice(KStmt *out, KStmt *block) {
 }
 
 bool map_nest_tiles(const MapNest *m, const Nest *nest, bool parallel, KStmt *out) {
-    if (map_turn(m, nest, parallel, out) || map_gemm(m, nest, parallel, out))
+    if (map_turn(m, nest, parallel, out) || map_edges(m, nest, parallel, out) || map_gemm(m, nest, parallel, out))
         return true;
     KStmt *block = kstmt_block(m->program);
     if (nest->vector_axis >= 0 && try_tiles(m, nest, parallel, nest->vector_axis, block)) {

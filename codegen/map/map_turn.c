@@ -1,7 +1,7 @@
 /* Nests that only copy, from one memory order to another: square blocks are turned in registers. */
 #include "codegen/map/map.h"
 
-static const KStmt *only_store(const KStmt *block, const KExpr **value) {
+const KStmt *map_only_store(const KStmt *block, const KExpr **value) {
     const KStmt *let = NULL, *store = NULL;
     for (const KStmt *s = block->block.first; s; s = s->next) {
         if (s->kind == KS_LET && !let)
@@ -145,7 +145,7 @@ static bool lies_inside(const KBuffer *b, int axis) {
 
 bool map_is_turn(const KProgram *p, const Nest *nest, KBuffer **from, KBuffer **to) {
     const KExpr *value = NULL;
-    const KStmt *store = nest->reduction_count ? NULL : only_store(nest->epilogue, &value);
+    const KStmt *store = nest->reduction_count ? NULL : map_only_store(nest->epilogue, &value);
     if (!store || value->kind != KE_LOAD || nest->parallel_count < 2 || p->isa.lanes < 4)
         return false;
     *from = value->load.buffer;
