@@ -85,9 +85,11 @@ static void loop_axis(Tiles *t, int level, int axis, KStmt *out) {
         from = t->block_from;
         to = t->block_to;
     }
+    int64_t step = axis == t->row2 ? t->rows2 : 1;
+    var->multiple = step > 1 ? step : 0;
     t->base[axis] = kexpr_var(p, var);
     emit_loops(t, level + 1, body);
-    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, 1, body));
+    kstmt_add(out, kstmt_for(p, var, kind_of(t, level), from, to, step, body));
 }
 
 /* Samples on the lanes: the program's own memory is padded to whole vectors, what is the caller's is read in part.

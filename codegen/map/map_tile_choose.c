@@ -10,6 +10,7 @@
 enum { NEAR_BYTES = 1 << 19 }; /* what stays in the cache of a core */
 enum { IN_FLIGHT = 8 };        /* additions that are on their way at a time */
 enum { FIRST_CACHE = 48 << 10 };
+enum { SQUARE = 4 };      /* rows of each of two axes */
 enum { EVEN_PARTS = 16 }; /* iterations that threads share almost evenly */
 
 /* ---- rows and vectors */
@@ -189,6 +190,36 @@ static void choose_spread(Tiles *t) {
         t->vectors--;
 }
 
+/* Does one operand move along both axes? */
+static bool moves_along(const KExpr *e, const Nest *nest, const int axes[2]) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    if (e->kind == KE_LOAD)
+        return depends(e, nest->axes[axes[0]].var) && depends(e, nest->axes[axes[1]].var);
+    bool found = false;
+    for (int i = 0, count = kexpr_operands(e, operands); i < count && !found; i++)
+        found = moves_along(operands[i], nest, axes);
+    return found;
+}
+
+/* No axis is of a few results: some of two axes, so that a tile loads half as many vectors as it has products. */
+static void choose_square_of_lanes(Tiles *t) {
+    int axes[2] = {-1, -1};
+    for (int axis = 0; axis < t->nest->parallel_count; axis++)
+        if (may_be_rows(t, axis) && tile_extent_at_most(t, axis) >= SQUARE) {
+            bool divides = tile_extent_at_most(t, axis) % SQUARE == 0 && !t->nest->axes[axis].extent.batch &&
+                           !tile_is_in_block(t, axis);
+            int which = divides && (axes[1] < 0 || tile_extent_at_most(t, axis) > tile_extent_at_most(t, axes[1]));
+            if (which)
+                axes[0] = axes[0] < 0 ? axes[1] : axes[0];
+            axes[which] = axis;
+        }
+    if (axes[0] < 0 || axes[1] < 0 || moves_along(t->nest->reductions[0].expr, t->nest, axes))
+        return;
+    t->row = axes[0];
+    t->row2 = axes[1];
+    t->rows = t->rows2 = SQUARE;
+}
+
 /* A sum on the lanes loads a vector of each operand: an axis of a few results is taken whole, and as many rows of the
  * longest other one as fill a tile, so that every vector serves several products. */
 static void choose_rows_of_lanes(Tiles *t) {
@@ -206,6 +237,8 @@ static void choose_rows_of_lanes(Tiles *t) {
         if (axis != whole && may_be_rows(t, axis) && tile_extent_at_most(t, axis) > 1 &&
             (along < 0 || tile_extent_at_most(t, axis) > tile_extent_at_most(t, along)))
             along = axis;
+    if (whole < 0 && t->period == 1)
+        choose_square_of_lanes(t);
     if (along < 0 || whole < 0)
         return;
     t->row = along;
@@ -384,6 +417,8 @@ void tile_choose_order(Tiles *t) {
             add_loop(t, LOOP_ROWS, t->row);
         if (panels)
             add_loop(t, LOOP_PANELS, t->vector);
+        if (t->row2 >= 0 && t->rows2 < tile_extent_at_most(t, t->row2))
+            add_loop(t, LOOP_AXIS, t->row2);
         return;
     }
     int64_t panel = (int64_t)t->vectors * t->lanes;

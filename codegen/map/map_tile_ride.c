@@ -2,7 +2,35 @@
  * follow each other; leaves the sums of each in t->waiting, until the next tile, or map_tile_last, finishes them. */
 #include "codegen/map/map_tile_parts.h"
 
-enum { LONG_EPILOGUE = 16, LEAST_RIDING_ROWS = 4, RIDING_POINTS = 16 };
+enum { LONG_EPILOGUE = 16, LEAST_RIDING_ROWS = 4 };
+enum { RIDING_POINTS = 16, RIDING_POINTS_FAR = 4 }; /* least, of the sum between two rows */
+enum { FAR_BYTES = 1 << 21, MOST_BUFFERS = 16 };    /* more than what the second cache keeps from step to step */
+
+/* What an epilogue reads. */
+typedef struct {
+    const KProgram *p;
+    const KBuffer *known[MOST_BUFFERS];
+    int count;
+    int64_t bytes;
+} Read;
+
+static void add_read(void *context, const KExpr *e) {
+    Read *read = context;
+    if (e->kind != KE_LOAD || read->count == MOST_BUFFERS)
+        return;
+    for (int i = 0; i < read->count; i++)
+        if (read->known[i] == e->load.buffer)
+            return;
+    read->known[read->count++] = e->load.buffer;
+    read->bytes += kbuffer_elements(e->load.buffer, read->p->module->batch_max) * kbase_bytes(e->load.buffer->base);
+}
+
+/* Where the epilogue waits for memory, it pays to fetch that a tile ahead even beside a short sum. */
+static int64_t least_points(const Tiles *t) {
+    Read read = {.p = t->p};
+    kstmt_visit(t->nest->epilogue, &(KVisitor){NULL, add_read, &read, NULL});
+    return (int64_t)(read.bytes >= FAR_BYTES ? RIDING_POINTS_FAR : RIDING_POINTS) * t->rows;
+}
 
 bool map_tile_rides(const Tiles *t) {
     const Nest *nest = t->nest;
@@ -11,8 +39,8 @@ bool map_tile_rides(const Tiles *t) {
         t->rows < LEAST_RIDING_ROWS || nest->axes[t->row].extent.batch || nest->axes[t->row].extent.n < 2 * t->rows ||
         t->lanes_left)
         return false;
-    return tile_part_axis(nest) >= 0 && tile_reduced_points(t) >= (int64_t)RIDING_POINTS * t->rows &&
-           tile_long_sum(t) && nest_epilogue_slots(nest) >= LONG_EPILOGUE;
+    return tile_part_axis(nest) >= 0 && tile_long_sum(t) && tile_reduced_points(t) >= least_points(t) &&
+           nest_epilogue_slots(nest) >= LONG_EPILOGUE;
 }
 
 void map_tile_waiting(Tiles *t, KStmt *out) {
