@@ -10,8 +10,9 @@
 enum { NEAR_BYTES = 1 << 19 }; /* what stays in the cache of a core */
 enum { IN_FLIGHT = 8 };        /* additions that are on their way at a time */
 enum { FIRST_CACHE = 48 << 10 };
-enum { SQUARE = 4 };      /* rows of each of two axes */
-enum { EVEN_PARTS = 16 }; /* iterations that threads share almost evenly */
+enum { MANY_VECTORS = 5 }; /* of which one may be left */
+enum { SQUARE = 4 };       /* rows of each of two axes */
+enum { EVEN_PARTS = 16 };  /* iterations that threads share almost evenly */
 
 /* ---- rows and vectors */
 static bool depends(const KExpr *e, const KVar *var) {
@@ -84,11 +85,12 @@ static int budget(const Tiles *t) {
     return sums > 1 ? all / sums : all;
 }
 
+/* A divisor; of many vectors two, with one left. */
 static int choose_vectors(int64_t whole_vectors, int most) {
     for (int c = 2; c <= 4 && c <= most; c++)
         if (whole_vectors % c == 0)
             return c;
-    return 1;
+    return whole_vectors >= MANY_VECTORS && most >= 2 ? 2 : 1;
 }
 
 /* What the tiles along an axis cost, in accumulators that are added to: a few wait for the additions before. Rows
