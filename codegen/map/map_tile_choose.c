@@ -263,6 +263,45 @@ static void choose_periodic_rows(Tiles *t) {
     }
 }
 
+/* The innermost memory axis that moves along an axis of the nest; -1: none. */
+static int innermost_along(const KExpr *load, const KVar *var) {
+    int found = -1;
+    for (int i = 0; i < load->load.buffer->rank; i++)
+        found = depends(load->load.index[load->load.buffer->order[i]], var) ? i : found;
+    return found;
+}
+
+/* Does an operand move along both axes, and along the second by less? */
+static bool lies_nearer(const KExpr *e, const NestAxis *far, const NestAxis *near) {
+    KExpr *operands[KEXPR_MAX_OPERANDS];
+    if (e->kind == KE_LOAD)
+        return depends(e, far->var) && innermost_along(e, near->var) > innermost_along(e, far->var);
+    bool found = false;
+    for (int i = 0, count = kexpr_operands(e, operands); i < count && !found; i++)
+        found = lies_nearer(operands[i], far, near);
+    return found;
+}
+
+/* Rows that are samples lie far apart: places of one sample, if they fill tiles. */
+static int nearer_rows(const Tiles *t) {
+    const Nest *nest = t->nest;
+    int nearest = t->row, cells = nest_cells(nest);
+    if (t->row < 0 || !nest->axes[t->row].extent.batch || t->m->rows_from || nest->axes[t->vector].reduce ||
+        nest->reduction_count != 1 || nest->ordered)
+        return t->row;
+    for (int axis = 0; axis < nest->parallel_count; axis++) {
+        int64_t extent = tile_extent_at_most(t, axis);
+        if (axis == t->row || nest->axes[axis].extent.batch || !may_be_rows(t, axis) || extent < 2 ||
+            !lies_nearer(nest->reductions[0].expr, &nest->axes[t->row], &nest->axes[axis]))
+            continue;
+        int rows =
+            choose_rows(nest->axes[axis].extent, extent, t->vectors * cells, LEAST_FULL, PREFERRED, budget(t) * cells);
+        if (extent % rows == 0 && rows * t->vectors * cells >= LEAST_FULL)
+            nearest = axis;
+    }
+    return nearest;
+}
+
 void tile_choose(Tiles *t) {
     const Nest *nest = t->nest;
     t->row = t->row2 = -1;
@@ -286,6 +325,8 @@ void tile_choose(Tiles *t) {
             (t->row < 0 || tile_extent_at_most(t, axis) > tile_extent_at_most(t, t->row)))
             t->row = axis;
     choose_periodic_rows(t);
+    if (t->period == 1)
+        t->row = nearer_rows(t);
     if (t->row >= 0)
         choose_rows_and_widen(t);
     if (t->row >= 0 && reduces_lanes && nest->reduction_count == 1 && cells == 1)

@@ -157,6 +157,19 @@ static void check_uneven(const char *file, const char *kernel) {
     arena_free(arena);
 }
 
+/* Rows are places of one sample, whose cells lie side by side: threads share the samples. */
+static void check_places(const char *file, int batch, const char *kernel) {
+    Arena *arena = arena_new();
+    KProgram *p = compile(arena, file, batch);
+    const KSequence *sequence = p ? kernel_sequence(p, "train_step") : NULL;
+    const KStmt *shared = NULL;
+    for (int k = 0; sequence && k < sequence->count; k++)
+        if (strcmp(sequence->kernels[k]->name, kernel) == 0)
+            shared = kkernel_parallel(sequence->kernels[k]);
+    CHECK(shared && shared->loop.to->kind == KE_BATCH && shared->loop.step == 1);
+    arena_free(arena);
+}
+
 int main(void) {
     static const struct {
         const char *row;
@@ -179,6 +192,7 @@ int main(void) {
     check_rides("gpt", 12, "train_dense_update_1");
     check_rides("gpt", 12, "train_dense_1_update");
     check_rides("tests/codegen/flatten", 32, "train_dense_update_1"); /* a short sum, slots from far */
+    check_places("tests/codegen/flatten", 32, "train_conv2d_1_forward");
     check_uneven("examples/autoencoder", "train_decoder_dense_1_forward");
     return test_report();
 }
