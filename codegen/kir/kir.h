@@ -392,6 +392,8 @@ KExpr *kexpr_batch(KProgram *);
 KExpr *kexpr_load(KProgram *, KBuffer *, KExpr *const *index, int count);
 KExpr *kexpr_fn(KProgram *, ScalarFn, KExpr *a, KExpr *b, KExpr *c); /* splats a scalar argument beside vectors */
 KExpr *kexpr_binary(KProgram *, char op, KExpr *, KExpr *);
+/* What an index operation gives; false: a quotient or a rest that is not defined for these. */
+bool kindex_value(char op, int64_t a, int64_t b, int64_t *value);
 KExpr *kexpr_cast(KProgram *, KBase, KExpr *);
 KExpr *kexpr_splat(KProgram *, KExpr *, int lanes);
 KExpr *kexpr_across(KProgram *, ReduceKind, KExpr *);

@@ -166,22 +166,10 @@ static void eval_fn(KInterp *in, const KExpr *e, Lanes *out) {
 
 static int64_t eval_binary(KInterp *in, const KExpr *e) {
     int64_t a = interp_index(in, e->index.left), b = interp_index(in, e->index.right);
-    switch (e->index.op) {
-    case '+':
-        return a + b;
-    case '-':
-        return a - b;
-    case '*':
-        return a * b;
-    case 'm':
-        return a < b ? a : b;
-    case 'M':
-        return a > b ? a : b;
-    default:
-        if (!in->failed && (a < 0 || b <= 0))
-            interp_fail(in, "%lld %c %lld is not defined for indices", (long long)a, e->index.op, (long long)b);
-        return in->failed ? 0 : e->index.op == '/' ? a / b : a % b;
-    }
+    int64_t value = 0;
+    if (!kindex_value(e->index.op, a, b, &value) && !in->failed)
+        interp_fail(in, "%lld %c %lld is not defined for indices", (long long)a, e->index.op, (long long)b);
+    return value;
 }
 
 static void eval_cast(KInterp *in, const KExpr *e, Lanes *out) {

@@ -42,31 +42,8 @@ static bool evaluate(const KExpr *e, const KVar *var, int64_t at, int64_t *value
         *value = e->fn.fn == FN_ge ? a >= b : a < b;
         return e->fn.fn == FN_ge || e->fn.fn == FN_lt;
     }
-    if (e->kind != KE_INDEX || !evaluate(e->index.left, var, at, &a) || !evaluate(e->index.right, var, at, &b))
-        return false;
-    bool divides = e->index.op == '/' || e->index.op == '%';
-    switch (e->index.op) {
-    case '+':
-        *value = a + b;
-        return true;
-    case '-':
-        *value = a - b;
-        return true;
-    case '*':
-        *value = a * b;
-        return true;
-    case 'm':
-        *value = a < b ? a : b;
-        return true;
-    case 'M':
-        *value = a > b ? a : b;
-        return true;
-    default:
-        if (!divides || a < 0 || b <= 0)
-            return false;
-        *value = e->index.op == '/' ? a / b : a % b;
-        return true;
-    }
+    return e->kind == KE_INDEX && evaluate(e->index.left, var, at, &a) && evaluate(e->index.right, var, at, &b) &&
+           kindex_value(e->index.op, a, b, value);
 }
 
 /* The only axis that a condition is about; -1: none, several, or one of samples. */
