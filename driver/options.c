@@ -34,7 +34,7 @@ static const OptionInfo infos[] = {
      "who computes large products of matrices: openblas, or, with --target=cuda, cublaslt; default: none"},
     {"dnn", 0, OPTION_TEXT, "LIBRARY", AT(dnn), "who computes convolutions: with --target=cuda, cudnn; default: none"},
     {"convolution", 0, OPTION_TEXT, "FORM", AT(convolution),
-     "on a processor: auto (default), by Winograd's F(2x2, 3x3) where that is less work, or direct"},
+     "on a processor: auto (default), by Winograd's filtering where that is less work, or direct"},
     {"model", 0, OPTION_TEXT, "NAME", AT(model), "which model of the file"},
     {"define", 'D', OPTION_LIST, "NAME=VALUE", AT(defines), "another value for a constant of the file (let NAME = ..)"},
     {"batch-size", 0, OPTION_TEXT, "N", AT(batch_size_text),

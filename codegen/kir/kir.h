@@ -322,6 +322,10 @@ typedef struct KKernel {
     bool rows;          /* every nest's axis 0 is the same rows of the batch (codegen/kir/nest.h) */
     int row_axes;       /* with `rows`: axes that lead to a row, the same first ones of every nest; 0, 1: the sample */
     int64_t block_rows; /* with `rows`: rows of a block, if they are decided before mapping; 0: mapping decides */
+    /* Sums over blocks of rows, with row_axes > 1: the nests from block_first to block_end - 1 run for each block, and
+     * may add to what the blocks before have left; the others have the first row axis only, and run before and behind
+     * at each place of it. 0: all nests run for each block. */
+    int block_first, block_end;
     /* A recurrence: the nests from step_first to step_end - 1 run `steps` times, with `step` 0, 1, ..; 0: none do. */
     int steps, step_first, step_end;
     KVar *step;

@@ -96,6 +96,10 @@ int nest_cells(const Nest *nest) {
     return (int)n;
 }
 
+bool nest_has_shares(const Nest *nest, bool reduced) {
+    return nest->sum_parts && (reduced || nest->axes[1].from);
+}
+
 static int64_t points(const Nest *nest, int64_t batch, bool reduced) {
     int64_t n = 1;
     for (int i = 0; i < nest->axis_count; i++)
@@ -104,7 +108,7 @@ static int64_t points(const Nest *nest, int64_t batch, bool reduced) {
     for (int i = 0; i < nest->axis_count && reduced; i++)
         if (nest->axes[i].part > 0)
             n = (int64_t)((double)n * nest->axes[i].part);
-    return reduced && nest->sum_parts ? n / nest->sum_parts : n; /* each takes its share of the terms */
+    return nest_has_shares(nest, reduced) ? n / nest->sum_parts : n;
 }
 
 static int64_t expr_cost(const KExpr *e) {
@@ -136,6 +140,14 @@ static int64_t block_cost(const KStmt *block) {
             cost += 1 + expr_cost(s->store.value);
     }
     return cost;
+}
+
+int nest_row_axes(const Nest *nest) {
+    const KKernel *kernel = nest->kernel;
+    for (int i = kernel->block_first; i < kernel->block_end; i++)
+        if (kernel->nests[i] == nest)
+            return kernel->row_axes;
+    return kernel->block_end ? 1 : kernel->row_axes;
 }
 
 int64_t nest_epilogue_slots(const Nest *nest) {

@@ -50,14 +50,26 @@ typedef struct {
     int lacks;               /* -1: none */
 } NestCarried;
 
+/* Rows of a buffer [B, rows, .., n] that a kernel over rows will touch after this nest, in the same block or in the
+ * next one: so many, side by side in memory, numbered through all samples. */
+typedef struct {
+    KBuffer *buffer;
+    KExpr *first; /* over the axes that lead to a row */
+    int64_t rows;
+    bool written;
+} NestComing;
+enum { NEST_MAX_COMING = 6 };
+
 typedef struct Nest {
     NestAxis axes[NEST_MAX_AXES]; /* parallel axes first */
     int axis_count, parallel_count;
     NestReduction reductions[4];
     int reduction_count;
-    NestAxis cells[3];      /* of a window, row-major */
-    int cell_count;         /* 0: no windows */
-    NestCarried carried;    /* a sum that goes along (codegen/map/map_carry.c) */
+    NestAxis cells[3];                  /* of a window, row-major */
+    int cell_count;                     /* 0: no windows */
+    NestCarried carried;                /* a sum that goes along (codegen/map/map_carry.c) */
+    NestComing coming[NEST_MAX_COMING]; /* its sum fetches them between its products (codegen/map/map_prefetch.c) */
+    int coming_count;
     KTriangle part;         /* elsewhere the sum adds zeros, or nobody asks for it (codegen/nests/triangle.h) */
     KStmt *outside;         /* what is stored outside of the part, block of STORE of constants; NULL: not known */
     KStmt *cell;            /* block of LET */
@@ -73,7 +85,8 @@ typedef struct Nest {
     const char *library; /* on a GPU: why it is, or is not, the library's; NULL: nobody has asked */
     bool ordered;        /* the epilogue runs at every point of the reduce axes too, in order, on one thread */
     int sum_from;        /* ordered, with reductions: the first axis that they run over */
-    int sum_parts;       /* > 1: axis 0 numbers parts of the sum, even shares of its terms (nest_sums_apart); 0: all */
+    int sum_parts;       /* > 1: axis 0 numbers parts of the sum, even shares of its terms (nest_sums_apart), or of
+                            axis 1, if that has bounds; 0: all */
     int64_t tile[2];  /* rows and columns of its tiles on a GPU, if they are told (codegen/plan/tuning.h); 0: by cost */
     const char *form; /* on a GPU: how a contraction is named there; NULL: it is none */
     int vector_axis;  /* axis on the vector lanes, chosen by layout; -1: none */
@@ -109,6 +122,10 @@ int nests_shared_axes(const struct KKernel *);
 const Nest *nest_outside(KProgram *, const Nest *);
 /* The largest divisor of `all` that is at most `most`; at least 1. */
 int64_t largest_divisor(int64_t all, int64_t most);
+/* Of a kernel over rows: the axes that lead to a row, those at the front of this nest. */
+int nest_row_axes(const Nest *);
+/* Do the parts that axis 0 numbers (sum_parts) share the points of the nest, or with `reduced` its terms? */
+bool nest_has_shares(const Nest *, bool reduced);
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
 int64_t nest_epilogue_slots(const Nest *); /* for one element */

@@ -267,7 +267,7 @@ static Users *find_users(const KProgram *p, const KSequence *sequence) {
 }
 
 static bool is_over_rows(const KKernel *kernel) {
-    return kernel->row_axes > 1 && !kernel->steps;
+    return kernel->row_axes > 1 && !kernel->steps && !kernel->block_end;
 }
 
 static bool join_at(KProgram *p, KSequence *sequence, const Users *users, KBuffer *buffer) {

@@ -51,17 +51,52 @@ int64_t map_long_rows_block(const KKernel *kernel) {
 bool map_long_rows_fit(const KProgram *p, const KKernel *kernel) {
     int64_t rows = map_long_rows_block(kernel);
     for (int i = 0; i < kernel->nest_count; i++) {
-        int vector = kernel->nests[i]->vector_axis;
-        if (vector >= 0 && vector < kernel->row_axes && (vector < kernel->row_axes - 1 || rows % p->isa.lanes))
+        int vector = kernel->nests[i]->vector_axis, axes = nest_row_axes(kernel->nests[i]);
+        if (vector >= 0 && vector < axes && (vector < axes - 1 || rows % p->isa.lanes))
             return false;
     }
     return true;
 }
 
-/* Samples are shared by the threads; for each the places on the axes before the rows, and there the blocks of rows. */
+/* The nests of a block, and those at the place of the first axis before and behind all of its blocks. */
+typedef struct {
+    KStmt *before, *block, *behind;
+} Parts;
+
+static bool map_parts(const MapNest *m, const Parts *parts) {
+    const KKernel *kernel = m->kernel;
+    if (!kernel->block_end)
+        return map_nests(m, false, parts->block);
+    MapNest around = *m;
+    around.row_axis = 0;
+    around.block_rows = 1;
+    around.rows_from = m->fixed[0];
+    around.rows_to = kexpr_binary(m->program, '+', m->fixed[0], kexpr_index(m->program, 1));
+    for (int i = 0; i < kernel->nest_count; i++) {
+        bool before = i < kernel->block_first, behind = i >= kernel->block_end;
+        if (!map_nest_tiles(before || behind ? &around : m, kernel->nests[i], false,
+                            before   ? parts->before
+                            : behind ? parts->behind
+                                     : parts->block))
+            return false;
+    }
+    return true;
+}
+
+/* Where the places on an axis begin or end, by those on the axes before it. */
+static KExpr *bound_of(KProgram *p, const Nest *nest, int axis, const KExpr *bound, KExpr *const *fixed) {
+    KVar *from[MAX_RANK];
+    for (int i = 0; i < axis; i++)
+        from[i] = nest->axes[i].var;
+    return kexpr_substitute(p, bound, from, fixed, axis);
+}
+
+/* What the first axis counts, most often samples, is shared by the threads; for each the places on the axes before the
+ * rows, and there the blocks of rows. */
 bool map_long_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     int64_t rows = map_long_rows_block(kernel);
-    const NestAxis *axes = kernel->nests[0]->axes;
+    const Nest *nest = kernel->nests[kernel->block_first];
+    const NestAxis *axes = nest->axes;
     KVar *var[MAX_RANK] = {NULL};
     int last = kernel->row_axes - 1;
     map_locals(p, kernel, rows, body);
@@ -73,14 +108,18 @@ bool map_long_rows(KProgram *p, KKernel *kernel, int *slack, KStmt *body) {
     var[last]->multiple = rows;
     m.rows_from = m.fixed[last];
     m.rows_to = kexpr_binary(p, '+', m.rows_from, kexpr_index(p, rows));
-    KStmt *block = kstmt_block(p);
-    if (!map_nests(&m, false, block))
+    Parts parts = {kstmt_block(p), kstmt_block(p), kstmt_block(p)};
+    if (!map_parts(&m, &parts))
         return false;
+    KStmt *block = parts.block;
     for (int i = last; i >= 0; i--) {
-        KStmt *around = i ? kstmt_block(p) : body;
-        KExpr *end = kexpr_dim(p, axes[i].extent);
-        kstmt_add(around, kstmt_for(p, var[i], i ? AXIS_SERIAL : AXIS_PARALLEL, kexpr_index(p, 0), end,
-                                    i == last ? rows : 1, block));
+        bool some = axes[i].from != NULL;
+        KStmt *around = i == 0 ? body : i == 1 ? parts.before : kstmt_block(p);
+        KExpr *from = some ? bound_of(p, nest, i, axes[i].from, m.fixed) : kexpr_index(p, 0);
+        KExpr *to = some ? bound_of(p, nest, i, axes[i].to, m.fixed) : kexpr_dim(p, axes[i].extent);
+        kstmt_add(around, kstmt_for(p, var[i], i ? AXIS_SERIAL : AXIS_PARALLEL, from, to, i == last ? rows : 1, block));
+        if (i == 1)
+            kstmt_add(around, parts.behind);
         block = around;
     }
     return true;

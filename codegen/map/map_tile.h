@@ -72,5 +72,5 @@ void map_tile_body_beside(Tiles *, KStmt *out);
 /* The sum of a tile fetches what the step of a recurrence needs next: in how many pieces, 0: it does not; and what is
  * to be fetched before one of them. */
 int map_prefetch_pieces(const Tiles *, int reduce_axis);
-void map_prefetch_piece(const Tiles *, KVar *piece, int pieces, KStmt *out);
+void map_prefetch_piece(const Tiles *, KExpr *piece, int pieces, KStmt *out);
 #endif

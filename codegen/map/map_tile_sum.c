@@ -396,12 +396,17 @@ static bool sum_with_prefetch(Tiles *t, Accumulators *a, KStmt *out) {
     int axis = tile_part_axis(t->nest), pieces = axis >= 0 ? map_prefetch_pieces(t, axis) : 0;
     if (!pieces)
         return false;
+    if (pieces == 1) {
+        map_prefetch_piece(t, kexpr_index(p, 0), 1, out);
+        sum_whole(t, a, out);
+        return true;
+    }
     KVar *number = kvar_new(p, t->m->kernel, "piece", (KType){KBASE_INDEX, 1}, false);
     KStmt *piece = kstmt_block(p);
     KExpr *length = kexpr_index(p, t->nest->axes[axis].extent.n / pieces);
     KExpr *from = kexpr_binary(p, '*', kexpr_var(p, number), length);
     number->limit = pieces;
-    map_prefetch_piece(t, number, pieces, piece);
+    map_prefetch_piece(t, kexpr_var(p, number), pieces, piece);
     sum_range(t, a, axis, from, kexpr_binary(p, '+', from, length), piece);
     kstmt_add(out, kstmt_for(p, number, AXIS_SERIAL, kexpr_index(p, 0), kexpr_index(p, pieces), 1, piece));
     return true;

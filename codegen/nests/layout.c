@@ -101,7 +101,7 @@ static double points(const KProgram *p, const Nest *nest, bool reduced) {
     for (int i = 0; i < nest->axis_count; i++)
         if (reduced || !nest->axes[i].reduce)
             n *= (double)size(p, nest->axes[i].extent) * (nest->axes[i].part > 0 ? nest->axes[i].part : 1);
-    return reduced && nest->sum_parts ? n / nest->sum_parts : n;
+    return nest_has_shares(nest, reduced) ? n / nest->sum_parts : n;
 }
 
 static double elements(const KProgram *p, const KBuffer *b) {
@@ -175,7 +175,8 @@ static int best_vector(const KProgram *p, const Nest *nest, const Accesses *a, d
     *cost = nest_cost(p, nest, a, -1);
     if (nest->each)
         return -1;
-    for (int v = nest->axis_count - 1; v >= 0; v--) {
+    int rows = nest->kernel->block_end ? nest_row_axes(nest) : 0; /* blocks of them follow each other */
+    for (int v = nest->axis_count - 1; v >= rows; v--) {
         if (size(p, nest->axes[v].extent) < 2 || nest_bounds_use(nest, v) || (nest->cell_count && nest->axes[v].reduce))
             continue;
         double c = nest_cost(p, nest, a, v);

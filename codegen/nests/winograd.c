@@ -1,4 +1,5 @@
-/* Which nests are convolutions that F(2x2, 3x3) computes with less work, and what becomes of them (winograd.h). */
+/* Which nests are convolutions, or gradients by their weights, that Winograd's minimal filtering computes with less
+ * work, and what becomes of them (winograd.h). */
 #include "codegen/nests/sequence.h"
 #include "codegen/nests/winograd_parts.h"
 
@@ -6,9 +7,16 @@ enum { BLOCK_BYTES = 192 << 10 }; /* of patches and products: what is near, and 
 enum { MOST_SAMPLES = 8 };        /* in a block */
 enum { NEAR_BYTES = 1 << 19 };    /* transformed weights above this come from far for each block */
 
+enum { MOST_PARTS = 8 }; /* of the samples, in a gradient by the weights */
+
 /* Work in slots of a multiply-add for one channel or feature: a patch, the results of a tile, 3 x 3 weights; an element
  * of the weights that comes from far. */
 enum { COST_PATCH = 64, COST_RESULTS = 60, COST_WEIGHTS = 160, COST_FAR = 4 };
+
+/* By the weights: a patch, which nobody else reads, a tile of what comes in, the results of a part; an element of the
+ * sums that a block adds to, near or, if there are more, far. */
+enum { COST_LONE_PATCH = 100, COST_INCOMING = 85, COST_PART = 90, COST_ADDED = 2, COST_ADDED_FAR = 9 };
+enum { NEAR_SUMS = 1 << 20 };
 
 /* ---- is it one? */
 
@@ -35,23 +43,26 @@ static bool index_at(const Filter *f, const KExpr *e, KVar *position, int64_t at
     return kexpr_constant(kexpr_substitute(f->p, e, from, to, count), value);
 }
 
+static const NestAxis *summed_axis(const Filter *f, const Side *side) {
+    return &f->nest->axes[f->by_weights ? side->position : side->tap];
+}
+
 /* Does the sum leave out those taps, and no others, that do not meet the image? */
 static bool leaves_out_what_is_outside(const Filter *f, Side *side, int64_t extent) {
-    const NestAxis *taps = &f->nest->axes[side->tap];
+    const NestAxis *summed = summed_axis(f, side);
     const KExpr *index = f->image->load.index[side->place];
-    KVar *position = winograd_var(f, side->position);
+    KVar *position = winograd_var(f, side->position), *tap = winograd_var(f, side->tap);
     side->taps = 0;
-    for (int64_t at = 0; at < f->nest->axes[side->position].extent.n; at++) {
-        int64_t from, to, cell;
-        if (!index_at(f, taps->from, position, at, NULL, 0, &from) ||
-            !index_at(f, taps->to, position, at, NULL, 0, &to))
-            return false;
-        for (int64_t k = 0; k < TAPS; k++)
-            if (!index_at(f, index, position, at, taps->var, k, &cell) ||
-                (k >= from && k < to) != (cell >= 0 && cell < extent))
+    for (int64_t at = 0; at < f->nest->axes[side->position].extent.n; at++)
+        for (int64_t k = 0; k < TAPS; k++) {
+            int64_t from, to, cell, here = f->by_weights ? at : k;
+            if (!index_at(f, summed->from, position, at, tap, k, &from) ||
+                !index_at(f, summed->to, position, at, tap, k, &to) ||
+                !index_at(f, index, position, at, tap, k, &cell) ||
+                (here >= from && here < to) != (cell >= 0 && cell < extent))
                 return false;
-        side->taps += to > from ? to - from : 0;
-    }
+            side->taps += here >= from && here < to;
+        }
     return true;
 }
 
@@ -60,15 +71,17 @@ static bool moves_evenly(const Filter *f, int number, const KExpr *index, Side *
     const Nest *nest = f->nest;
     int64_t by;
     side->position = side->tap = -1;
+    side->backwards = false;
     for (int i = 0; i < nest->axis_count; i++) {
         if (!kexpr_uses(index, nest->axes[i].var))
             continue;
-        int *which = nest->axes[i].reduce ? &side->tap : &side->position;
-        if (*which >= 0 || i == 0 || !kexpr_coefficient(index, nest->axes[i].var, &by))
+        bool tap = nest->axes[i].reduce != f->by_weights;
+        int *which = tap ? &side->tap : &side->position;
+        if (*which >= 0 || i == f->sample || !kexpr_coefficient(index, nest->axes[i].var, &by))
             return false;
         *which = i;
-        side->backwards = nest->axes[i].reduce && by == -1;
-        if (nest->axes[i].reduce ? by != 1 && by != -1 : by != (winograd_has_windows(f) ? TILE : 1))
+        side->backwards = tap ? by == -1 : side->backwards;
+        if (tap ? by != 1 && by != -1 : by != (winograd_has_windows(f) ? TILE : 1))
             return false;
     }
     for (int i = 0; i < nest->cell_count; i++)
@@ -89,7 +102,8 @@ static bool find_side(Filter *f, int number, int place) {
     side->tiles = winograd_has_windows(f) ? position->extent.n : position->extent.n / TILE;
     side->taps = TAPS * TILE * side->tiles;
     return tap->extent.n == TAPS && (winograd_has_windows(f) || position->extent.n % TILE == 0) &&
-           (!tap->from || (!winograd_has_windows(f) && leaves_out_what_is_outside(f, side, f->cells->dims[place].n)));
+           (!summed_axis(f, side)->from ||
+            (!winograd_has_windows(f) && leaves_out_what_is_outside(f, side, f->cells->dims[place].n)));
 }
 
 /* The image is read by sample, channel, and the two axes of space. */
@@ -99,9 +113,9 @@ static bool find_image(Filter *f) {
     f->channel = -1;
     for (int i = 0; i < f->image->load.index_count; i++) {
         int axis = nest_axis(nest, f->image->load.index[i]);
-        if (axis == 0)
+        if (axis == f->sample)
             samples++;
-        else if (axis >= nest->parallel_count && f->channel < 0)
+        else if (axis >= 0 && nest->axes[axis].reduce != f->by_weights && f->channel < 0)
             f->channel = axis;
         else if (sides == 2 || !find_side(f, sides++, i))
             return false;
@@ -126,15 +140,42 @@ static bool find_weights(Filter *f) {
            met[f->channel] && f->feature != f->side[0].position && f->feature != f->side[1].position;
 }
 
+/* Of a gradient by the weights, what comes in: by sample, both positions, and feature, in any order. */
+static bool find_incoming(Filter *f) {
+    bool met[NEST_MAX_AXES] = {false};
+    f->feature = -1;
+    for (int i = 0; i < f->weights->load.index_count; i++) {
+        int axis = nest_axis(f->nest, f->weights->load.index[i]);
+        if (axis < 0 || met[axis])
+            return false;
+        met[axis] = true;
+        if (!f->nest->axes[axis].reduce)
+            f->feature = axis;
+    }
+    return f->weights->load.index_count == 4 && f->feature >= 0 && met[f->sample] && met[f->side[0].position] &&
+           met[f->side[1].position] && f->feature != f->channel && f->feature != f->side[0].tap &&
+           f->feature != f->side[1].tap;
+}
+
+/* The samples are the first axis, or the sum is over them. */
+static bool find_samples(Filter *f) {
+    const Nest *nest = f->nest;
+    int found = 0;
+    for (int i = 0; i < nest->axis_count; i++)
+        if (nest->axes[i].extent.batch) {
+            f->sample = i;
+            found++;
+        }
+    f->by_weights = found == 1 && nest->axes[f->sample].reduce;
+    return found == 1 && (f->by_weights ? !nest->axes[f->sample].from && !winograd_has_windows(f) : f->sample == 0);
+}
+
 static bool is_plain_sum(const KKernel *kernel) {
     const Nest *nest = kernel->nests[0];
     if (kernel->nest_count != 1 || kernel->steps || kernel->local_count || nest->reduction_count != 1 ||
         nest->parallel_count != 4 || nest->axis_count != 7 || nest->ordered || nest->each || nest->carried.nest ||
-        nest->part.above || nest->convolution || nest->gemm || !nest->axes[0].extent.batch)
+        nest->part.above || nest->convolution || nest->gemm)
         return false;
-    for (int i = 1; i < nest->axis_count; i++)
-        if (nest->axes[i].extent.batch)
-            return false;
     for (int i = 0; i < nest->cell_count; i++)
         if (nest->cell_count != 2 || nest->cells[i].extent.n != TILE)
             return false;
@@ -144,15 +185,18 @@ static bool is_plain_sum(const KKernel *kernel) {
            sum->expr->fn.args[1]->kind == KE_LOAD && sum->expr->type.base == KBASE_F32;
 }
 
-static bool find_filter(Filter *f) {
-    if (!is_plain_sum(f->kernel))
-        return false;
+static bool find_operands(Filter *f, int image) {
     KExpr *const *operands = f->nest->reductions[0].expr->fn.args;
-    int image = kexpr_uses(operands[0], f->nest->axes[0].var) ? 0 : 1;
     f->image = operands[image];
     f->cells = f->image->load.buffer;
     f->weights = operands[1 - image];
-    if (kexpr_uses(f->weights, f->nest->axes[0].var) || !find_image(f) || !find_weights(f))
+    if (!f->by_weights && kexpr_uses(f->weights, winograd_var(f, f->sample)))
+        return false;
+    return find_image(f) && (f->by_weights ? find_incoming(f) : find_weights(f));
+}
+
+static bool find_filter(Filter *f) {
+    if (!is_plain_sum(f->kernel) || !find_samples(f) || (!find_operands(f, 0) && !find_operands(f, 1)))
         return false;
     f->channels = f->nest->axes[f->channel].extent.n;
     f->features = f->nest->axes[f->feature].extent.n;
@@ -161,14 +205,22 @@ static bool find_filter(Filter *f) {
 
 /* ---- blocks, and what it costs */
 
-/* Whole samples, or as many rows of tiles of one as are near, or a part of a row. */
-static void choose_block(Filter *f) {
+/* Samples of a step: memory may be planned for more, and the choice must not depend on that. */
+static int64_t step_batch(const KProgram *p) {
+    int64_t most = p->module->batch_max, step = p->info ? p->info->fit.batch_size : 0;
+    return step > 0 && step < most ? step : most;
+}
+
+/* Whole samples, or as many rows of tiles of one as are near, or a part of a row; false: not even one is. */
+static bool choose_block(Filter *f) {
     int64_t tile = PLACES * kbase_bytes(KBASE_F32) * (f->channels + f->features), most = BLOCK_BYTES / tile;
     Side *y = &f->side[0], *x = &f->side[1];
     y->block = largest_divisor(y->tiles, most / x->tiles);
     x->block = most < x->tiles ? largest_divisor(x->tiles, most) : x->tiles;
-    int64_t samples = most / (y->tiles * x->tiles);
+    int64_t samples = f->by_weights ? 1 : most / (y->tiles * x->tiles), all = step_batch(f->p);
+    f->parts = all > MOST_PARTS ? MOST_PARTS : all < 2 ? 2 : (int)all;
     f->samples = samples > MOST_SAMPLES ? MOST_SAMPLES : samples < 1 ? 1 : samples;
+    return most >= 1;
 }
 
 static int64_t whole_vectors(const Filter *f, int64_t elements) {
@@ -176,21 +228,27 @@ static int64_t whole_vectors(const Filter *f, int64_t elements) {
     return (elements + lanes - 1) / lanes * lanes;
 }
 
-/* Samples of a step: memory may be planned for more, and the choice must not depend on that. */
-static int64_t step_batch(const KProgram *p) {
-    int64_t most = p->module->batch_max, step = p->info ? p->info->fit.batch_size : 0;
-    return step > 0 && step < most ? step : most;
+/* For a tile, for all; what moves for each block. */
+static int64_t forward_work(const Filter *f, int64_t weights, int64_t features, int64_t tiles, int64_t blocks) {
+    int64_t bytes = PLACES * weights * kbase_bytes(KBASE_F32);
+    int64_t work = PLACES * weights + COST_PATCH * whole_vectors(f, f->channels) + COST_RESULTS * features;
+    int64_t moved = bytes > NEAR_BYTES ? COST_FAR * PLACES * weights * blocks : 0;
+    return work * tiles + COST_WEIGHTS * weights + moved;
+}
+
+static int64_t gradient_work(const Filter *f, int64_t weights, int64_t features, int64_t tiles, int64_t blocks) {
+    int64_t bytes = PLACES * weights * kbase_bytes(KBASE_F32);
+    int64_t work = PLACES * weights + COST_LONE_PATCH * whole_vectors(f, f->channels) + COST_INCOMING * features;
+    int64_t moved = (bytes > NEAR_SUMS ? COST_ADDED_FAR : COST_ADDED) * PLACES * weights * blocks;
+    return work * tiles + f->parts * COST_PART * weights + moved;
 }
 
 static bool is_cheaper(const Filter *f) {
     int64_t samples = step_batch(f->p), tiles = f->side[0].tiles * f->side[1].tiles * samples;
-    int64_t tiles_in_block = f->samples * f->side[0].block * f->side[1].block;
+    int64_t blocks = tiles / (f->samples * f->side[0].block * f->side[1].block);
     int64_t features = whole_vectors(f, f->features), weights = f->channels * features;
-    int64_t work = PLACES * weights + COST_PATCH * whole_vectors(f, f->channels) + COST_RESULTS * features;
-    int64_t direct = f->side[0].taps * f->side[1].taps * weights * samples, all = work * tiles + COST_WEIGHTS * weights;
-    if (PLACES * weights * kbase_bytes(KBASE_F32) > NEAR_BYTES)
-        all += COST_FAR * PLACES * weights * tiles / tiles_in_block;
-    return all < direct;
+    int64_t direct = f->side[0].taps * f->side[1].taps * weights * samples;
+    return (f->by_weights ? gradient_work : forward_work)(f, weights, features, tiles, blocks) < direct;
 }
 
 /* ---- an image that was copied to have zeros around it */
@@ -222,19 +280,40 @@ static int take_cells_themselves(Filter *f, KSequence *sequence, int at) {
 
 /* ---- all of it */
 
-static void filter_kernel(Filter *f, KSequence *sequence, int at) {
+static void over_blocks(Filter *f, int axes, int64_t rows, const char *form) {
     KKernel *kernel = f->kernel;
-    winograd_transform_weights(f, sequence, at);
-    winograd_make_nests(f);
     kernel->rows = true;
-    kernel->row_axes = 1;
+    kernel->row_axes = axes;
     for (int s = 0; s < 2; s++)
         kernel->row_axes += f->side[s].block < f->side[s].tiles;
-    kernel->block_rows = f->samples;
-    kernel->comment = arena_format(f->p->arena, "%s; by Winograd F(2x2, 3x3)", kernel->comment);
+    kernel->block_rows = rows;
+    kernel->comment = arena_format(f->p->arena, "%s; by Winograd %s", kernel->comment, form);
     kernel->work = 0;
     for (int i = 0; i < kernel->nest_count; i++)
         kernel->work += nest_slots(kernel->nests[i], f->p->module->batch_max);
+}
+
+static int filter_kernel(Filter *f, KSequence *sequence, int at) {
+    at = take_cells_themselves(f, sequence, at);
+    winograd_transform_weights(f, sequence, at);
+    winograd_make_nests(f);
+    over_blocks(f, 1, f->samples, "F(2x2, 3x3)");
+    return at + 1;
+}
+
+/* The sums of each part of the samples become a kernel of their own. */
+static int gradient_kernel(Filter *f, KSequence *sequence, int at) {
+    static const SumsApart apart = {"parts", "part_sums", "parts of a sum over the samples"};
+    f->nest = nest_sums_apart(f->p, sequence, at, 0, f->parts, apart);
+    f->kernel = f->nest->kernel;
+    int *axes[] = {&f->sample,      &f->channel,          &f->feature,    &f->side[0].position,
+                   &f->side[0].tap, &f->side[1].position, &f->side[1].tap};
+    for (size_t i = 0; i < sizeof axes / sizeof *axes; i++)
+        ++*axes[i]; /* behind the parts */
+    at = take_cells_themselves(f, sequence, at);
+    winograd_make_gradient(f, sequence);
+    over_blocks(f, 2, 1, "F(3x3, 2x2)");
+    return at + 1;
 }
 
 void winograd_program(KProgram *p, WinogradUse use) {
@@ -243,13 +322,11 @@ void winograd_program(KProgram *p, WinogradUse use) {
             KKernel *kernel = p->sequences[s]->kernels[k];
             if (kernel->nest_count == 0)
                 continue;
-            Filter f = {.p = p, .kernel = kernel, .nest = kernel->nests[0]};
+            Filter f = {.p = p, .kernel = kernel, .nest = kernel->nests[0], .use = use};
             if (!find_filter(&f) || !winograd_fits_in_a_copy(f.nest))
                 continue;
-            choose_block(&f);
-            if (use == WINOGRAD_CHEAPER && !is_cheaper(&f))
+            if (!choose_block(&f) || (use == WINOGRAD_CHEAPER && !is_cheaper(&f)))
                 continue;
-            k = take_cells_themselves(&f, p->sequences[s], k);
-            filter_kernel(&f, p->sequences[s], k++);
+            k = (f.by_weights ? gradient_kernel : filter_kernel)(&f, p->sequences[s], k);
         }
 }

@@ -8,6 +8,14 @@
  *   results            = A^T m A          of the 16 products of a tile, and what the convolution's epilogue makes of
  * them
  *
+ * The gradient by 3 x 3 weights by F(3x3, 2x2): as many products, for the 3 x 3 results that a tile of 2 x 2 cells of
+ * what comes in has a part in. The samples are cut in parts; a kernel more makes the sums of each.
+ *
+ *   patches[ij, t, c]  = B^T d B          as above
+ *   incoming[ij, t, n] = G g G^T          of each tile of what comes in
+ *   products[ij, c, n] = sum over t, all tiles of a part, of patches[ij, t, c] * incoming[ij, t, n]
+ *   results            = A^T m A          of the 16 sums of a channel and a feature
+ *
  * The sums are rounded in another way than those of the direct form, and what is infinite or NaN in a patch reaches all
  * results of its tile. */
 #ifndef NNC_CODEGEN_WINOGRAD_H

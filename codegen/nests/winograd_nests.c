@@ -8,7 +8,7 @@ static KExpr *number(const Filter *f, int64_t n) {
     return kexpr_index(f->p, n);
 }
 
-static KExpr *named(const Filter *f, KKernel *kernel, KStmt *block, const char *name, KExpr *value) {
+KExpr *winograd_named(const Filter *f, KKernel *kernel, KStmt *block, const char *name, KExpr *value) {
     KVar *var = kvar_new(f->p, kernel, name, value->type, false);
     kstmt_add(block, kstmt_let(f->p, var, value));
     return kexpr_var(f->p, var);
@@ -33,8 +33,8 @@ static void transform_cells(const Filter *f, KExpr *const d[PATCH], KExpr *to[PA
 /* G g of one column. */
 static void transform_taps(const Filter *f, KKernel *kernel, KStmt *block, KExpr *const g[TAPS], KExpr *to[PATCH]) {
     KExpr *half = kexpr_number(f->p, KBASE_F32, 0.5);
-    KExpr *ends = named(f, kernel, block, "ends", kexpr_fn(f->p, FN_mul, sum(f, g[0], g[2]), half, NULL));
-    KExpr *middle = named(f, kernel, block, "middle", kexpr_fn(f->p, FN_mul, g[1], half, NULL));
+    KExpr *ends = winograd_named(f, kernel, block, "ends", kexpr_fn(f->p, FN_mul, sum(f, g[0], g[2]), half, NULL));
+    KExpr *middle = winograd_named(f, kernel, block, "middle", kexpr_fn(f->p, FN_mul, g[1], half, NULL));
     to[0] = g[0];
     to[1] = sum(f, ends, middle);
     to[2] = difference(f, ends, middle);
@@ -49,7 +49,7 @@ static void transform_products(const Filter *f, KExpr *const m[PATCH], KExpr *to
 
 /* ---- nests */
 
-static Nest *new_nest(const Filter *f, KKernel *kernel) {
+Nest *winograd_nest(const Filter *f, KKernel *kernel) {
     Nest *nest = ARENA_NEW(f->p->arena, Nest);
     nest->kernel = kernel;
     nest->op = f->nest->op;
@@ -60,67 +60,96 @@ static Nest *new_nest(const Filter *f, KKernel *kernel) {
     return nest;
 }
 
-static KExpr *add_axis(const Filter *f, Nest *nest, const char *name, Dim extent, bool reduce) {
+KExpr *winograd_axis(const Filter *f, Nest *nest, const char *name, Dim extent, bool reduce) {
     KVar *var = kvar_new(f->p, nest->kernel, name, (KType){KBASE_INDEX, 1}, false);
     nest->axes[nest->axis_count++] = (NestAxis){.var = var, .extent = extent, .reduce = reduce};
     nest->parallel_count += !reduce;
     return kexpr_var(f->p, var);
 }
 
-/* A nest over blocks: sample, and which block of its tiles. */
-typedef struct {
-    Nest *nest;
-    KExpr *block[3]; /* what leads to a block */
-    int block_axes;
-    KExpr *tile[2];  /* number of the tile at hand along each side */
-    KExpr *in_block; /* .. in the block */
-} Blocks;
+static KExpr *begin_of_part(const Filter *f, KExpr *part, int next, Dim samples) {
+    KExpr *number_of_part = kexpr_binary(f->p, '+', part, number(f, next));
+    return kexpr_binary(f->p, '/', kexpr_binary(f->p, '*', number_of_part, kexpr_dim(f->p, samples)),
+                        number(f, f->parts));
+}
 
-static Blocks over_blocks(const Filter *f) {
-    Blocks b = {.nest = new_nest(f, f->kernel)};
+/* Each part has its share of the samples. */
+static void over_parts(const Filter *f, Blocks *b) {
+    KExpr *part = winograd_axis(f, b->nest, "part", dim_static(f->parts), false);
+    b->nest->sum_parts = f->parts;
+    b->block[b->block_axes++] = part;
+}
+
+Blocks winograd_over_blocks(const Filter *f) {
+    Blocks b = {.nest = winograd_nest(f, f->kernel)};
     static const char *const names[] = {"y0", "x0"};
-    b.block[b.block_axes++] = add_axis(f, b.nest, "m", f->nest->axes[0].extent, false);
+    Dim samples = f->nest->axes[f->sample].extent;
+    if (f->by_weights)
+        over_parts(f, &b);
+    b.sample = b.block[b.block_axes++] = winograd_axis(f, b.nest, "m", samples, false);
+    if (f->by_weights) {
+        b.nest->axes[1].from = begin_of_part(f, b.block[0], 0, samples);
+        b.nest->axes[1].to = begin_of_part(f, b.block[0], 1, samples);
+    }
     for (int s = 0; s < 2; s++) {
         const Side *side = &f->side[s];
         b.tile[s] = NULL;
         if (side->block == side->tiles)
             continue;
-        KExpr *number_of_block = add_axis(f, b.nest, names[s], dim_static(side->tiles / side->block), false);
+        KExpr *number_of_block = winograd_axis(f, b.nest, names[s], dim_static(side->tiles / side->block), false);
         b.block[b.block_axes++] = number_of_block;
         b.tile[s] = kexpr_binary(f->p, '*', number_of_block, number(f, side->block));
     }
     return b;
 }
 
-static void over_tiles(const Filter *f, Blocks *b) {
+void winograd_over_tiles(const Filter *f, Blocks *b) {
     static const char *const names[] = {"y", "x"};
     b->in_block = number(f, 0);
     for (int s = 0; s < 2; s++) {
-        KExpr *tile = add_axis(f, b->nest, names[s], dim_static(f->side[s].block), false);
+        KExpr *tile = winograd_axis(f, b->nest, names[s], dim_static(f->side[s].block), false);
         b->in_block = kexpr_binary(f->p, '*', b->in_block, number(f, f->side[s].block));
         b->in_block = kexpr_binary(f->p, '+', b->in_block, tile);
         b->tile[s] = b->tile[s] ? kexpr_binary(f->p, '+', b->tile[s], tile) : tile;
     }
 }
 
-static int local_index(const Blocks *b, KExpr *place, KExpr *tile, KExpr *last, KExpr **index) {
-    for (int i = 0; i < b->block_axes; i++)
-        index[i] = b->block[i];
-    index[b->block_axes] = place;
-    index[b->block_axes + 1] = tile;
-    index[b->block_axes + 2] = last;
-    return b->block_axes + 3;
+/* All 16 places are touched together: they are an odd number of rows apart. By the weights, where more axes lead to a
+ * block, places and tiles are one axis. */
+static int64_t rows_of_place(const Filter *f) {
+    return (f->side[0].block * f->side[1].block) | 1;
 }
 
-static KBuffer *local_buffer(const Filter *f, const Blocks *b, const char *name, int64_t last) {
+int winograd_local_index(const Filter *f, const Blocks *b, KExpr *place, KExpr *tile, KExpr *last, KExpr **index) {
+    int count = 0;
+    while (count < b->block_axes) {
+        index[count] = b->block[count];
+        count++;
+    }
+    if (f->by_weights)
+        index[count++] = kexpr_binary(f->p, '+', kexpr_binary(f->p, '*', place, number(f, rows_of_place(f))), tile);
+    else {
+        index[count++] = place;
+        index[count++] = tile;
+    }
+    index[count++] = last;
+    return count;
+}
+
+KBuffer *winograd_local(const Filter *f, const Blocks *b, const char *name, int64_t last) {
     Dim dims[MAX_RANK];
-    for (int i = 0; i < b->block_axes; i++)
-        dims[i] = b->nest->axes[i].extent;
-    dims[b->block_axes] = dim_static(PLACES);
-    dims[b->block_axes + 1] = dim_static(f->side[0].block * f->side[1].block);
-    dims[b->block_axes + 2] = dim_static(last);
-    KBuffer *local = kbuffer_local(f->p, f->kernel, SPACE_LOCAL, name, KBASE_F32, b->block_axes + 3, dims);
-    local->odd_rows = true; /* all 16 places are touched together */
+    int rank = 0;
+    for (; rank < b->block_axes; rank++)
+        dims[rank] = b->nest->axes[rank].extent;
+    if (f->by_weights)
+        dims[rank++] = dim_static(PLACES * rows_of_place(f));
+    else {
+        dims[rank++] = dim_static(PLACES);
+        dims[rank++] = dim_static(f->side[0].block * f->side[1].block);
+    }
+    dims[rank++] = dim_static(last);
+    KBuffer *local = kbuffer_local(f->p, f->kernel, SPACE_LOCAL, name, KBASE_F32, rank, dims);
+    local->odd_rows = !f->by_weights;
     return local;
 }
 
@@ -130,7 +159,7 @@ static KExpr *cell_of_patch(const Filter *f, const Blocks *b, KExpr *channel, co
     KExpr *index[MAX_RANK], *inside = NULL;
     const KExpr *load = f->image;
     for (int i = 0; i < load->load.index_count; i++)
-        index[i] = nest_axis(f->nest, load->load.index[i]) == 0 ? b->block[0] : channel;
+        index[i] = nest_axis(f->nest, load->load.index[i]) == f->sample ? b->sample : channel;
     for (int s = 0; s < 2; s++) {
         const Side *side = &f->side[s];
         int64_t extent = f->cells->dims[side->place].n, first = at[s] + side->low;
@@ -150,16 +179,16 @@ static KExpr *cell_of_patch(const Filter *f, const Blocks *b, KExpr *channel, co
         index[side->place] = place;
     }
     KExpr *cell = kexpr_load(p, f->cells, index, load->load.index_count);
-    return inside
-               ? named(f, f->kernel, out, "cell", kexpr_fn(p, FN_select, inside, cell, kexpr_number(p, KBASE_F32, 0)))
-               : cell;
+    return inside ? winograd_named(f, f->kernel, out, "cell",
+                                   kexpr_fn(p, FN_select, inside, cell, kexpr_number(p, KBASE_F32, 0)))
+                  : cell;
 }
 
-static void make_patches(Filter *f) {
-    Blocks b = over_blocks(f);
-    over_tiles(f, &b);
-    KExpr *channel = add_axis(f, b.nest, "c", dim_static(f->channels), false), *index[MAX_RANK];
-    f->patches = local_buffer(f, &b, "patches", f->channels);
+void winograd_make_patches(Filter *f) {
+    Blocks b = winograd_over_blocks(f);
+    winograd_over_tiles(f, &b);
+    KExpr *channel = winograd_axis(f, b.nest, "c", dim_static(f->channels), false), *index[MAX_RANK];
+    f->patches = winograd_local(f, &b, "patches", f->channels);
     KExpr *half[PATCH][PATCH], *column[PATCH], *row[PATCH];
     for (int64_t j = 0; j < PATCH; j++) {
         KExpr *cells[PATCH];
@@ -167,48 +196,134 @@ static void make_patches(Filter *f) {
             cells[i] = cell_of_patch(f, &b, channel, (int64_t[]){i, j}, b.nest->epilogue);
         transform_cells(f, cells, column);
         for (int i = 0; i < PATCH; i++)
-            half[i][j] = named(f, f->kernel, b.nest->epilogue, "b", column[i]);
+            half[i][j] = winograd_named(f, f->kernel, b.nest->epilogue, "b", column[i]);
     }
     for (int i = 0; i < PATCH; i++) {
         transform_cells(f, half[i], row);
         for (int j = 0; j < PATCH; j++) {
-            int count = local_index(&b, number(f, PATCH * i + j), b.in_block, channel, index);
+            int count = winograd_local_index(f, &b, number(f, PATCH * i + j), b.in_block, channel, index);
             kstmt_add(b.nest->epilogue, kstmt_store(f->p, f->patches, index, count, row[j], NULL));
         }
     }
 }
 
+/* ---- what comes soon, fetched while the products are summed */
+
+enum { FAR_BYTES = 1 << 19 }; /* smaller ones stay in the second cache */
+enum { FAR_STEP = 1 << 26 };  /* a function that makes more than this leaves nothing in the third one */
+
+static bool lies_far(const Filter *f, const KBuffer *buffer) {
+    const KProgram *p = f->p;
+    int64_t batch = p->module->batch_max, all = 0;
+    if (f->use == WINOGRAD_EVERYWHERE)
+        return true;
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i]->space == SPACE_ARENA && !p->buffers[i]->alias && p->buffers[i]->sequence == buffer->sequence)
+            all += kbuffer_elements(p->buffers[i], batch) * kbase_bytes(p->buffers[i]->base);
+    return all >= FAR_STEP && kbuffer_elements(buffer, batch) * kbase_bytes(KBASE_F32) >= FAR_BYTES;
+}
+
+static void fetch(const Filter *f, const Blocks *b, KBuffer *buffer, KExpr *first, int64_t rows, bool written) {
+    Nest *nest = b->nest;
+    if (buffer->space == SPACE_ARENA && buffer->base == KBASE_F32 && buffer->rank == 4 && buffer->dims[0].batch &&
+        nest->coming_count < NEST_MAX_COMING && lies_far(f, buffer))
+        nest->coming[nest->coming_count++] = (NestComing){buffer, first, rows, written};
+}
+
+/* Number of a row, that of the first tile of the block times so many rows and then some more; blocks of whole samples
+ * are so many samples further. */
+static KExpr *number_of_row(const Filter *f, const Blocks *b, int64_t extent, int64_t by, int64_t more, bool next) {
+    KProgram *p = f->p;
+    bool whole = f->side[0].block == f->side[0].tiles;
+    KExpr *sample = next && whole ? kexpr_binary(p, '+', b->sample, number(f, f->samples)) : b->sample;
+    KExpr *row = kexpr_binary(p, '*', sample, number(f, extent));
+    if (whole)
+        return row;
+    row = kexpr_binary(p, '+', row, kexpr_binary(p, '*', b->tile[0], number(f, by)));
+    return kexpr_binary(p, '+', row, number(f, more + (next ? f->side[0].block * by : 0)));
+}
+
+static bool has_whole_rows(const Filter *f) {
+    return f->side[1].block == f->side[1].tiles;
+}
+
+static int64_t rows_of_block(const Filter *f, int64_t extent, int64_t rows_of_tile) {
+    return f->side[0].block == f->side[0].tiles ? extent : f->side[0].block * rows_of_tile;
+}
+
+void winograd_fetch_image(const Filter *f, const Blocks *b) {
+    const KExpr *load = f->image;
+    bool in_order =
+        nest_axis(f->nest, load->load.index[0]) == f->sample && f->side[0].place == 1 && f->side[1].place == 2;
+    int64_t extent = f->cells->dims[1].n;
+    if (in_order && has_whole_rows(f)) /* the last two rows of a block's patches are the first ones of the next */
+        fetch(f, b, f->cells, number_of_row(f, b, extent, TILE, f->side[0].low + PATCH - TILE, true),
+              rows_of_block(f, extent, TILE), false);
+}
+
+void winograd_fetch_rows(const Filter *f, const Blocks *b, KBuffer *buffer, int64_t rows_of_tile, bool written) {
+    if (buffer->rank == 4 && has_whole_rows(f))
+        fetch(f, b, buffer, number_of_row(f, b, buffer->dims[1].n, rows_of_tile, 0, f->by_weights),
+              rows_of_block(f, buffer->dims[1].n, rows_of_tile), written);
+}
+
+typedef struct {
+    const Filter *f;
+    const Blocks *b;
+} Touched;
+
+static void touch(const Touched *t, KBuffer *buffer, KExpr *const *index, int count, bool written) {
+    const Filter *f = t->f;
+    const int axes[] = {f->sample, f->side[0].position, f->side[1].position, f->feature};
+    for (int i = 0; i < t->b->nest->coming_count; i++)
+        if (t->b->nest->coming[i].buffer == buffer)
+            return;
+    for (int i = 0; i < count; i++)
+        if (count != 4 || nest_axis(f->nest, index[i]) != axes[i])
+            return;
+    if (count == 4)
+        winograd_fetch_rows(f, t->b, buffer, winograd_has_windows(f) ? 1 : TILE, written);
+}
+
+static void touch_store(void *context, const KStmt *s) {
+    if (s->kind == KS_STORE)
+        touch(context, s->store.buffer, s->store.index, s->store.index_count, true);
+}
+
+static void touch_load(void *context, const KExpr *e) {
+    if (e->kind == KE_LOAD)
+        touch(context, e->load.buffer, e->load.index, e->load.index_count, false);
+}
+
+static void fetch_for_epilogue(const Filter *f, const Blocks *b) {
+    Touched touched = {f, b};
+    kstmt_visit(f->nest->epilogue, &(KVisitor){touch_store, touch_load, &touched, NULL});
+}
+
 static void make_products(Filter *f) {
     KProgram *p = f->p;
-    Blocks b = over_blocks(f);
-    KExpr *place = add_axis(f, b.nest, "ij", dim_static(PLACES), false), *index[MAX_RANK];
-    KExpr *tile = add_axis(f, b.nest, "t", dim_static(f->side[0].block * f->side[1].block), false);
-    KExpr *feature = add_axis(f, b.nest, "n", dim_static(f->features), false);
-    KExpr *channel = add_axis(f, b.nest, "c", dim_static(f->channels), true);
-    f->products = local_buffer(f, &b, "products", f->features);
+    Blocks b = winograd_over_blocks(f);
+    KExpr *place = winograd_axis(f, b.nest, "ij", dim_static(PLACES), false), *index[MAX_RANK];
+    KExpr *tile = winograd_axis(f, b.nest, "t", dim_static(f->side[0].block * f->side[1].block), false);
+    KExpr *feature = winograd_axis(f, b.nest, "n", dim_static(f->features), false);
+    KExpr *channel = winograd_axis(f, b.nest, "c", dim_static(f->channels), true);
+    f->products = winograd_local(f, &b, "products", f->features);
     NestReduction *total = &b.nest->reductions[b.nest->reduction_count++];
-    int count = local_index(&b, place, tile, channel, index);
+    int count = winograd_local_index(f, &b, place, tile, channel, index);
     KExpr *of_weights[] = {place, channel, feature};
     total->kind = REDUCE_SUM;
     total->expr = kexpr_fn(p, FN_mul, kexpr_load(p, f->patches, index, count),
                            kexpr_load(p, f->transformed, of_weights, 3), NULL);
     total->result = kvar_new(p, f->kernel, "sum", (KType){KBASE_F32, 1}, true);
-    local_index(&b, place, tile, feature, index);
+    winograd_local_index(f, &b, place, tile, feature, index);
     kstmt_add(b.nest->epilogue, kstmt_store(p, f->products, index, count, kexpr_var(p, total->result), NULL));
+    winograd_fetch_image(f, &b);
+    fetch_for_epilogue(f, &b);
 }
 
 /* ---- the epilogue, for each result of a tile */
 
-enum { MOST_VARIABLES = 64 };
-typedef struct {
-    const Filter *f;
-    KStmt *out;
-    KVar *from[MOST_VARIABLES]; /* variables of the direct form */
-    KExpr *to[MOST_VARIABLES];
-    int count;
-} Copy;
-
-static void replace(Copy *c, KVar *from, KExpr *to) {
+void winograd_replace(Copy *c, KVar *from, KExpr *to) {
     c->from[c->count] = from;
     c->to[c->count++] = to;
 }
@@ -217,13 +332,14 @@ static KExpr *replaced(const Copy *c, const KExpr *e) {
     return kexpr_substitute(c->f->p, e, c->from, c->to, c->count);
 }
 
-static void copy_block(Copy *c, const KStmt *block) {
+void winograd_copy_block(Copy *c, const KStmt *block) {
     for (const KStmt *s = block->block.first; s; s = s->next) {
         KExpr *index[MAX_RANK];
         if (s->kind == KS_BLOCK)
-            copy_block(c, s);
+            winograd_copy_block(c, s);
         else if (s->kind == KS_LET)
-            replace(c, s->let.var, named(c->f, c->f->kernel, c->out, s->let.var->name, replaced(c, s->let.value)));
+            winograd_replace(c, s->let.var,
+                             winograd_named(c->f, c->f->kernel, c->out, s->let.var->name, replaced(c, s->let.value)));
         else {
             for (int i = 0; i < s->store.index_count; i++)
                 index[i] = replaced(c, s->store.index[i]);
@@ -256,11 +372,11 @@ static void take_cell(Copy *c, const NestReduction *pool, int n, KExpr **best, K
         return;
     }
     if (pool->argument) {
-        KExpr *better = named(c->f, c->f->kernel, c->out, "better", kexpr_fn(p, FN_gt, value, *best, NULL));
-        *at = named(c->f, c->f->kernel, c->out, pool->result->name, kexpr_fn(p, FN_select, better, here, *at));
+        KExpr *better = winograd_named(c->f, c->f->kernel, c->out, "better", kexpr_fn(p, FN_gt, value, *best, NULL));
+        *at = winograd_named(c->f, c->f->kernel, c->out, pool->result->name, kexpr_fn(p, FN_select, better, here, *at));
     }
     ScalarFn fn = pool->kind == REDUCE_SUM ? FN_add : pool->kind == REDUCE_MAX ? FN_max : FN_min;
-    *best = named(c->f, c->f->kernel, c->out, "best", kexpr_fn(p, fn, value, *best, NULL));
+    *best = winograd_named(c->f, c->f->kernel, c->out, "best", kexpr_fn(p, fn, value, *best, NULL));
 }
 
 /* The tile is a window: its cells, its pools, then the epilogue. */
@@ -270,17 +386,17 @@ static void finish_window(Copy *c, KExpr *const results[PLACES]) {
     int before = c->count;
     for (int n = 0; n < TILE * TILE; n++) {
         c->count = before;
-        replace(c, nest->reductions[0].result, results[n]);
+        winograd_replace(c, nest->reductions[0].result, results[n]);
         for (int i = 0; i < 2; i++)
-            replace(c, nest->cells[i].var, number(c->f, i == 0 ? n / TILE : n % TILE));
-        copy_block(c, nest->cell);
+            winograd_replace(c, nest->cells[i].var, number(c->f, i == 0 ? n / TILE : n % TILE));
+        winograd_copy_block(c, nest->cell);
         for (int i = 0; i < nest->pool_count; i++)
             take_cell(c, &nest->pools[i], n, &best[i], &at[i]);
     }
     c->count = before;
     for (int i = 0; i < nest->pool_count; i++)
-        replace(c, nest->pools[i].result, nest->pools[i].argument ? at[i] : best[i]);
-    copy_block(c, nest->epilogue);
+        winograd_replace(c, nest->pools[i].result, nest->pools[i].argument ? at[i] : best[i]);
+    winograd_copy_block(c, nest->epilogue);
 }
 
 static void finish_results(Copy *c, const Blocks *b, KExpr *const results[PLACES]) {
@@ -290,41 +406,41 @@ static void finish_results(Copy *c, const Blocks *b, KExpr *const results[PLACES
         c->count = before;
         for (int s = 0; s < 2; s++) {
             KExpr *first = kexpr_binary(f->p, '*', b->tile[s], number(f, TILE));
-            replace(c, winograd_var(f, f->side[s].position),
-                    kexpr_binary(f->p, '+', first, number(f, s == 0 ? n / TILE : n % TILE)));
+            winograd_replace(c, winograd_var(f, f->side[s].position),
+                             kexpr_binary(f->p, '+', first, number(f, s == 0 ? n / TILE : n % TILE)));
         }
-        replace(c, f->nest->reductions[0].result, results[n]);
-        copy_block(c, f->nest->epilogue);
+        winograd_replace(c, f->nest->reductions[0].result, results[n]);
+        winograd_copy_block(c, f->nest->epilogue);
     }
 }
 
 static void make_results(Filter *f) {
-    Blocks b = over_blocks(f);
-    over_tiles(f, &b);
-    KExpr *feature = add_axis(f, b.nest, "n", dim_static(f->features), false), *index[MAX_RANK];
+    Blocks b = winograd_over_blocks(f);
+    winograd_over_tiles(f, &b);
+    KExpr *feature = winograd_axis(f, b.nest, "n", dim_static(f->features), false), *index[MAX_RANK];
     KExpr *half[TILE][PATCH], *results[PLACES], *column[TILE];
     KStmt *out = b.nest->epilogue;
     for (int j = 0; j < PATCH; j++) {
         KExpr *m[PATCH];
         for (int i = 0; i < PATCH; i++) {
-            int count = local_index(&b, number(f, PATCH * i + j), b.in_block, feature, index);
+            int count = winograd_local_index(f, &b, number(f, PATCH * i + j), b.in_block, feature, index);
             m[i] = kexpr_load(f->p, f->products, index, count);
         }
         transform_products(f, m, column);
         for (int i = 0; i < TILE; i++)
-            half[i][j] = named(f, f->kernel, out, "a", column[i]);
+            half[i][j] = winograd_named(f, f->kernel, out, "a", column[i]);
     }
     for (int i = 0; i < TILE; i++) {
         transform_products(f, half[i], column);
         for (int j = 0; j < TILE; j++)
-            results[TILE * i + j] = named(f, f->kernel, out, f->nest->reductions[0].result->name, column[j]);
+            results[TILE * i + j] = winograd_named(f, f->kernel, out, f->nest->reductions[0].result->name, column[j]);
     }
     Copy c = {.f = f, .out = out};
-    replace(&c, winograd_var(f, 0), b.block[0]);
-    replace(&c, winograd_var(f, f->feature), feature);
+    winograd_replace(&c, winograd_var(f, 0), b.block[0]);
+    winograd_replace(&c, winograd_var(f, f->feature), feature);
     if (winograd_has_windows(f)) {
         for (int s = 0; s < 2; s++)
-            replace(&c, winograd_var(f, f->side[s].position), b.tile[s]);
+            winograd_replace(&c, winograd_var(f, f->side[s].position), b.tile[s]);
         finish_window(&c, results);
     } else
         finish_results(&c, &b, results);
@@ -360,8 +476,9 @@ void winograd_transform_weights(Filter *f, KSequence *sequence, int at) {
     const char *name = arena_format(p->arena, "%s_transformed", f->weights->load.buffer->name);
     Dim dims[] = {dim_static(PLACES), dim_static(f->channels), dim_static(f->features)};
     KKernel *kernel = kernel_of_weights(f, sequence, at);
-    Nest *nest = new_nest(f, kernel);
-    KExpr *channel = add_axis(f, nest, "c", dims[1], false), *feature = add_axis(f, nest, "n", dims[2], false);
+    Nest *nest = winograd_nest(f, kernel);
+    KExpr *channel = winograd_axis(f, nest, "c", dims[1], false),
+          *feature = winograd_axis(f, nest, "n", dims[2], false);
     KExpr *half[PATCH][TAPS], *column[PATCH];
     f->transformed = kbuffer_new(p, SPACE_ARENA, name, KBASE_F32, 3, dims);
     f->transformed->sequence = sequence;
@@ -373,7 +490,7 @@ void winograd_transform_weights(Filter *f, KSequence *sequence, int at) {
             g[i] = tap_of_weights(f, channel, feature, (int64_t[]){i, j});
         transform_taps(f, kernel, nest->epilogue, g, column);
         for (int i = 0; i < PATCH; i++)
-            half[i][j] = named(f, kernel, nest->epilogue, "h", column[i]);
+            half[i][j] = winograd_named(f, kernel, nest->epilogue, "h", column[i]);
     }
     for (int i = 0; i < PATCH; i++) {
         transform_taps(f, kernel, nest->epilogue, half[i], column);
@@ -387,7 +504,7 @@ void winograd_transform_weights(Filter *f, KSequence *sequence, int at) {
 
 void winograd_make_nests(Filter *f) {
     f->kernel->nest_count = 0;
-    make_patches(f);
+    winograd_make_patches(f);
     make_products(f);
     make_results(f);
 }

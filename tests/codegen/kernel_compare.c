@@ -147,10 +147,11 @@ KProgram *kernel_program(Arena *arena, Diag *diag, const Module *module, const c
 
 /* ---- what the tensor interpreter says ---- */
 
-/* May F(2x2, 3x3) compute it (codegen/nests/winograd.h)? */
+/* May Winograd's filtering compute it (codegen/nests/winograd.h)? */
 static bool kernel_may_be_filtered(const Op *op) {
     const WindowAttr *w = &op->attr.window;
-    bool may = (op->code == OP_CONV || op->code == OP_CONV_GRAD_INPUT) && w->spatial == 2;
+    bool may =
+        (op->code == OP_CONV || op->code == OP_CONV_GRAD_INPUT || op->code == OP_CONV_GRAD_KERNEL) && w->spatial == 2;
     for (int i = 0; may && i < 2; i++)
         may = w->size[i] == 3 && w->stride[i] == 1 && w->dilation[i] == 1;
     return may;
@@ -165,6 +166,17 @@ static bool kernel_may_be_filtered(const Op *op) {
 static int64_t kernel_filtered_roundings(int64_t channels) {
     int64_t roundings = 2 + 2 * 2 + channels + 1 + 2 * 2;
     return (roundings * 64 + 8) / 9;
+}
+
+/* Of a gradient by the weights with n terms, where nothing that comes in is larger than g: a tile adds terms of 4 d g
+ * to a result of the direct form. F(3x3, 2x2) computes A^T [(G g G^T) (B^T d B)] A, with the halves of G in A. |B^T|
+ * adds up to (2, 2, 2, 2), |G| to (1, 2, 2, 1), and the rows of |A^T| are (1, 1/2, 1/2, 0), (0, 1/2, 1/2, 0) and (0,
+ * 1/2, 1/2, 1): at most 2 + 2 + 2 = 6, both axes 36 d g for each tile, 9 times as many. A number goes through 2
+ * roundings in a patch, 2 in what comes in, one for each of n / 4 tiles, one more where a block or a part is added to
+ * those before, of which there are at most as many as tiles, and 2 on each axis in the results. */
+static int64_t kernel_filtered_weight_roundings(int64_t terms) {
+    int64_t tiles = terms / 4;
+    return (2 + 2 + 2 * (tiles + 1) + 2 * 2) * 9;
 }
 
 static int64_t kernel_roundings(const Op *op, int64_t batch) {
@@ -194,7 +206,9 @@ static int64_t kernel_roundings(const Op *op, int64_t batch) {
     int64_t length = 1;
     for (int i = c.out_rank; i < c.axis_count; i++)
         length *= dim_size(c.extent[i], batch);
-    int64_t filtered = kernel_may_be_filtered(op) ? kernel_filtered_roundings(length / 9) : 0;
+    int64_t filtered = !kernel_may_be_filtered(op)       ? 0
+                       : op->code == OP_CONV_GRAD_KERNEL ? kernel_filtered_weight_roundings(length)
+                                                         : kernel_filtered_roundings(length / 9);
     return length + 1 > filtered ? length + 1 : filtered;
 }
 

@@ -1,8 +1,8 @@
-/* Convolutions by F(2x2, 3x3): with and without windows, bias and activation, with paddings, features and channels that
- * fill no vector, images larger than a block; forward and by the image. Values are those of the tensor interpreter, for
- * whole and partial batches; bits depend neither on threads nor on where in the batch a sample lies. Products are
- * counted as they are executed. Odd extents, strides, dilations and other kernels stay direct, and so do few channels,
- * where the transforms are more work than the products that they save. */
+/* Convolutions by Winograd's filtering: with and without windows, bias and activation, with paddings, features and
+ * channels that fill no vector, images larger than a block; forward, by the image and by the weights. Values are those
+ * of the tensor interpreter, for whole and partial batches; bits depend neither on threads nor on where in the batch a
+ * sample lies. Products are counted as they are executed. Odd extents, strides, dilations and other kernels stay
+ * direct, and so do few channels, where the transforms are more work than the products that they save. */
 #include "codegen/kir/nest.h"
 #include "ir/build.h"
 #include "tests/codegen/compiled_kernels.h"
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef enum { PLAIN, BIAS_RELU, POOLED, POOLED_RELU, AVERAGED, ADDED, BY_IMAGE } Around;
+typedef enum { PLAIN, BIAS_RELU, POOLED, POOLED_RELU, AVERAGED, ADDED, BY_IMAGE, BY_WEIGHTS } Around;
 
 typedef struct {
     const char *name;
@@ -39,6 +39,18 @@ static const Form forms[] = {
     {"by the image, padded", 6, 8, 5, 4, 3, 1, 1, 1, 1, BY_IMAGE, true},
     {"rows of tiles", 18, 18, 12, 40, 3, 1, 1, 0, 0, BIAS_RELU, true},
     {"parts of rows", 4, 18, 16, 330, 3, 1, 1, 1, 1, PLAIN, true},
+    {"by the weights", 8, 6, 4, 5, 3, 1, 1, 0, 0, BY_WEIGHTS, true},
+    {"by the weights, padded", 6, 8, 5, 7, 3, 1, 1, 1, 1, BY_WEIGHTS, true},
+    {"by the weights, padded on one side", 5, 7, 3, 4, 3, 1, 1, 0, 1, BY_WEIGHTS, true},
+    {"by the weights, one channel", 6, 4, 1, 3, 3, 1, 1, 1, 1, BY_WEIGHTS, true},
+    {"by the weights, one feature", 6, 4, 3, 1, 3, 1, 1, 1, 1, BY_WEIGHTS, true},
+    {"by the weights, one of each", 4, 4, 1, 1, 3, 1, 1, 1, 1, BY_WEIGHTS, true},
+    {"by the weights, channels like taps", 6, 6, 3, 3, 3, 1, 1, 1, 1, BY_WEIGHTS, true},
+    {"by the weights, rows of tiles", 18, 18, 12, 40, 3, 1, 1, 0, 0, BY_WEIGHTS, true},
+    {"by the weights, parts of rows", 4, 18, 16, 330, 3, 1, 1, 1, 1, BY_WEIGHTS, true},
+    {"by the weights, odd", 7, 8, 4, 4, 3, 1, 1, 0, 0, BY_WEIGHTS, false},
+    {"by the weights, strided", 9, 9, 4, 4, 3, 2, 1, 0, 0, BY_WEIGHTS, false},
+    {"by the weights, dilated", 10, 10, 4, 4, 3, 1, 2, 0, 0, BY_WEIGHTS, false},
     {"odd", 7, 7, 4, 4, 3, 1, 1, 0, 0, PLAIN, false},
     {"one side odd", 8, 7, 4, 4, 3, 1, 1, 0, 0, PLAIN, false},
     {"strided", 9, 9, 4, 4, 3, 2, 1, 0, 0, PLAIN, false},
@@ -63,7 +75,8 @@ static Value *surround(Builder *b, Value *y, const Form *f, Func *func) {
     return pooled ? build_scale(b, build_pool(b, y, &pool), 0.25) : y;
 }
 
-static Module *make_module(Arena *arena, Diag *diag, const Form *f, int64_t batch) {
+/* With another convolution before, whose result lies in memory: `twice`, with as many features as channels. */
+static Module *make_modules(Arena *arena, Diag *diag, const Form *f, int64_t batch, bool twice) {
     WindowAttr window = {.spatial = 2,
                          .size = {f->taps, f->taps},
                          .stride = {f->stride, f->stride},
@@ -76,16 +89,27 @@ static Module *make_module(Arena *arena, Diag *diag, const Form *f, int64_t batc
     Builder b = builder_at_end(func);
     Dim dims[] = {dim_batch(1), dim_static(f->y), dim_static(f->x), dim_static(f->channels)};
     Dim taps[] = {dim_static(f->taps), dim_static(f->taps), dim_static(f->channels), dim_static(f->features)};
-    b.layer = "one";
+    b.layer = "first";
     Value *x = func_add_arg(func, ARG_INPUT, type_get(module, DTYPE_F32, 4, dims), "x"), *gradient;
-    Value *y = build_conv(&b, x, variable(&b, "kernel", taps, 4), &window);
-    if (f->around == BY_IMAGE) {
+    if (twice)
+        x = build_map1(&b, FN_relu, build_conv(&b, x, variable(&b, "before", taps, 4), &window));
+    b.layer = "one";
+    Value *kernel = variable(&b, "kernel", taps, 4), *y = build_conv(&b, x, kernel, &window);
+    if (f->around == BY_IMAGE || f->around == BY_WEIGHTS) {
         Value *weights = func_add_arg(func, ARG_INPUT, y->type, "weights");
-        build_grad(&b, build_mean_all(&b, build_mul(&b, y, weights)), &x, 1, &gradient);
-        func_add_result(func, gradient, "gradient");
+        Value *loss = build_mean_all(&b, build_mul(&b, y, weights));
+        build_grad(&b, loss, f->around == BY_IMAGE ? &x : &kernel, 1, &gradient);
+        if (f->around == BY_IMAGE)
+            func_add_result(func, gradient, "gradient");
+        else
+            build_assign(&b, kernel->def->attr.variable, build_sub(&b, kernel, gradient));
     } else
         func_add_result(func, surround(&b, y, f, func), "output");
     return module;
+}
+
+static Module *make_module(Arena *arena, Diag *diag, const Form *f, int64_t batch) {
+    return make_modules(arena, diag, f, batch, false);
 }
 
 static const KKernel *kernel_ending(const KProgram *p, const char *end) {
@@ -98,7 +122,8 @@ static const KKernel *kernel_ending(const KProgram *p, const char *end) {
 }
 
 static bool is_filtered(const KProgram *p) {
-    return kernel_ending(p, "_weights") != NULL;
+    const KKernel *parts = kernel_ending(p, "_parts");
+    return kernel_ending(p, "_weights") || (parts && strstr(parts->comment, "F(3x3, 2x2)"));
 }
 
 /* ---- values ---- */
@@ -186,14 +211,18 @@ static KProgram *program_for(Arena *arena, const Form *f, int64_t batch) {
 static void test_choice(void) {
     static const struct {
         int64_t channels, features;
-        bool filtered;
-    } sizes[] = {{1, 32, false}, {3, 32, false}, {4, 8, false},    {32, 32, true},
-                 {32, 64, true}, {64, 64, true}, {512, 512, false}};
+        bool filtered, by_weights;
+    } sizes[] = {{1, 32, false, false}, {3, 32, false, false}, {4, 8, false, false},
+                 {16, 16, true, true},  {32, 32, true, true},  {32, 64, true, true},
+                 {64, 64, true, true},  {96, 96, true, true},  {512, 512, false, false}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         Arena *arena = arena_new();
         Form f = {"choice", 16, 16, sizes[i].channels, sizes[i].features, 3, 1, 1, 1, 1, BIAS_RELU, false};
         KProgram *p = program_for(arena, &f, 32);
         CHECK(p && is_filtered(p) == sizes[i].filtered);
+        f.around = BY_WEIGHTS;
+        p = program_for(arena, &f, 32);
+        CHECK(p && is_filtered(p) == sizes[i].by_weights);
         if (test_failed)
             printf("%d channels, %d features\n", (int)f.channels, (int)f.features);
         arena_free(arena);
@@ -219,6 +248,34 @@ static void test_products(void) {
     arena_free(arena);
 }
 
+/* A sum that reads blocks of a large image fetches it for the next block. */
+static void count_fetched(void *context, const KStmt *s) {
+    *(int *)context += s->kind == KS_PREFETCH && s->reads;
+}
+
+static void test_fetched(void) {
+    static const struct {
+        int64_t extent;
+        Around around;
+        const char *kernel;
+        bool fetched;
+    } forms_of[] = {
+        {32, ADDED, "one_forward", true}, {32, BY_WEIGHTS, "_parts", true}, {6, ADDED, "one_forward", false}};
+    for (size_t i = 0; i < sizeof forms_of / sizeof *forms_of; i++) {
+        Arena *arena = arena_new();
+        Form f = {"fetched", forms_of[i].extent, forms_of[i].extent, 32, 32, 3, 1, 1, 1, 1, forms_of[i].around, true};
+        Diag *diag = diag_new(arena);
+        KProgram *p = kernel_program(arena, diag, make_modules(arena, diag, &f, 512, true), "x86-64-v4", true, f.name);
+        const KKernel *kernel = kernel_ending(p, forms_of[i].kernel);
+        int fetched = 0;
+        CHECK(kernel);
+        if (kernel)
+            kstmt_visit(kernel->body, &(KVisitor){.statement = count_fetched, .context = &fetched});
+        CHECK((fetched > 0) == forms_of[i].fetched);
+        arena_free(arena);
+    }
+}
+
 int main(void) {
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         check_form(&forms[i], 1, "winograd");
@@ -231,5 +288,6 @@ int main(void) {
     check_all_compiled();
     test_choice();
     test_products();
+    test_fetched();
     return test_report();
 }
