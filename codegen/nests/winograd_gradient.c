@@ -17,7 +17,7 @@ static KExpr *difference(const Filter *f, KExpr *a, KExpr *b) {
 
 /* What is computed gets a name, what is loaded has one. */
 static KExpr *named(const Filter *f, const Nest *nest, const char *name, KExpr *value) {
-    return value->kind == KE_LOAD ? value : named(f, nest, name, value);
+    return value->kind == KE_LOAD ? value : winograd_named(f, f->kernel, nest->epilogue, name, value);
 }
 
 /* G g of one column; its halves are left to the sums. */
