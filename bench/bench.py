@@ -17,7 +17,7 @@ from cases import CC, FLAGS, HERE, LIBRARIES, NNC, ROOT, Case, Peer, output_of, 
 from rows import Row
 
 WORK = ROOT / "build" / "bench"
-TRAINING = ["seed", "mnist", "mlp512", "wide", "conv", "gru", "charrnn", "gpt"]
+TRAINING = ["seed", "mnist", "mlp512", "wide", "conv", "resnet", "gru", "charrnn", "gpt"]
 ROWS = [*TRAINING, "odd", "whole", "infer"]
 BLAS = "_openblas"  # added to the name of nnc's program that calls it
 

@@ -33,12 +33,12 @@ def data(row, rng):
 
 def initial(name, shape, rng):
     """Glorot's limits for kernels; LSTM's forget gate starts at 1; nothing here needs to be Keras' own numbers."""
-    if name.endswith(("bias", "beta")):
+    if name.endswith(("bias", "beta", "moving_mean")):
         value = np.zeros(shape, "float32")
         if "lstm_cell" in name:
             value[shape[0] // 4:shape[0] // 2] = 1
         return value
-    if name.endswith("gamma"):
+    if name.endswith(("gamma", "moving_variance")):
         return np.ones(shape, "float32")
     area = math.prod(shape[:-2])
     limit = 0.05 if name.endswith("embeddings") else math.sqrt(6 / (area * (shape[-2] + shape[-1])))

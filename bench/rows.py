@@ -32,6 +32,9 @@ class Names(dict):
         return Name(name)
 
 
+STATISTICS = "moving_mean", "moving_variance"  # weights that no gradient changes
+
+
 # One function for each layer that a row uses. It takes the input's shape and the layer's arguments and gives the shape of the
 # output, the weights, and multiply-adds: those with the input, and those among values that depend on the layer's own weights.
 def same(shape, *_, **__):
@@ -42,14 +45,18 @@ def dense(shape, units, activation=None):
     return (*shape[:-1], units), {"kernel": (shape[-1], units), "bias": (units,)}, math.prod(shape) * units, 0
 
 
-def conv2d(shape, filters, size, strides=1, activation=None):
-    height, width = ((n - size) // strides + 1 for n in shape[:2])
-    weights = {"kernel": (size, size, shape[2], filters), "bias": (filters,)}
+def conv2d(shape, filters, size, strides=1, padding="valid", activation=None, use_bias=True):
+    height, width = (-(-n // strides) if padding == "same" else (n - size) // strides + 1 for n in shape[:2])
+    weights = {"kernel": (size, size, shape[2], filters)} | ({"bias": (filters,)} if use_bias else {})
     return (height, width, filters), weights, height * width * size * size * shape[2] * filters, 0
 
 
 def pooling(shape, size):
     return (shape[0] // size, shape[1] // size, shape[2]), {}, 0, 0
+
+
+def global_pooling(shape):
+    return shape[-1:], {}, 0, 0
 
 
 def flatten(shape):
@@ -78,6 +85,10 @@ def normalization(shape):
     return shape, {"gamma": shape[-1:], "beta": shape[-1:]}, 0, 0
 
 
+def batch_normalization(shape):
+    return shape, {part: shape[-1:] for part in ("gamma", "beta", *STATISTICS)}, 0, 0
+
+
 def attention(shape, heads, size, use_causal_mask=False):
     steps, width = shape
     weights = {}
@@ -90,8 +101,10 @@ def attention(shape, heads, size, use_causal_mask=False):
 
 LAYERS = {"Dense": dense, "Conv2D": conv2d, "MaxPooling2D": pooling, "Flatten": flatten, "Dropout": same, "Embedding": embedding,
           "PositionEmbedding": position_embedding, "LSTM": recurrent("lstm_cell", 4, ()), "GRU": recurrent("gru_cell", 3, (2,)),
-          "LayerNormalization": normalization, "MultiHeadAttention": attention}
-PLAIN_NAMES = {"Conv2D": "conv2d", "MaxPooling2D": "max_pooling2d", "LSTM": "lstm", "GRU": "gru"}  # Keras', where the rule fails
+          "LayerNormalization": normalization, "MultiHeadAttention": attention, "BatchNormalization": batch_normalization, "ReLU": same,
+          "GlobalAveragePooling2D": global_pooling}
+PLAIN_NAMES = {"Conv2D": "conv2d", "MaxPooling2D": "max_pooling2d", "ReLU": "re_lu",
+               "GlobalAveragePooling2D": "global_average_pooling2d", "LSTM": "lstm", "GRU": "gru"}  # Keras', where the rule fails
 
 
 def parse_constants(arguments):
@@ -173,7 +186,11 @@ class Row:
             yield from self.flat(layer.body) if layer.body else [layer]
 
     def weights(self):
+        """All of them; statistics too."""
         return {name: size for layer in self.flat() for name, size in layer.weights.items()}
+
+    def learned(self):
+        return [name for name in self.weights() if not name.endswith(STATISTICS)]
 
     def flops(self, training=True):
         """Two per multiply-add that a step needs, per batch. Not counted: the gradient for the data; cells that no pooling

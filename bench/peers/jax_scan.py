@@ -35,9 +35,9 @@ def dense(x, w, layer, _):
 
 
 def conv2d(x, w, layer, _):
-    strides = (layer.named.get("strides", 1),) * 2
-    y = jax.lax.conv_general_dilated(x, w[0], strides, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return activate(layer.named.get("activation"), y + w[1])
+    strides, padding = (layer.named.get("strides", 1),) * 2, layer.named.get("padding", "valid").upper()
+    y = jax.lax.conv_general_dilated(x, w[0], strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return activate(layer.named.get("activation"), y + w[1] if w[1:] else y)
 
 
 def pooling(x, w, layer, _):
@@ -84,6 +84,13 @@ def normalization(x, w, *_):
     return jax.nn.standardize(x, axis=-1, epsilon=1e-3) * w[0] + w[1]
 
 
+def batch_normalization(x, w, layer, _):
+    """The moving averages of the statistics become a part of the layer, where step() finds them."""
+    now = jnp.mean(x, (0, 1, 2)), jnp.var(x, (0, 1, 2))
+    layer.statistics = {name: old + (new - old) * 0.01 for name, old, new in zip(list(layer.weights)[2:], w[2:], now)}
+    return (x - now[0]) * jax.lax.rsqrt(now[1] + 1e-3) * w[0] + w[1]
+
+
 def attention(x, w, *_):
     q, k, v = (jnp.einsum("btd,dhs->bths", x, w[i]) + w[i + 1] for i in (0, 2, 4))
     return jnp.einsum("bths,hsd->btd", jax.nn.dot_product_attention(q, k, v, is_causal=True), w[6]) + w[7]
@@ -95,7 +102,9 @@ def residual(x, w, layer, step):
 
 LAYERS = {"Dense": dense, "Conv2D": conv2d, "MaxPooling2D": pooling, "Flatten": lambda x, *_: x.reshape(len(x), -1),
           "Dropout": dropout, "Embedding": lambda x, w, *_: w[0][x], "PositionEmbedding": lambda x, w, *_: x + w[0], "LSTM": lstm,
-          "GRU": gru, "LayerNormalization": normalization, "MultiHeadAttention": attention}
+          "GRU": gru, "LayerNormalization": normalization, "MultiHeadAttention": attention,
+          "BatchNormalization": batch_normalization, "ReLU": lambda x, *_: jax.nn.relu(x),
+          "GlobalAveragePooling2D": lambda x, *_: jnp.mean(x, (1, 2))}
 
 
 def apply(layers, weights, x, step):
@@ -109,22 +118,23 @@ def apply(layers, weights, x, step):
 
 def loss_of(weights, row, x, y, step):
     output = apply(row.layers, weights, x if row.vocabulary else x.astype(COMPUTE), step).astype(jnp.float32)
+    statistics = {name: value for layer in row.flat() for name, value in getattr(layer, "statistics", {}).items()}
     if row.loss == "mean_squared_error":
-        return jnp.mean((output - y) ** 2)
+        return jnp.mean((output - y) ** 2), statistics
     logs = jax.nn.log_softmax(output)
     picked = jnp.take_along_axis(logs, y[..., None], -1) if row.loss.startswith("sparse") else jnp.sum(y * logs, -1)
-    return -jnp.mean(picked)
+    return -jnp.mean(picked), statistics
 
 
 def step(row, state, batch, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
     weights, m, v, t = state
-    loss, gradient = jax.value_and_grad(loss_of)(weights, row, *batch, t)
+    (loss, statistics), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights, row, *batch, t)
     t = t + 1
     alpha = row.learning_rate * jnp.sqrt(1 - beta_2**t) / (1 - beta_1**t)
     m = jax.tree.map(lambda m, g: m + (g - m) * (1 - beta_1), m, gradient)
     v = jax.tree.map(lambda v, g: v + (g * g - v) * (1 - beta_2), v, gradient)
     weights = jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + epsilon), weights, m, v)
-    return (weights, m, v, t), loss
+    return ({**weights, **statistics}, m, v, t), loss
 
 
 def launches(action):

@@ -68,7 +68,7 @@ def main():
     start = [v.numpy() for v in model.optimizer.variables]
 
     def restore():
-        for variable, name in zip(model.trainable_variables, row.weights(), strict=True):
+        for variable, name in zip(model.trainable_variables, row.learned(), strict=True):
             variable.assign(weights[name])
         for variable, value in zip(model.optimizer.variables, start):
             variable.assign(value)

@@ -72,16 +72,29 @@ def activation(layer):
     return [nn.GELU(approximate="tanh")] if hasattr(name, "kind") else ACTIVATIONS[name]
 
 
+def convolution(layer):
+    """Keras' same padding is larger behind than before where the stride does not fit."""
+    named, (height, _, channels), (filters, size) = layer.named, layer.inputs, layer.args
+    strides, bias = named.get("strides", 1), named.get("use_bias", True)
+    padding = max((layer.output[0] - 1) * strides + size - height, 0) if named.get("padding") == "same" else 0
+    before, behind = padding // 2, padding - padding // 2
+    pad = [nn.ZeroPad2d((before, behind) * 2)] if before != behind else []
+    return [*pad, nn.Conv2d(channels, filters, size, strides, 0 if pad else before, bias=bias), *activation(layer)]
+
+
 def module(layer):
     args, named, inputs = layer.args, layer.named, layer.inputs
     if layer.kind == "Dense":
         return [nn.Linear(inputs[-1], args[0]), *activation(layer)]
     if layer.kind == "Conv2D":
-        return [nn.Conv2d(inputs[2], args[0], args[1], named.get("strides", 1)), *activation(layer)]
+        return convolution(layer)
     if layer.kind in ("GRU", "LSTM"):
         return [Recurrent(getattr(nn, layer.kind), inputs[1], args[0], named.get("return_sequences"))]
+    if layer.kind == "GlobalAveragePooling2D":
+        return [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return [{"MaxPooling2D": lambda: nn.MaxPool2d(args[0]), "Flatten": nn.Flatten, "Dropout": lambda: nn.Dropout(args[0]),
              "Embedding": lambda: nn.Embedding(*args), "PositionEmbedding": lambda: Positions(args[0], inputs[-1]),
+             "BatchNormalization": lambda: nn.BatchNorm2d(inputs[-1], eps=1e-3, momentum=0.01), "ReLU": nn.ReLU,
              "LayerNormalization": lambda: nn.LayerNorm(inputs[-1], eps=1e-3),
              "MultiHeadAttention": lambda: Attention(inputs[-1], *args),
              "Residual": lambda: Residual(sequence(layer.body))}[layer.kind]()]
@@ -93,8 +106,9 @@ def sequence(layers):
 
 def parameters(row, weights):
     """Keras' weights in PyTorch's order and layout."""
+    learned = set(row.learned())
     for layer in row.flat():
-        w = [weights[name] for name in layer.weights]
+        w = [weights[name] for name in layer.weights if name in learned]
         if layer.kind == "Dense":
             w[0] = w[0].T
         elif layer.kind == "LSTM":

@@ -5,12 +5,13 @@
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 
-static const char *const files[] = {
-    "examples/autoencoder", "examples/breast-cancer", "examples/diabetes",        "examples/digits",
-    "examples/digits-cnn",  "examples/keras-intro",   "examples/shakespeare-gpt", "examples/shakespeare-lstm",
-    "examples/series-gru",  "bench/rows/seed",        "bench/rows/mnist",         "bench/rows/mlp512",
-    "bench/rows/wide",      "bench/rows/conv",        "bench/rows/gru",           "bench/rows/charrnn",
-    "bench/rows/gpt",       "bench/rows/odd_dense",   "bench/rows/odd_conv",      "tests/codegen/attention"};
+static const char *const files[] = {"examples/autoencoder",     "examples/breast-cancer",    "examples/diabetes",
+                                    "examples/digits",          "examples/digits-cnn",       "examples/keras-intro",
+                                    "examples/shakespeare-gpt", "examples/shakespeare-lstm", "examples/series-gru",
+                                    "bench/rows/seed",          "bench/rows/mnist",          "bench/rows/mlp512",
+                                    "bench/rows/wide",          "bench/rows/conv",           "bench/rows/resnet",
+                                    "bench/rows/gru",           "bench/rows/charrnn",        "bench/rows/gpt",
+                                    "bench/rows/odd_dense",     "bench/rows/odd_conv",       "tests/codegen/attention"};
 
 static bool overlap(const Lifetime *a, const Lifetime *b) {
     const KBuffer *x = a->buffer, *y = b->buffer;
