@@ -257,3 +257,21 @@ KernelValues compiled_run(Arena *arena, const Compiled *c, const KernelExpected 
     values.ran = true;
     return values;
 }
+
+bool compiled_right(Arena *arena, KProgram *p, const Module *oracle, const char *command, const char *stem,
+                    const char *name) {
+    Compiled c = compiled_build(p, command, stem);
+    bool right = c.handle != NULL;
+    for (int64_t batch = 3; batch <= 5 && right; batch += 2) {
+        Text why = {0};
+        KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 4, batch, 2);
+        KernelValues one = compiled_run(arena, &c, &e, 1), several = compiled_run(arena, &c, &e, 3);
+        right = kernel_check(&e, &one, &why) && kernel_same_bits(&e, &one, &several, &why);
+        if (!right)
+            printf("%s, %s, batch %d: %s\n", name, command, (int)batch, why.data ? why.data : "");
+        text_free(&why);
+    }
+    if (c.handle)
+        compiled_close(&c);
+    return right;
+}

@@ -16,4 +16,7 @@ bool compiled_has(const char *compiler);
 Compiled compiled_build(KProgram *, const char *command, const char *stem);
 void compiled_close(Compiled *);
 KernelValues compiled_run(Arena *, const Compiled *, const KernelExpected *, int threads);
+/* Built with this command, the first function has the oracle's values for whole and partial batches of up to 5 samples,
+ * and the same bits for 1 and 3 threads. What is wrong is printed, after `name`. */
+bool compiled_right(Arena *, KProgram *, const Module *oracle, const char *command, const char *stem, const char *name);
 #endif

@@ -410,9 +410,10 @@ bool kernel_same_bits(const KernelExpected *e, const KernelValues *a, const Kern
     return true;
 }
 
-bool kernel_right_with_threads(Arena *arena, KProgram *p, const Module *oracle, int64_t batch, const char *what) {
+static bool right_with_threads(Arena *arena, KProgram *p, const Module *oracle, const Func *func, int64_t batch,
+                               int classes, const char *what) {
     Text why = {0};
-    KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 5, batch, 2);
+    KernelExpected e = kernel_expect(arena, oracle, func, 5, batch, classes);
     KernelValues one = kernel_run(arena, p, &e, (KInterpOptions){.threads = 1}, &why);
     bool right = one.ran && kernel_check(&e, &one, &why);
     for (int threads = 2; right && threads <= 5; threads += 3) {
@@ -423,4 +424,16 @@ bool kernel_right_with_threads(Arena *arena, KProgram *p, const Module *oracle, 
         printf("%s, batch %d: %s\n", what, (int)batch, why.data ? why.data : "");
     text_free(&why);
     return right;
+}
+
+bool kernel_right_with_threads(Arena *arena, KProgram *p, const Module *oracle, int64_t batch, const char *what) {
+    return right_with_threads(arena, p, oracle, oracle->funcs[0], batch, 2, what);
+}
+
+bool kernel_function_right(Arena *arena, KProgram *p, const Module *oracle, const char *function, int64_t batch,
+                           int classes) {
+    for (int i = 0; i < oracle->func_count; i++)
+        if (strcmp(oracle->funcs[i]->name, function) == 0)
+            return right_with_threads(arena, p, oracle, oracle->funcs[i], batch, classes, function);
+    return false;
 }

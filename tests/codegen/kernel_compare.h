@@ -54,4 +54,7 @@ bool kernel_same_bits(const KernelExpected *, const KernelValues *, const Kernel
 /* Is the first function right with 1 thread, and do 2 and 5, in reverse, give the same bits? Else it says what is not.
  */
 bool kernel_right_with_threads(Arena *, KProgram *, const Module *oracle, int64_t batch, const char *what);
+/* This function of the program: values of the oracle, and the same bits for 1, 2 and 5 threads. What is wrong is
+ * printed. `classes`: of targets that are numbers. */
+bool kernel_function_right(Arena *, KProgram *, const Module *oracle, const char *function, int64_t batch, int classes);
 #endif

@@ -4,6 +4,7 @@
 #include "hand_kernels.h"
 #include "ir/build.h"
 #include "tests/codegen/kernel_compare.h"
+#include "tests/codegen/windows.h"
 #include "tests/passes/random_model.h"
 #include "test.h"
 #include <string.h>
@@ -43,19 +44,6 @@ typedef struct {
     int64_t extent[3], channels, features;
     int pads; /* images that a kernel before gives their padding, in a step with gradients */
 } Form;
-
-#define ONE(SIZE, STRIDE, DILATION, LOW, HIGH)                                                                         \
-    {                                                                                                                  \
-        .spatial = 1, .size = {SIZE}, .stride = {STRIDE}, .dilation = {DILATION}, .low = {LOW}, .high = { HIGH }       \
-    }
-#define TWO(SIZE, STRIDE, DILATION, LOW, HIGH)                                                                         \
-    {                                                                                                                  \
-        .spatial = 2, .size = {SIZE, SIZE}, .stride = {STRIDE, STRIDE}, .dilation = {DILATION, DILATION},              \
-        .low = {LOW, LOW}, .high = {                                                                                   \
-            HIGH,                                                                                                      \
-            HIGH                                                                                                       \
-        }                                                                                                              \
-    }
 
 static const Form forms[] = {
     {"valid", TWO(3, 1, 1, 0, 0), {7, 9}, 2, 5, 0},

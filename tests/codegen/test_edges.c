@@ -6,25 +6,6 @@
 
 enum { BATCH = 5 };
 
-static void check_values(Arena *arena, KProgram *p, const Module *oracle, const char *function) {
-    Text why = {0};
-    const Func *func = NULL;
-    for (int i = 0; i < oracle->func_count; i++)
-        if (strcmp(oracle->funcs[i]->name, function) == 0)
-            func = oracle->funcs[i];
-    CHECK(func != NULL);
-    KernelExpected e = kernel_expect(arena, oracle, func, 5, BATCH, 10);
-    KernelValues one = kernel_run(arena, p, &e, (KInterpOptions){.threads = 1}, &why);
-    CHECK(one.ran && kernel_check(&e, &one, &why));
-    for (int threads = 2; threads <= 5; threads += 3) {
-        KernelValues other = kernel_run(arena, p, &e, (KInterpOptions){.threads = threads, .reverse = true}, &why);
-        CHECK(other.ran && kernel_same_bits(&e, &one, &other, &why));
-    }
-    if (why.length)
-        printf("%s: %s\n", function, why.data);
-    text_free(&why);
-}
-
 static void count_tests(void *tests, const KExpr *e) {
     if ((e->kind == KE_FN && (e->fn.fn == FN_select || e->fn.fn == FN_and)) ||
         (e->kind == KE_INDEX && (e->index.op == 'm' || e->index.op == 'M')))
@@ -59,8 +40,8 @@ static void check_side(const char *side) {
     if (p) {
         check_loops(p, "forward", 1);
         check_loops(p, "train_step", 2);
-        check_values(arena, p, oracle, "forward");
-        check_values(arena, p, oracle, "train_step");
+        CHECK(kernel_function_right(arena, p, oracle, "forward", BATCH, 10));
+        CHECK(kernel_function_right(arena, p, oracle, "train_step", BATCH, 10));
     }
     kernel_report(diag, side);
     arena_free(arena);

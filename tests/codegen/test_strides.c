@@ -8,6 +8,7 @@
 #include "test.h"
 #include "tests/codegen/compiled_kernels.h"
 #include "tests/codegen/kernel_compare.h"
+#include "tests/codegen/windows.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,19 +19,6 @@ typedef struct {
     int64_t extent[3], channels, features; /* of the image whose gradient is made */
     bool direct;                           /* the sum leaves out what is between the results */
 } Form;
-
-#define ONE(SIZE, STRIDE, DILATION, LOW, HIGH)                                                                         \
-    {                                                                                                                  \
-        .spatial = 1, .size = {SIZE}, .stride = {STRIDE}, .dilation = {DILATION}, .low = {LOW}, .high = { HIGH }       \
-    }
-#define TWO(SIZE, STRIDE, DILATION, LOW, HIGH)                                                                         \
-    {                                                                                                                  \
-        .spatial = 2, .size = {SIZE, SIZE}, .stride = {STRIDE, STRIDE}, .dilation = {DILATION, DILATION},              \
-        .low = {LOW, LOW}, .high = {                                                                                   \
-            HIGH,                                                                                                      \
-            HIGH                                                                                                       \
-        }                                                                                                              \
-    }
 
 static const Form forms[] = {
     {"3 by 2, padded behind", TWO(3, 2, 1, 0, 1), {8, 16}, 5, 3, true},
@@ -157,19 +145,7 @@ static void check_compiled(const Form *f, const char *compiler, const char *fold
     snprintf(stem, sizeof stem, "%s/form_%d", folder, (int)(f - forms));
     Module *module = module_of(arena, diag, f, 5), *oracle = kernel_oracle(arena, diag, module);
     KProgram *p = kernel_program(arena, diag, module, "panels", true, f->name);
-    Compiled c = compiled_build(p, command, stem);
-    CHECK(c.handle != NULL);
-    for (int64_t batch = 3; batch <= 5 && c.handle; batch += 2) {
-        Text why = {0};
-        KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 4, batch, 2);
-        KernelValues one = compiled_run(arena, &c, &e, 1), several = compiled_run(arena, &c, &e, 3);
-        bool right = kernel_check(&e, &one, &why) && kernel_same_bits(&e, &one, &several, &why);
-        CHECK(right);
-        if (!right)
-            printf("%s, %s, batch %d: %s\n", f->name, compiler, (int)batch, why.data ? why.data : "");
-        text_free(&why);
-    }
-    compiled_close(&c);
+    CHECK(compiled_right(arena, p, oracle, command, stem, f->name));
     arena_free(arena);
 }
 

@@ -173,19 +173,7 @@ static void check_compiled(const Form *f, const char *compiler, const char *fold
     snprintf(stem, sizeof stem, "%s/form_%d", folder, (int)(f - forms));
     Module *module = make_module(arena, diag, f, 5), *oracle = kernel_oracle(arena, diag, module);
     KProgram *p = kernel_program(arena, diag, module, "winograd", true, f->name);
-    Compiled c = compiled_build(p, command, stem);
-    CHECK(c.handle != NULL);
-    for (int64_t batch = 3; batch <= 5 && c.handle; batch += 2) {
-        Text why = {0};
-        KernelExpected e = kernel_expect(arena, oracle, oracle->funcs[0], 4, batch, 2);
-        KernelValues one = compiled_run(arena, &c, &e, 1), several = compiled_run(arena, &c, &e, 3);
-        bool right = kernel_check(&e, &one, &why) && kernel_same_bits(&e, &one, &several, &why);
-        CHECK(right);
-        if (!right)
-            printf("%s, %s, batch %d: %s\n", f->name, compiler, (int)batch, why.data ? why.data : "");
-        text_free(&why);
-    }
-    compiled_close(&c);
+    CHECK(compiled_right(arena, p, oracle, command, stem, f->name));
     arena_free(arena);
 }
 
