@@ -90,6 +90,7 @@ def ours(case, options):
 def turn(case, options, log, seconds):
     """Every program of a case once. Gives the results, and whether all are there."""
     python, results = sys.executable, []
+    losses = {"BENCH_EPOCHS": "1"} if seconds and case.model.compared else {}  # compare() takes them
     for name in ours(case, options):
         program = case.folder / f"{name}_program"
         commands = [[program, verb] for verb in ("fit", "evaluate", "predict")]
@@ -99,7 +100,7 @@ def turn(case, options, log, seconds):
         results.append(result and result | {"program": name})
     for peer in case.peers:
         command = [python, HERE / "peers" / peer.script, case.row, case.folder, *case.arguments()]
-        result = run(case, [command], log, {"BENCH_SECONDS": str(seconds), **peer.environment})
+        result = run(case, [command], log, {"BENCH_SECONDS": str(seconds), **losses, **peer.environment})
         results.append(result and result | {"program": peer.name, "tuned": peer.tuned})
     return [r for r in results if r], None not in results
 

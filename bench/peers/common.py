@@ -2,7 +2,8 @@
 
 Usage of every peer: PEER.py ROW FOLDER [CONSTANT=VALUE ...]; BENCH_SECONDS is how long to measure (0: only the loss; `-`: a
 number of seconds on each line of standard input, in turn, or `launches`), BENCH_CORES how many threads, BENCH_DEVICE cpu
-or cuda, BENCH_PRECISION one of Keras' policies or tf32. Leaves one line of JSON on standard output, in turns one for each.
+or cuda, BENCH_PRECISION one of Keras' policies or tf32, BENCH_EPOCHS the epochs behind which the loss is taken. Leaves one
+line of JSON on standard output, in turns one for each.
 """
 import json
 import os
@@ -21,7 +22,9 @@ SECONDS = os.environ.get("BENCH_SECONDS", "3")
 DEVICE = os.environ.get("BENCH_DEVICE", "cpu")
 PRECISION = os.environ.get("BENCH_PRECISION", "float32")
 CORES = int(os.environ.get("BENCH_CORES", 1))
+LOSS_EPOCHS = int(os.environ.get("BENCH_EPOCHS", EPOCHS))
 REPEAT_SECONDS, MOST_EPOCHS, FEWEST_REPEATS = 0.25, 40, 3
+PATIENCE = 10  # times the seconds that were asked for, after which fewer repeats do
 
 
 def load():
@@ -90,18 +93,18 @@ def count_launches(restore, action, launches):
 
 def measure(program, restore, train, train_timed=None, train_first=None, launches=None):
     """restore() -> state as at the start; train(state, epochs) -> mean loss of the last epoch, once the work is really done.
-    The first epoch is for the time to the first step; the next repeat, of EPOCHS, gives the loss and how many epochs a repeat
-    takes that is long enough for the clock. Only then time is taken, of train_timed if it is given. launches(action) counts
-    what an action gives the device to do."""
+    The first epoch is for the time to the first step; the next repeat, of LOSS_EPOCHS, gives the loss and how many epochs a
+    repeat takes that is long enough for the clock. Only then time is taken, of train_timed if it is given.
+    launches(action) counts what an action gives the device to do."""
     train_timed, train_first = train_timed or train, train_first or train
     train_first(restore(), 1)
     first = time.monotonic()
     state = restore()
-    seconds, loss = timed(lambda: train(state, EPOCHS))
+    seconds, loss = timed(lambda: train(state, LOSS_EPOCHS))
     if train_first is not train:
         state = restore()
-        seconds, _ = timed(lambda: train_first(state, EPOCHS))
-    epochs = min(max(1, int(REPEAT_SECONDS * EPOCHS / seconds)), MOST_EPOCHS)
+        seconds, _ = timed(lambda: train_first(state, LOSS_EPOCHS))
+    epochs = min(max(1, int(REPEAT_SECONDS * LOSS_EPOCHS / seconds)), MOST_EPOCHS)
     for asked in turns():
         if asked == "launches":
             say(program, launches=count_launches(restore, train_timed, launches))
@@ -109,10 +112,15 @@ def measure(program, restore, train, train_timed=None, train_first=None, launche
             report(program, first, take_times(restore, train_timed, epochs, asked), float(loss))
 
 
+def enough(repeats, turns):
+    """Whether so many repeats will do that took so many times the seconds asked for."""
+    return repeats and turns >= (1 if repeats >= FEWEST_REPEATS else PATIENCE)
+
+
 def take_times(restore, train, epochs, seconds):
     """Microseconds a step, of every repeat."""
-    times, end = [], time.monotonic() + seconds
-    while seconds and (len(times) < FEWEST_REPEATS or time.monotonic() < end):
+    times, start = [], time.monotonic()
+    while seconds and not enough(len(times), (time.monotonic() - start) / seconds):
         state = restore()
         times.append(timed(lambda: train(state, epochs))[0] / (epochs * BATCHES) * 1e6)
     return times
