@@ -147,6 +147,30 @@ bool host_has_fitted(const Host *h) {
     return false;
 }
 
+const char *const host_step_functions[HOST_STEPS] = {"preprocess_step", "forward_step", "train_step", "evaluate_step"};
+
+bool host_measures(HostStepKind kind) {
+    return kind == HOST_TRAIN || kind == HOST_EVALUATE;
+}
+
+bool host_is_scalar(const HostStep *step, int i) {
+    return step->results[i]->rank == 0;
+}
+
+void host_step_parameters(const Host *h, Text *out, const HostStep *step) {
+    const Func *func = step->sequence->func;
+    for (int i = 0; i < func->body.arg_count; i++)
+        if (step->arguments[i]) {
+            c_print_parameter(out, h->program, h->dialect, step->arguments[i], false);
+            text_add(out, ", ");
+        }
+    for (int i = 0; i < func->body.yield_count; i++)
+        if (!host_is_scalar(step, i)) {
+            c_print_parameter(out, h->program, h->dialect, step->results[i], true);
+            text_add(out, ", ");
+        }
+}
+
 bool host_is_used(const Host *h, const HostStep *step, const KBuffer *buffer) {
     for (int k = 0; k < step->sequence->count; k++) {
         const KUse *uses;

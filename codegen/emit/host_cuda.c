@@ -6,16 +6,6 @@
  * its own. */
 #include "codegen/emit/host_parts.h"
 
-static bool is_scalar(const KBuffer *b) {
-    return b->rank == 0;
-}
-
-static bool measures(HostStepKind kind) {
-    return kind == HOST_TRAIN || kind == HOST_EVALUATE;
-}
-
-static const char *const step_functions[HOST_STEPS] = {"preprocess_step", "forward_step", "train_step",
-                                                       "evaluate_step"};
 static const char *const step_comments[HOST_STEPS] = {
     "Raw rows to rows as the model reads them.",
     "The model's output for a batch of rows.",
@@ -25,31 +15,17 @@ static const char *const step_comments[HOST_STEPS] = {
 
 /* ---- one step: launches */
 
-static void step_parameters(Host *h, Text *out, const HostStep *step) {
-    const Func *func = step->sequence->func;
-    for (int i = 0; i < func->body.arg_count; i++)
-        if (step->arguments[i]) {
-            c_print_parameter(out, h->program, h->dialect, step->arguments[i], false);
-            text_add(out, ", ");
-        }
-    for (int i = 0; i < func->body.yield_count; i++)
-        if (!is_scalar(step->results[i])) {
-            c_print_parameter(out, h->program, h->dialect, step->results[i], true);
-            text_add(out, ", ");
-        }
-}
-
 static void print_step(Host *h, Text *out, HostStepKind kind) {
     const HostStep *step = &h->steps[kind];
     Text signature = {0};
-    text_format(&signature, "static void %s_%s(%s *model, ", h->name, step_functions[kind], h->name);
-    step_parameters(h, &signature, step);
-    text_format(&signature, "%sint64_t batch, %snnrt_device *device) {", measures(kind) ? "const int32_t *rows, " : "",
-                measures(kind) ? "float *results, " : "");
+    text_format(&signature, "static void %s_%s(%s *model, ", h->name, host_step_functions[kind], h->name);
+    host_step_parameters(h, &signature, step);
+    text_format(&signature, "%sint64_t batch, %snnrt_device *device) {",
+                host_measures(kind) ? "const int32_t *rows, " : "", host_measures(kind) ? "float *results, " : "");
     text_format(out, "/* %s All is on the device. */\n", step_comments[kind]);
     host_line(out, 0, "%s", signature.data);
     for (int i = 0; i < step->sequence->func->body.yield_count; i++)
-        if (is_scalar(step->results[i]) && step->results[i]->argument == i)
+        if (host_is_scalar(step, i) && step->results[i]->argument == i)
             host_line(out, 1, "float *%s = results + %d;", step->results[i]->name, i);
     for (int k = 0; k < step->sequence->count; k++) {
         Text call = {0};
@@ -78,7 +54,7 @@ static void print_prepare(Host *h, Text *out, HostStepKind kind) {
     if (!calls_library(h, step))
         return;
     text_format(out, "static void %s_%s_prepare(int64_t batch, nnrt_device *device) {\n", h->name,
-                step_functions[kind]);
+                host_step_functions[kind]);
     for (int k = 0; k < step->sequence->count; k++) {
         Text call = {0};
         if (c_print_prepare(&call, h->program, h->dialect, step->sequence->kernels[k])) {
@@ -96,12 +72,12 @@ void host_cuda_step_call(Host *h, Text *out, HostStepKind kind, const char *batc
     const HostStep *step = &h->steps[kind];
     const Func *func = step->sequence->func;
     Text call = {0};
-    text_format(&call, "%s_%s(model, ", h->name, step_functions[kind]);
+    text_format(&call, "%s_%s(model, ", h->name, host_step_functions[kind]);
     for (int i = 0; i < func->body.arg_count; i++)
         if (step->arguments[i])
             text_format(&call, "%s, ", step->arguments[i]->name);
     for (int i = 0; i < func->body.yield_count; i++)
-        if (!is_scalar(step->results[i]))
+        if (!host_is_scalar(step, i))
             text_format(&call, "%s, ", step->results[i]->name);
     if (rows)
         text_format(&call, "%s, ", rows);
@@ -202,7 +178,7 @@ static void print_measuring(Host *h, Text *out, HostStepKind kind) {
                            name, samples > 0 ? "samples" : "NULL", samples, count,
                            calls_library(h, step)
                                ? arena_format(h->program->arena, "    $n_%s_prepare(group.size, device);\n",
-                                              step_functions[kind])
+                                              host_step_functions[kind])
                                : ""));
     print_arguments(h, out, step);
     host_line(out, 2, "for (int64_t i = 0; i < group.launches; i++)");

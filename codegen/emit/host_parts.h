@@ -62,6 +62,14 @@ void host_string(Text *, const char *);
 void host_prepare(const Host *, Text *, int depth);
 /* Value as a C double: 0.1, NAN, -INFINITY. */
 void host_double(Text *, double);
+/* Of each step: the name of its function in the file, behind the model's. */
+extern const char *const host_step_functions[HOST_STEPS];
+/* Measures a loss: takes rows and gives results. */
+bool host_measures(HostStepKind);
+/* Result `i` is one number, not rows. */
+bool host_is_scalar(const HostStep *, int i);
+/* Parameters of a step: arguments that kernels read, then results that are rows; a comma behind each. */
+void host_step_parameters(const Host *, Text *, const HostStep *);
 /* Some kernel of the step reads or writes it. */
 bool host_is_used(const Host *, const HostStep *, const KBuffer *);
 /* Elements of one sample. */

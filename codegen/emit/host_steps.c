@@ -53,34 +53,15 @@ static void print_calls(Host *h, Text *out, const HostStep *step) {
     }
 }
 
-static bool is_scalar_result(const HostStep *step, int i) {
-    return step->results[i]->rank == 0;
-}
-
 /* Pointers to the results by the names that kernels have for them; copies of those that are the same value. */
 static void print_results(Text *out, const HostStep *step, int count, bool copies) {
     for (int i = 0; i < count; i++) {
         bool own = step->results[i]->argument == i;
-        if (is_scalar_result(step, i) && own && !copies)
+        if (host_is_scalar(step, i) && own && !copies)
             host_line(out, 1, "float *%s = &results[%d];", step->results[i]->name, i);
-        if (is_scalar_result(step, i) && !own && copies)
+        if (host_is_scalar(step, i) && !own && copies)
             host_line(out, 1, "if (thread == 0)\n        results[%d] = results[%d];", i, step->results[i]->argument);
     }
-}
-
-/* Parameters of a step: arguments that kernels read, then results that are rows. */
-static void print_parameters(Host *h, Text *out, const HostStep *step) {
-    const Func *func = step->sequence->func;
-    for (int i = 0; i < func->body.arg_count; i++)
-        if (step->arguments[i]) {
-            c_print_parameter(out, h->program, h->dialect, step->arguments[i], false);
-            text_add(out, ", ");
-        }
-    for (int i = 0; i < func->body.yield_count; i++)
-        if (!is_scalar_result(step, i)) {
-            c_print_parameter(out, h->program, h->dialect, step->results[i], true);
-            text_add(out, ", ");
-        }
 }
 
 static const char *const step_comments[HOST_STEPS] = {
@@ -89,8 +70,6 @@ static const char *const step_comments[HOST_STEPS] = {
     "One training step over the samples rows[0 .. batch), by one of `threads` threads.",
     "Loss and metrics of the samples rows[0 .. batch), by one of `threads` threads.",
 };
-static const char *const step_functions[HOST_STEPS] = {"preprocess_step", "forward_step", "train_step",
-                                                       "evaluate_step"};
 
 /* Parameters that every step has, and the macros that read them. */
 typedef struct {
@@ -122,10 +101,11 @@ static void print_macros(Text *out) {
 
 static void print_step(Host *h, Text *out, HostStepKind kind) {
     const HostStep *step = &h->steps[kind];
-    bool measures = kind == HOST_TRAIN || kind == HOST_EVALUATE;
+    bool measures = host_measures(kind);
     Text signature = {0}, body = {0};
-    text_format(&signature, "static inline void %s_%s(%s *restrict model, ", h->name, step_functions[kind], h->name);
-    print_parameters(h, &signature, step);
+    text_format(&signature, "static inline void %s_%s(%s *restrict model, ", h->name, host_step_functions[kind],
+                h->name);
+    host_step_parameters(h, &signature, step);
     text_format(&signature, "%sint64_t batch, %snnrt_barrier *barrier, int thread, int threads) {",
                 measures ? "const int32_t *restrict rows, " : "", measures ? "float *restrict results, " : "");
     print_calls(h, &body, step);
@@ -204,15 +184,15 @@ static void declare_argument(Host *h, Text *out, const HostStep *step, int i) {
 static void print_step_call(Host *h, Text *out, HostStepKind kind, int depth, const char *batch) {
     const HostStep *step = &h->steps[kind];
     const Func *func = step->sequence->func;
-    bool measures = kind == HOST_TRAIN || kind == HOST_EVALUATE;
+    bool measures = host_measures(kind);
     Text call = {0};
-    text_format(&call, "%s_%s(job->model, ", h->name, step_functions[kind]);
+    text_format(&call, "%s_%s(job->model, ", h->name, host_step_functions[kind]);
     for (int i = 0; i < func->body.arg_count; i++)
         if (step->arguments[i])
             text_format(&call, "%s%s, ", step->arguments[i]->name,
                         measures && func->arg_kinds[i] != ARG_SEED ? " + first" : "");
     for (int i = 0; i < func->body.yield_count; i++)
-        if (!is_scalar_result(step, i))
+        if (!host_is_scalar(step, i))
             text_format(&call, "%s, ", step->results[i]->name);
     text_format(&call, "%s%s, %sjob->barrier, thread, threads);", measures ? "rows, " : "", batch,
                 measures ? "results, " : "");

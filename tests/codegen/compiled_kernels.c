@@ -2,6 +2,7 @@
 #include "codegen/emit/c_printer.h"
 #include "codegen/emit/kernel_share.h"
 #include "codegen/kir/library.h"
+#include "tests/test.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +122,19 @@ bool compiled_has(const char *compiler) {
     char command[256];
     snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1", compiler);
     return system(command) == 0;
+}
+
+void compiled_with_each(void (*check)(const char *command, const char *folder, int compiler)) {
+    static const char *const compilers[COMPILERS] = {"gcc", "clang"};
+    char folder[] = "/tmp/nnc-kernels-XXXXXX", command[64];
+    CHECK(mkdtemp(folder) != NULL);
+    for (int c = 0; c < COMPILERS; c++)
+        if (compiled_has(compilers[c])) {
+            snprintf(command, sizeof command, "%s -O2 -march=native", compilers[c]);
+            check(command, folder, c);
+        }
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CHECK(system(command) == 0);
 }
 
 Compiled compiled_build(KProgram *p, const char *command, const char *stem) {

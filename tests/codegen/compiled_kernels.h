@@ -12,6 +12,10 @@ typedef struct {
     void *handle; /* of the library; NULL: it did not compile */
 } Compiled;
 bool compiled_has(const char *compiler);
+/* Calls check for each compiler that this machine has, number `compiler` of COMPILERS: with a command for
+ * compiled_build and a folder for its files, which is removed behind it. */
+enum { COMPILERS = 2 };
+void compiled_with_each(void (*check)(const char *command, const char *folder, int compiler));
 /* `command`: the compiler with its options; `stem`: path of the files that it makes, without an ending. */
 Compiled compiled_build(KProgram *, const char *command, const char *stem);
 void compiled_close(Compiled *);
