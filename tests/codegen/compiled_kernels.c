@@ -2,7 +2,7 @@
 #include "codegen/emit/c_printer.h"
 #include "codegen/emit/kernel_share.h"
 #include "codegen/kir/library.h"
-#include "tests/test.h"
+#include "test.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
