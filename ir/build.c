@@ -76,32 +76,78 @@ Value *build_iota(Builder *builder, const Type *type, int axis) {
     return type ? build_op(builder, OP_IOTA, &(OpAttr){.axis = axis}, NULL, 0, type) : NULL;
 }
 
-/* The variables that a function reads stand at its start, each once, so that they may be used anywhere in it. */
-Value *build_variable(Builder *builder, Variable *variable) {
-    if (!variable)
-        return NULL;
-    Region *body = &builder->func->body;
-    Op *place = body->first;
-    while (place && place->code == OP_VARIABLE && place->attr.variable != variable)
-        place = place->next;
-    Op *op = place;
-    while (op && !(op->code == OP_VARIABLE && op->attr.variable == variable))
-        op = op->next;
-    if (op && op == place)
-        return op->results[0];
-    if (op) {
-        op_remove(op);
-    } else {
-        op = new_op(builder, OP_VARIABLE, &(OpAttr){.variable = variable}, NULL, 0, NULL);
-        if (!op)
-            return NULL;
-        op->layer = builder->layer;
+typedef struct {
+    Op *op;     /* NULL: the body does not read it */
+    bool leads; /* only variables stand before it */
+} VariableOp;
+
+struct RegionVariables {
+    VariableOp *items; /* by Variable.id */
+    int capacity;
+    Op *last; /* of those that lead; NULL: none does */
+};
+
+static VariableOp *variable_op(Arena *arena, RegionVariables *variables, int id) {
+    if (id >= variables->capacity) {
+        int known = variables->capacity, capacity = id < known * 2 ? known * 2 : id + 16;
+        VariableOp *items = ARENA_ARRAY(arena, VariableOp, capacity);
+        if (known)
+            memcpy(items, variables->items, sizeof *items * (size_t)known);
+        variables->items = items;
+        variables->capacity = capacity;
     }
+    return &variables->items[id];
+}
+
+static RegionVariables *find_variables(Arena *arena, const Region *body) {
+    RegionVariables *variables = ARENA_NEW(arena, RegionVariables);
+    bool leads = true;
+    for (Op *op = body->first; op; op = op->next) {
+        leads = leads && op->code == OP_VARIABLE;
+        if (op->code != OP_VARIABLE)
+            continue;
+        VariableOp *found = variable_op(arena, variables, op->attr.variable->id);
+        if (!found->op)
+            *found = (VariableOp){op, leads};
+        variables->last = leads ? op : variables->last;
+    }
+    return variables;
+}
+
+/* Behind the variables that the body begins with. */
+static void lead_with(Region *body, RegionVariables *variables, Op *op) {
+    Op *place = variables->last ? variables->last->next : body->first;
     if (place)
         op_insert_before(place, op);
     else
         op_append(body, op);
-    return op->results[0];
+    variables->last = op;
+    body->variables = variables; /* which it still describes */
+}
+
+/* The variables that a function reads stand at its start, each once, so that they may be used anywhere in it. */
+Value *build_variable(Builder *builder, Variable *variable) {
+    if (!variable)
+        return NULL;
+    Arena *arena = builder->module->arena;
+    Region *body = &builder->func->body;
+    if (!body->variables)
+        body->variables = find_variables(arena, body);
+    RegionVariables *variables = body->variables;
+    VariableOp *found = variable_op(arena, variables, variable->id);
+    if (found->op && found->leads)
+        return found->op->results[0];
+    if (found->op) {
+        op_remove(found->op);
+    } else {
+        found->op = new_op(builder, OP_VARIABLE, &(OpAttr){.variable = variable}, NULL, 0, NULL);
+        if (!found->op)
+            return NULL;
+        found->op->layer = builder->layer;
+    }
+    found->leads = true;
+    lead_with(body, variables, found->op);
+    return found->op->results[0];
 }
 
 Value *build_batch_size(Builder *builder) {

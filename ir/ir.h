@@ -141,12 +141,17 @@ struct Op {
     Region *parent;
 };
 
+/* The variable ops of a body by Variable.id, and the last of those that it begins with: for the builder (ir/build.c).
+ * It holds until one of these ops changes its place; op.c then forgets it. */
+typedef struct RegionVariables RegionVariables;
+
 struct Region {
     int arg_count, yield_count;
     Value **args;
     Value **yields;
     Op *first, *last;
     Op *owner; /* NULL: body of a function */
+    RegionVariables *variables; /* NULL: not known */
 };
 
 /* What a function's argument is to the generated program. */
@@ -170,6 +175,7 @@ typedef struct Module {
     int64_t batch_max;
     Variable **variables;
     int variable_count, variable_capacity;
+    Map *variables_by_name; /* for module_find_variable */
     Func **funcs;
     int func_count, func_capacity;
     int random_streams;

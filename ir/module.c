@@ -6,6 +6,7 @@ Module *module_new(Arena *arena, Diag *diag, const char *name, int64_t batch_max
     Module *module = ARENA_NEW(arena, Module);
     module->arena = arena;
     module->names = interner_new(arena);
+    module->variables_by_name = map_new(arena);
     module->diag = diag;
     module->name = intern(module->names, name);
     module->batch_max = batch_max;
@@ -37,15 +38,16 @@ Variable *module_variable(Module *module, const char *name, const Type *type, Va
         .init = init,
         .span = span,
     };
+    if (!module_find_variable(module, name)) /* of two with one name the first is found */
+        map_put(module->variables_by_name, variable->name, variable);
     ARENA_PUSH(module->arena, module->variables, module->variable_count, module->variable_capacity, variable);
     return variable;
 }
 
 Variable *module_find_variable(const Module *module, const char *name) {
-    for (int i = 0; i < module->variable_count; i++)
-        if (strcmp(module->variables[i]->name, name) == 0)
-            return module->variables[i];
-    return NULL;
+    Variable *found = map_get(module->variables_by_name, name);
+    bool is_there = found && found->id < module->variable_count && module->variables[found->id] == found;
+    return is_there ? found : NULL; /* the last ones may have been taken back */
 }
 
 /* ---- deep copies ---- */

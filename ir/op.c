@@ -39,7 +39,13 @@ Op *op_new(Func *func, OpCode code, Value *const *inputs, int input_count, const
     return op;
 }
 
+static void forget_variables(Region *region, const Op *moved, const Op *before) {
+    if (moved->code == OP_VARIABLE || (before && before->code == OP_VARIABLE))
+        region->variables = NULL;
+}
+
 void op_append(Region *region, Op *op) {
+    forget_variables(region, op, NULL);
     op->parent = region;
     op->next = NULL;
     op->previous = region->last;
@@ -51,6 +57,7 @@ void op_append(Region *region, Op *op) {
 }
 
 void op_insert_before(Op *place, Op *op) {
+    forget_variables(place->parent, op, place);
     op->parent = place->parent;
     op->next = place;
     op->previous = place->previous;
@@ -62,6 +69,7 @@ void op_insert_before(Op *place, Op *op) {
 }
 
 void op_remove(Op *op) {
+    forget_variables(op->parent, op, NULL);
     if (op->previous)
         op->previous->next = op->next;
     else
