@@ -112,11 +112,29 @@ typedef struct {
     int count;
 } KernelTouches;
 
+/* What was touched so far, by the time of the kernels, those of two runs of the step one after the other.
+ *
+ * Of a buffer that several kernels have touched since some time the most counts that one of them did. `marks` has an
+ * item for each time from which on there is more than from the next one on, and `bytes` the difference, as sums over
+ * powers of two (Fenwick, "A New Data Structure for Cumulative Frequency Tables", 1994): what all buffers together had
+ * touched since a time is a sum of a logarithm of summands. */
+typedef struct {
+    int time, before; /* before: the number of the mark at the next smaller time; 0: none */
+    double most;
+} Mark;
+
+enum { IN_ARENA, ELSEWHERE, PLACES };
+
 typedef struct {
     const KProgram *p;
     const KSequence *sequence;
     KernelTouches *kernels;
-    double *seen; /* by buffer */
+    Mark *marks; /* number 0 is none */
+    int mark_count, mark_capacity;
+    int *newest;           /* by buffer: its last mark; 0: none */
+    int *touched_at;       /* by buffer: 1 + the time; 0: never */
+    double *bytes[PLACES]; /* by time */
+    int times;
 } Step;
 
 static Touched *touched_in(KernelTouches *k, int buffer) {
@@ -151,34 +169,51 @@ static double distinct(const Touched *t) {
     return fmax(t->read, t->written);
 }
 
-/* Adds what a kernel touches and nobody has touched since; true if the buffer is among it. */
-static bool look_back(const Step *s, const KernelTouches *k, int buffer, double *arena, double *others) {
-    bool found = false;
-    for (int i = 0; i < k->count; i++) {
-        const Touched *t = &k->items[i];
-        double more = fmax(distinct(t) - s->seen[t->buffer], 0);
-        found = found || t->buffer == buffer;
-        s->seen[t->buffer] += more;
-        *(s->p->buffers[t->buffer]->space == SPACE_ARENA ? arena : others) += more;
-    }
-    return found;
+static void add_at(const Step *s, int place, int time, double bytes) {
+    for (int i = s->times - time; i <= s->times; i += i & -i)
+        s->bytes[place][i] += bytes;
 }
 
-/* Bytes that the step has touched since it touched this buffer last, those of this kernel included; more than `enough`
- * are not counted. Buffers in the arena share memory. */
-static double since(const Step *s, int kernel, int buffer, double enough) {
-    double arena = 0, others = 0, planned = s->p->arena_bytes > 0 ? (double)s->p->arena_bytes : INFINITY;
-    int count = s->sequence->count, back = 0;
-    for (; back < count; back++)
-        if ((look_back(s, &s->kernels[(kernel - back + count) % count], buffer, &arena, &others) && back) ||
-            fmin(arena, planned) + others > enough)
-            break;
-    for (; back >= 0; back--) {
-        const KernelTouches *k = &s->kernels[(kernel - back + count) % count];
-        for (int i = 0; i < k->count; i++)
-            s->seen[k->items[i].buffer] = 0;
+static double bytes_since(const Step *s, int place, int time) {
+    double all = 0;
+    for (int i = s->times - time; i > 0; i -= i & -i)
+        all += s->bytes[place][i];
+    return all;
+}
+
+static void touch(Step *s, const Touched *t, int time) {
+    int place = s->p->buffers[t->buffer]->space == SPACE_ARENA ? IN_ARENA : ELSEWHERE, below = s->newest[t->buffer];
+    double most = distinct(t), more = 0; /* of the mark below than of those above it */
+    for (; below && s->marks[below].most <= most; below = s->marks[below].before) {
+        add_at(s, place, s->marks[below].time, more - s->marks[below].most);
+        more = s->marks[below].most;
     }
-    return fmin(arena, planned) + others;
+    if (below)
+        add_at(s, place, s->marks[below].time, more - most);
+    add_at(s, place, time, most);
+    ARENA_PUSH(s->p->arena, s->marks, s->mark_count, s->mark_capacity, ((Mark){time, below, most}));
+    s->newest[t->buffer] = s->mark_count - 1;
+}
+
+static void touch_all(Step *s, int time) {
+    const KernelTouches *k = &s->kernels[time % s->sequence->count];
+    for (int i = 0; i < k->count; i++)
+        touch(s, &k->items[i], time);
+}
+
+static void note_time(Step *s, int time) {
+    const KernelTouches *k = &s->kernels[time % s->sequence->count];
+    for (int i = 0; i < k->count; i++)
+        s->touched_at[k->items[i].buffer] = time + 1;
+}
+
+/* Bytes that the step has touched since it touched this buffer last, those of this kernel included. Buffers in the arena
+ * share memory. */
+static double since(const Step *s, int buffer, int time) {
+    int from = time - s->sequence->count + 1, last = s->touched_at[buffer] - 1;
+    from = last > from ? last : from;
+    double arena = bytes_since(s, IN_ARENA, from), planned = s->p->arena_bytes > 0 ? (double)s->p->arena_bytes : INFINITY;
+    return fmin(arena, planned) + bytes_since(s, ELSEWHERE, from);
 }
 
 static CostLevel level_of(const CostMachine *m, double distance) {
@@ -189,10 +224,9 @@ static CostLevel level_of(const CostMachine *m, double distance) {
 }
 
 static void add_bytes(const Step *s, int kernel, const CostMachine *m, Cost *cost) {
-    double enough = used_part[COST_L3] * (double)m->bytes[COST_L3];
     for (int i = 0; i < s->kernels[kernel].count; i++) {
         const Touched *t = &s->kernels[kernel].items[i];
-        CostLevel level = level_of(m, since(s, kernel, t->buffer, enough));
+        CostLevel level = level_of(m, since(s, t->buffer, s->sequence->count + kernel));
         cost->read += t->read;
         cost->written += t->written;
         cost->from[level] += distinct(t);
@@ -216,15 +250,29 @@ static void finish(const CostMachine *m, const CostWalk *w, bool steps, Cost *co
                                                                             : COST_BY_LOADS;
 }
 
+static Step step_new(const KProgram *p, const KSequence *sequence) {
+    Step s = {.p = p, .sequence = sequence, .times = 2 * sequence->count};
+    s.kernels = ARENA_ARRAY(p->arena, KernelTouches, sequence->count + 1);
+    s.newest = ARENA_ARRAY(p->arena, int, p->buffer_count + 1);
+    s.touched_at = ARENA_ARRAY(p->arena, int, p->buffer_count + 1);
+    for (int i = 0; i < PLACES; i++)
+        s.bytes[i] = ARENA_ARRAY(p->arena, double, s.times + 1);
+    ARENA_PUSH(p->arena, s.marks, s.mark_count, s.mark_capacity, (Mark){0});
+    return s;
+}
+
 void cost_memory(const KProgram *p, const CostMachine *m, const KSequence *sequence, const CostWalk *walks,
                  Cost *costs) {
-    Step s = {.p = p, .sequence = sequence};
-    s.kernels = ARENA_ARRAY(p->arena, KernelTouches, sequence->count + 1);
-    s.seen = ARENA_ARRAY(p->arena, double, p->buffer_count + 1);
+    Step s = step_new(p, sequence);
     for (int k = 0; k < sequence->count; k++)
         gather(&s, &s.kernels[k], &walks[k]);
-    for (int k = 0; k < sequence->count; k++) {
-        add_bytes(&s, k, m, &costs[k]);
-        finish(m, &walks[k], sequence->kernels[k]->steps > 0, &costs[k]);
+    for (int time = 0; time < s.times; time++) {
+        int k = time % sequence->count;
+        touch_all(&s, time);
+        if (time >= sequence->count) {
+            add_bytes(&s, k, m, &costs[k]);
+            finish(m, &walks[k], sequence->kernels[k]->steps > 0, &costs[k]);
+        }
+        note_time(&s, time);
     }
 }
