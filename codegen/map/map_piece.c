@@ -89,16 +89,9 @@ static int64_t piece_bytes(const KProgram *p, const Nest *nest, const KBuffer *f
     return leading > 0 && others == 1 && from->block == 0 ? bytes : 0;
 }
 
-static int place_of(const KSequence *sequence, const KKernel *kernel) {
-    int k = 0;
-    while (sequence->kernels[k] != kernel)
-        k++;
-    return k;
-}
-
 /* Does the reader find what the kernel that turns would have read? */
 static bool is_kept(const KProgram *p, const KSequence *sequence, const Turned *turned) {
-    int from = place_of(sequence, turned->kernel), to = place_of(sequence, turned->reader);
+    int from = ksequence_place(sequence, turned->kernel), to = ksequence_place(sequence, turned->reader);
     return from < to && !ksequence_in_the_way(p, sequence, turned->kernel, from, to);
 }
 
@@ -140,7 +133,7 @@ static void read_piece(KProgram *p, const Turned *turned, int factor) {
 }
 
 static void remove_turn(KProgram *p, KSequence *sequence, const Turned *turned) {
-    ksequence_remove(sequence, place_of(sequence, turned->kernel));
+    ksequence_remove(sequence, ksequence_place(sequence, turned->kernel));
     p->buffer_count--;
     for (int i = turned->twin->id; i < p->buffer_count; i++) {
         p->buffers[i] = p->buffers[i + 1];

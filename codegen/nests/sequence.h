@@ -4,6 +4,22 @@
 #include "codegen/kir/kir.h"
 #include "codegen/kir/nest.h"
 
+/* ---- who touches a buffer (users.c) */
+typedef struct {
+    KKernel **items;
+    int count, capacity;
+} KernelList;
+/* By the id of what owns the memory: the kernels of a sequence of which a nest loads from it, stores to it. An index of
+ * where to look: kernels that have changed remain, those that are new or read something new are noted. */
+typedef struct {
+    Arena *arena;
+    int buffers; /* that were there */
+    KernelList *loads, *stores;
+} SequenceUsers;
+SequenceUsers users_of(const KProgram *, const KSequence *);
+void users_note(SequenceUsers *, KKernel *);
+int ksequence_place(const KSequence *, const KKernel *); /* -1: it is not there */
+
 /* ---- too much for one thread or block, or for one kernel (split.c) */
 /* Local memory, with so many rows at a time in a kernel over rows. */
 int64_t kkernel_local_bytes(const KProgram *, const KKernel *, int64_t rows);

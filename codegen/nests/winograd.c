@@ -254,21 +254,25 @@ static bool is_cheaper(const Filter *f) {
 /* ---- an image that was copied to have zeros around it */
 
 /* The place of the kernel that makes the copy, if that is all it does and nobody else reads it; -1: that is not so. */
-static int kernel_of_copy(const KSequence *sequence, int at, const KBuffer *copy) {
+static int kernel_of_copy(const KSequence *sequence, const SequenceUsers *users, int at, const KBuffer *copy) {
+    const KernelList *loads = &users->loads[copy->id], *stores = &users->stores[copy->id];
     int found = -1;
-    for (int k = 0; k < sequence->count; k++) {
-        if (k != at && nests_read(sequence->kernels[k], copy))
+    for (int i = 0; i < loads->count; i++)
+        if (loads->items[i] != sequence->kernels[at] && nests_read(loads->items[i], copy) &&
+            ksequence_place(sequence, loads->items[i]) >= 0)
             return -1;
-        if (sequence->kernels[k]->nest_count == 1 && nests_write(sequence->kernels[k], copy))
-            found = k;
+    for (int i = 0; i < stores->count; i++) {
+        int place = ksequence_place(sequence, stores->items[i]);
+        if (place > found && stores->items[i]->nest_count == 1 && nests_write(stores->items[i], copy))
+            found = place;
     }
     return found < at ? found : -1;
 }
 
 /* Patches take the zeros from no copy. Returns the place of the kernel, which stood at `at`. */
-static int take_cells_themselves(Filter *f, KSequence *sequence, int at) {
+static int take_cells_themselves(Filter *f, KSequence *sequence, const SequenceUsers *users, int at) {
     const KHalo *halo = f->cells->halo;
-    int copy = halo ? kernel_of_copy(sequence, at, f->cells) : -1;
+    int copy = halo ? kernel_of_copy(sequence, users, at, f->cells) : -1;
     if (copy < 0)
         return at;
     f->cells = halo->of;
@@ -293,8 +297,8 @@ static void over_blocks(Filter *f, int axes, int64_t rows, const char *form) {
         kernel->work += nest_slots(kernel->nests[i], f->p->module->batch_max);
 }
 
-static int filter_kernel(Filter *f, KSequence *sequence, int at) {
-    at = take_cells_themselves(f, sequence, at);
+static int filter_kernel(Filter *f, KSequence *sequence, SequenceUsers *users, int at) {
+    at = take_cells_themselves(f, sequence, users, at);
     winograd_transform_weights(f, sequence, at);
     winograd_make_nests(f);
     over_blocks(f, 1, f->samples, "F(2x2, 3x3)");
@@ -302,31 +306,37 @@ static int filter_kernel(Filter *f, KSequence *sequence, int at) {
 }
 
 /* The sums of each part of the samples become a kernel of their own. */
-static int gradient_kernel(Filter *f, KSequence *sequence, int at) {
+static int gradient_kernel(Filter *f, KSequence *sequence, SequenceUsers *users, int at) {
     static const SumsApart apart = {"parts", "part_sums", "parts of a sum over the samples"};
     f->nest = nest_sums_apart(f->p, sequence, at, 0, f->parts, apart);
     f->kernel = f->nest->kernel;
+    users_note(users, f->kernel);
     int *axes[] = {&f->sample,      &f->channel,          &f->feature,    &f->side[0].position,
                    &f->side[0].tap, &f->side[1].position, &f->side[1].tap};
     for (size_t i = 0; i < sizeof axes / sizeof *axes; i++)
         ++*axes[i]; /* behind the parts */
-    at = take_cells_themselves(f, sequence, at);
+    at = take_cells_themselves(f, sequence, users, at);
     winograd_make_gradient(f, sequence);
     over_blocks(f, 2, 1, "F(3x3, 2x2)");
     return at + 1;
 }
 
+static void winograd_sequence(KProgram *p, KSequence *sequence, WinogradUse use) {
+    SequenceUsers users = users_of(p, sequence);
+    for (int k = 0; k < sequence->count; k++) {
+        KKernel *kernel = sequence->kernels[k];
+        if (kernel->nest_count == 0)
+            continue;
+        Filter f = {.p = p, .kernel = kernel, .nest = kernel->nests[0], .use = use};
+        if (!find_filter(&f) || !winograd_fits_in_a_copy(f.nest))
+            continue;
+        if (!choose_block(&f) || (use == WINOGRAD_CHEAPER && !is_cheaper(&f)))
+            continue;
+        k = (f.by_weights ? gradient_kernel : filter_kernel)(&f, sequence, &users, k);
+    }
+}
+
 void winograd_program(KProgram *p, WinogradUse use) {
     for (int s = 0; s < p->sequence_count && p->isa.lanes > 1; s++)
-        for (int k = 0; k < p->sequences[s]->count; k++) {
-            KKernel *kernel = p->sequences[s]->kernels[k];
-            if (kernel->nest_count == 0)
-                continue;
-            Filter f = {.p = p, .kernel = kernel, .nest = kernel->nests[0], .use = use};
-            if (!find_filter(&f) || !winograd_fits_in_a_copy(f.nest))
-                continue;
-            if (!choose_block(&f) || (use == WINOGRAD_CHEAPER && !is_cheaper(&f)))
-                continue;
-            k = (f.by_weights ? gradient_kernel : filter_kernel)(&f, p->sequences[s], k);
-        }
+        winograd_sequence(p, p->sequences[s], use);
 }
