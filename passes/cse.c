@@ -28,6 +28,10 @@ static unsigned hash_op(const Op *op) {
         hash = mix(hash, (uintptr_t)op->results[i]->type >> 4);
     if (op->code == OP_MAP)
         hash = mix(hash, op->attr.scalar);
+    if (op->code == OP_VARIABLE)
+        hash = mix(hash, (uint64_t)op->attr.variable->id);
+    if (op->code == OP_RANDOM)
+        hash = mix(hash, (uint64_t)op->attr.random.stream);
     return hash ^ hash >> 15;
 }
 

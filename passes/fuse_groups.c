@@ -299,17 +299,18 @@ static bool reads_directly(const Op *reader, const Op *made_by) {
 /* Does `to` wait for a sum over what `from` makes, or for other places of it? Then they are never in one nest. */
 static bool waits_for_sum(const FuseGroups *g, int from, int to) {
     enum { REACHED = 1, SUMMED = 2 };
-    char *state = ARENA_ARRAY(g->arena, char, to - from + 1);
-    state[0] = REACHED;
+    char *state = g->ways;
+    memset(state + from, 0, (size_t)(to - from + 1));
+    state[from] = REACHED;
     for (int i = from; i < to; i++)
-        for (int r = 0; state[i - from] && r < g->readers[i].count; r++) {
+        for (int r = 0; state[i] && r < g->readers[i].count; r++) {
             int reader = g->readers[i].items[r];
             if (reader > to)
                 continue;
             bool summed = (i != from && !is_map(g->ops[i])) || fuse_reads_elsewhere(g, i, reader);
-            state[reader - from] |= state[i - from] | (summed ? REACHED | SUMMED : REACHED);
+            state[reader] |= state[i] | (summed ? REACHED | SUMMED : REACHED);
         }
-    return (state[to - from] & SUMMED) != 0;
+    return (state[to] & SUMMED) != 0;
 }
 
 /* A cheap value that only one op reads, which can make it itself and never runs in the nest of `producer`; or leaves it
@@ -471,6 +472,7 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
     g->at = ARENA_ARRAY(arena, int, g->count);
     g->stack = ARENA_ARRAY(arena, int, g->count);
     g->seen = ARENA_ARRAY(arena, int, g->count);
+    g->ways = ARENA_ARRAY(arena, char, g->count);
     g->facts = ARENA_ARRAY(arena, GroupFacts, g->count);
     g->readers = ARENA_ARRAY(arena, IndexList, g->count);
     g->producers = ARENA_ARRAY(arena, IndexList, g->count);
