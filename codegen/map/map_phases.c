@@ -287,22 +287,34 @@ static void add_neighbours(Phases *s, int i, int j) {
     ARENA_PUSH(arena, s->behind[i].items, s->behind[i].count, s->behind[i].capacity, behind);
 }
 
+static void meet_all(Phases *s, const Kernels *others, int j, int *seen) {
+    for (int k = 0; k < others->count; k++)
+        if (others->items[k] != j && seen[others->items[k]] != j + 1) {
+            seen[others->items[k]] = j + 1;
+            add_neighbours(s, others->items[k], j);
+        }
+}
+
+static void note_kernel(Phases *s, Kernels *list, int j) {
+    if (!list->count || list->items[list->count - 1] != j)
+        ARENA_PUSH(s->p->arena, list->items, list->count, list->capacity, j);
+}
+
 /* Kernels that meet at some buffer, which one of them writes. */
 static void find_neighbours(Phases *s) {
     KProgram *p = s->p;
-    Kernels *users = ARENA_ARRAY(p->arena, Kernels, p->buffer_count + 1); /* by buffer */
+    Kernels *readers = ARENA_ARRAY(p->arena, Kernels, p->buffer_count + 1); /* by buffer: those that do not write it */
+    Kernels *writers = ARENA_ARRAY(p->arena, Kernels, p->buffer_count + 1);
     int *seen = ARENA_ARRAY(p->arena, int, s->count + 1); /* by kernel: 1 + the last one it was met by */
     for (int j = 0; j < s->count; j++) {
         s->parts[j] = kernel_parts(p, s->sequence->kernels[j]);
         for (int n = 0; n < s->parts[j].count; n++) {
-            Kernels *list = &users[kbuffer_owner(s->parts[j].parts[n].buffer)->id];
-            for (int k = 0; k < list->count; k++)
-                if (list->items[k] != j && seen[list->items[k]] != j + 1) {
-                    seen[list->items[k]] = j + 1;
-                    add_neighbours(s, list->items[k], j);
-                }
-            if (!list->count || list->items[list->count - 1] != j)
-                ARENA_PUSH(p->arena, list->items, list->count, list->capacity, j);
+            const KernelPart *part = &s->parts[j].parts[n];
+            int b = kbuffer_owner(part->buffer)->id;
+            meet_all(s, &writers[b], j, seen);
+            if (part->written)
+                meet_all(s, &readers[b], j, seen);
+            note_kernel(s, part->written ? &writers[b] : &readers[b], j);
         }
     }
 }

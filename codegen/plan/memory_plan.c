@@ -110,27 +110,35 @@ static bool can_follow(const Lifetime *l) {
     return l->buffer->begins.bytes > 0 || l->buffer->ends.bytes > 0;
 }
 
-/* `a` is placed; may b not be at this offset? */
-static bool are_in_conflict(const Lifetime *a, const Lifetime *b, int64_t offset) {
-    return a->first <= b->last && b->first <= a->last && offset < a->buffer->offset + room(a->buffer) &&
-           a->buffer->offset < offset + room(b->buffer) && !follow_piecewise(a, b, offset);
+/* A buffer that has its place: what all others are compared with lies side by side. */
+typedef struct {
+    int64_t offset, end;
+    int first, last; /* of its life */
+    const Lifetime *life;
+} Placed;
+
+/* May b not be at this offset, from where it takes so many bytes? */
+static bool are_in_conflict(const Placed *a, const Lifetime *b, int64_t offset, int64_t bytes) {
+    return a->first <= b->last && b->first <= a->last && offset < a->end && a->offset < offset + bytes &&
+           !follow_piecewise(a->life, b, offset);
 }
 
 /* The lowest offset at which `wanted` overlaps nothing of `placed`, sorted by offsets, that lives at the same time. */
-static int64_t lowest_place(const Lifetime *const *placed, int count, const Lifetime *wanted) {
+static int64_t lowest_place(const Placed *placed, int count, const Lifetime *wanted) {
     int64_t offset = 0, bytes = room(wanted->buffer);
-    for (int i = 0; i < count && placed[i]->buffer->offset < offset + bytes; i++)
-        if (are_in_conflict(placed[i], wanted, offset)) {
-            offset = placed[i]->buffer->offset + room(placed[i]->buffer);
+    for (int i = 0; i < count && placed[i].offset < offset + bytes; i++)
+        if (are_in_conflict(&placed[i], wanted, offset, bytes)) {
+            offset = placed[i].end;
             i = can_follow(wanted) ? -1 : i; /* what was passed by piece by piece may be in the way from here */
         }
     return offset;
 }
 
-static void insert_by_offset(const Lifetime **placed, int count, const Lifetime *next) {
-    for (; count > 0 && placed[count - 1]->buffer->offset > next->buffer->offset; count--)
+static void insert_by_offset(Placed *placed, int count, const Lifetime *next) {
+    int64_t offset = next->buffer->offset;
+    for (; count > 0 && placed[count - 1].offset > offset; count--)
         placed[count] = placed[count - 1];
-    placed[count] = next;
+    placed[count] = (Placed){offset, offset + room(next->buffer), next->first, next->last, next};
 }
 
 /* The most bytes that live in one kernel. */
@@ -149,7 +157,7 @@ static int64_t lower_bound(const KProgram *p, const KSequence *sequence, const L
 }
 
 /* In the order of `lifetimes`; the bytes that they take. */
-static int64_t place_all(const Lifetime *lifetimes, int count, const Lifetime **placed, bool planned) {
+static int64_t place_all(const Lifetime *lifetimes, int count, Placed *placed, bool planned) {
     int64_t end = 0;
     for (int i = 0; i < count; i++) {
         KBuffer *b = lifetimes[i].buffer;
@@ -170,7 +178,7 @@ static void plan_sequence(KProgram *p, const KSequence *sequence, bool planned) 
     }
     int64_t bound = lower_bound(p, sequence, lifetimes, count), ends[ORDERS];
     p->arena_lower_bound = bound > p->arena_lower_bound ? bound : p->arena_lower_bound;
-    const Lifetime **placed = ARENA_ARRAY(p->arena, const Lifetime *, count);
+    Placed *placed = ARENA_ARRAY(p->arena, Placed, count);
     int tried = 0;
     do {
         qsort(lifetimes, (size_t)count, sizeof *lifetimes, orders[tried]);
