@@ -138,6 +138,11 @@ KBuffer *kbuffer_owner(const KBuffer *b) {
     return b->alias ? b->alias : (KBuffer *)b;
 }
 
+void kbuffer_see(KBuffer *view, KBuffer *of) {
+    view->alias = kbuffer_owner(of);
+    view->alias->viewed = true;
+}
+
 bool kbuffer_overlaps(const KBuffer *a, const KBuffer *b) {
     if (a->space == SPACE_ARENA && b->space == SPACE_ARENA)
         return a->sequence == b->sequence && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;

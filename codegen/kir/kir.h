@@ -71,6 +71,7 @@ typedef struct KBuffer {
     int argument;               /* SPACE_ARGUMENT, SPACE_RESULT: index in the function */
     struct KSequence *sequence; /* the function that owns an ARENA, ARGUMENT or RESULT buffer; NULL: variables */
     struct KBuffer *alias; /* these elements in the memory of another buffer, row-major in both; NULL: own memory */
+    bool viewed;           /* its memory is seen through another buffer too, of which it is the alias */
     int64_t offset;        /* bytes in the arena, after memory planning */
     int64_t bytes;         /* planned size (batch_max) */
     KPieces begins, ends;  /* of the kernels between those two barriers where its life begins, where it ends */
@@ -90,6 +91,7 @@ int kbuffer_innermost(const KBuffer *); /* logical axis along which neighbours l
 int64_t kbuffer_elements(const KBuffer *, int64_t batch_max); /* of memory, padding included */
 void kbuffer_strides(const KBuffer *, int64_t batch_max,
                      int64_t stride[MAX_RANK + 1]); /* per physical axis, in elements */
+void kbuffer_see(KBuffer *view, KBuffer *of);       /* `view` becomes a view of the memory of `of` */
 KBuffer *kbuffer_owner(const KBuffer *);            /* whose memory it is: its own, or that of what it is a view of */
 bool kbuffer_overlaps(const KBuffer *, const KBuffer *); /* after memory planning: some bytes are in both */
 int64_t kbase_bytes(KBase);                              /* in memory; a bool is one byte */

@@ -104,7 +104,7 @@ static void lower_reshape(Lower *lower, const Op *op) {
     const Type *type = op->results[0]->type;
     const char *name = arena_format(lower->program->arena, "%s_as", from->name);
     KBuffer *view = buffer_of(lower, from->space, name, type, op->layer);
-    view->alias = from->alias ? from->alias : from;
+    kbuffer_see(view, from);
     view->variable = from->variable;
     view->argument = from->argument;
     view->indirect = from->indirect;

@@ -250,7 +250,7 @@ static KBuffer *view_of(LowerRegion *r, const Grid *grid, KBuffer *b) {
     KBuffer *view =
         kbuffer_new(r->lower->program, b->space, arena_format(r->lower->program->arena, "%s_cells", b->name), b->base,
                     grid->rank, grid->dims);
-    view->alias = kbuffer_owner(b);
+    kbuffer_see(view, b);
     view->argument = b->argument;
     view->indirect = b->indirect;
     view->sequence = b->sequence;

@@ -190,9 +190,9 @@ static int best_vector(const KProgram *p, const Nest *nest, const Accesses *a, d
 
 /* ---- all nests together */
 typedef struct {
-    int *items; /* numbers of nests, in order */
+    int *items; /* rising */
     int count, capacity;
-} NestList;
+} NumberList;
 
 typedef struct {
     KProgram *p;
@@ -201,9 +201,15 @@ typedef struct {
     int count;
     KBuffer **free_buffers; /* their order may be chosen */
     int free_count, free_capacity;
+    int first_local;  /* the first of these that is local to a kernel */
     KBuffer **group;  /* by free buffer: a variable's is the first of those that lie alike; NULL: others */
-    NestList *around; /* by free buffer: the nests that touch it or one of its group */
+    NumberList *members, *around; /* by free buffer: its group, and the nests that touch one of them */
 } Layout;
+
+static void note_number(const KProgram *p, NumberList *list, int number) {
+    if (list->count == 0 || list->items[list->count - 1] != number)
+        ARENA_PUSH(p->arena, list->items, list->count, list->capacity, number);
+}
 
 static void collect_nests(Layout *l) {
     KProgram *p = l->p;
@@ -222,11 +228,8 @@ static void collect_nests(Layout *l) {
             }
 }
 
-bool layout_is_aliased(const KProgram *p, const KBuffer *b) {
-    for (int i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i]->alias == b)
-            return true;
-    return b->alias != NULL;
+bool layout_is_aliased(const KBuffer *b) {
+    return b->viewed || b->alias;
 }
 
 /* Puts `axis` innermost, the others in their own order. The batch innermost is padded to whole vectors. */
@@ -242,11 +245,12 @@ static void set_innermost(const KProgram *p, KBuffer *b, int axis) {
 static void collect_free_buffers(Layout *l) {
     KProgram *p = l->p;
     for (int i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 2 && !layout_is_aliased(p, p->buffers[i]))
+        if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 2 && !layout_is_aliased(p->buffers[i]))
             ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->buffers[i]);
         else if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 1 &&
-                 !layout_is_aliased(p, p->buffers[i]))
+                 !layout_is_aliased(p->buffers[i]))
             set_innermost(p, p->buffers[i], 0);
+    l->first_local = l->free_count;
     for (int s = 0; s < p->sequence_count; s++)
         for (int k = 0; k < p->sequences[s]->count; k++)
             for (int n = 0; n < p->sequences[s]->kernels[k]->local_count; n++)
@@ -258,59 +262,93 @@ static void collect_free_buffers(Layout *l) {
 }
 
 /* ---- groups: a weight and what its optimizer keeps for it lie alike */
-static bool is_stored(const Accesses *a, const KBuffer *b) {
-    for (int i = 0; i < a->count; i++)
-        if (a->items[i].buffer == b && a->items[i].store)
-            return true;
-    return false;
+static bool may_turn(const KBuffer *b) {
+    return b->space == SPACE_VARIABLE && b->rank == 2 && b->base == KBASE_F32 && !layout_is_aliased(b);
 }
 
-static bool may_turn(const KProgram *p, const KBuffer *b) {
-    return b->space == SPACE_VARIABLE && b->rank == 2 && b->base == KBASE_F32 && !layout_is_aliased(p, b);
+/* By KBuffer.id: the numbers of the nests that store to it. */
+static NumberList *find_stores(const Layout *l) {
+    KProgram *p = l->p;
+    NumberList *stores = ARENA_ARRAY(p->arena, NumberList, p->buffer_count + 1);
+    for (int n = 0; n < l->count; n++)
+        for (int i = 0; i < l->accesses[n].count; i++) {
+            const Access *a = &l->accesses[n].items[i];
+            if (a->store && a->buffer->space != SPACE_LOCAL && a->buffer->space != SPACE_SHARED)
+                note_number(p, &stores[a->buffer->id], n);
+        }
+    return stores;
 }
 
 /* The weight that is updated with b, the first of them; b itself if there is none. */
-static KBuffer *first_of_group(const Layout *l, KBuffer *b) {
-    for (int n = 0; n < l->count; n++) {
-        const Accesses *a = &l->accesses[n];
-        for (int i = 0; i < a->count && is_stored(a, b); i++) {
+static KBuffer *first_of_group(const Layout *l, const NumberList *stores, KBuffer *b) {
+    for (int n = 0; n < stores[b->id].count; n++) {
+        const Accesses *a = &l->accesses[stores[b->id].items[n]];
+        for (int i = 0; i < a->count; i++) {
             KBuffer *other = a->items[i].buffer;
-            if (a->items[i].store && other->id < b->id && may_turn(l->p, other) &&
-                dim_equal(other->dims[0], b->dims[0]) && dim_equal(other->dims[1], b->dims[1]))
-                return first_of_group(l, other);
+            if (a->items[i].store && other->id < b->id && may_turn(other) && dim_equal(other->dims[0], b->dims[0]) &&
+                dim_equal(other->dims[1], b->dims[1]))
+                return first_of_group(l, stores, other);
         }
     }
     return b;
 }
 
-static bool is_in_group(const Layout *l, int i, const KBuffer *of) {
-    return l->free_buffers[i] == of || l->group[i] == of;
+/* For leader_of. */
+typedef struct {
+    const int *number; /* by KBuffer.id: 1 + its place among the free buffers; local buffers have none */
+    int locals, next;  /* local buffers of the kernel at hand among the free ones, and of the one behind it */
+} FreePlaces;
+
+static int place_of(const Layout *l, const FreePlaces *places, const KBuffer *b) {
+    if (b->space != SPACE_LOCAL && b->space != SPACE_SHARED)
+        return places->number[b->id] - 1;
+    for (int i = places->locals; i < places->next; i++)
+        if (l->free_buffers[i] == b)
+            return i;
+    return -1;
 }
 
 /* The free buffer that stands for the group of b; -1: its order is not chosen. */
-static int leader_of(const Layout *l, const KBuffer *b, const int *number) {
-    bool local = b->space == SPACE_LOCAL || b->space == SPACE_SHARED;
-    int i = local ? 0 : number[b->id] - 1;
-    while (local && i < l->free_count && l->free_buffers[i] != b)
-        i++;
-    if (i < 0 || i == l->free_count)
-        return -1;
-    return l->group[i] ? number[l->group[i]->id] - 1 : i;
+static int leader_of(const Layout *l, const FreePlaces *places, const KBuffer *b) {
+    int i = place_of(l, places, b);
+    return i >= 0 && l->group[i] ? places->number[l->group[i]->id] - 1 : i;
+}
+
+static const int *number_free_buffers(const Layout *l) {
+    int *number = ARENA_ARRAY(l->p->arena, int, l->p->buffer_count + 1);
+    for (int i = 0; i < l->free_count; i++)
+        if (l->free_buffers[i]->space != SPACE_LOCAL && l->free_buffers[i]->space != SPACE_SHARED)
+            number[l->free_buffers[i]->id] = i + 1;
+    return number;
+}
+
+static void find_members(Layout *l, const int *number) {
+    l->members = ARENA_ARRAY(l->p->arena, NumberList, l->free_count + 1);
+    for (int i = 0; i < l->free_count; i++)
+        note_number(l->p, &l->members[l->group[i] ? number[l->group[i]->id] - 1 : i], i);
+}
+
+static void note_kernel(Layout *l, FreePlaces *places, const KKernel *kernel, int first_nest) {
+    places->locals = places->next;
+    for (int i = 0; i < kernel->local_count; i++)
+        places->next += kernel->locals[i]->rank == 2;
+    for (int n = first_nest; n < first_nest + kernel->nest_count; n++)
+        for (int i = 0; i < l->accesses[n].count; i++) {
+            int leader = leader_of(l, places, l->accesses[n].items[i].buffer);
+            if (leader >= 0)
+                note_number(l->p, &l->around[leader], n);
+        }
 }
 
 static void find_nests_around(Layout *l) {
     KProgram *p = l->p;
-    int *number = ARENA_ARRAY(p->arena, int, p->buffer_count + 1); /* by buffer: 1 + its place among the free ones */
-    l->around = ARENA_ARRAY(p->arena, NestList, l->free_count + 1);
-    for (int i = 0; i < l->free_count; i++)
-        if (l->free_buffers[i]->space != SPACE_LOCAL && l->free_buffers[i]->space != SPACE_SHARED)
-            number[l->free_buffers[i]->id] = i + 1;
-    for (int n = 0; n < l->count; n++)
-        for (int i = 0; i < l->accesses[n].count; i++) {
-            int leader = leader_of(l, l->accesses[n].items[i].buffer, number);
-            NestList *list = leader < 0 ? NULL : &l->around[leader];
-            if (list && (list->count == 0 || list->items[list->count - 1] != n))
-                ARENA_PUSH(p->arena, list->items, list->count, list->capacity, n);
+    FreePlaces places = {.number = number_free_buffers(l), .next = l->first_local};
+    find_members(l, places.number);
+    l->around = ARENA_ARRAY(p->arena, NumberList, l->free_count + 1);
+    for (int s = 0, nests = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++) {
+            note_kernel(l, &places, p->sequences[s]->kernels[k], nests);
+            nests += p->sequences[s]->kernels[k]->nest_count;
         }
 }
 
@@ -326,21 +364,21 @@ static double cost_around(Layout *l, int leader) {
     return total;
 }
 
-static void turn_group(Layout *l, const KBuffer *of, int axis) {
-    for (int i = 0; i < l->free_count; i++)
-        if (is_in_group(l, i, of))
-            set_innermost(l->p, l->free_buffers[i], axis);
+static void turn_group(Layout *l, int leader, int axis) {
+    for (int i = 0; i < l->members[leader].count; i++)
+        set_innermost(l->p, l->free_buffers[l->members[leader].items[i]], axis);
 }
 
 static void collect_weights(Layout *l) {
     KProgram *p = l->p;
     for (int i = 0; i < p->buffer_count; i++)
-        if (may_turn(p, p->buffers[i]))
+        if (may_turn(p->buffers[i]))
             ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->buffers[i]);
     l->group = ARENA_ARRAY(p->arena, KBuffer *, l->free_count + 1);
+    const NumberList *stores = find_stores(l);
     for (int i = 0; i < l->free_count; i++)
         if (l->free_buffers[i]->space == SPACE_VARIABLE)
-            l->group[i] = first_of_group(l, l->free_buffers[i]);
+            l->group[i] = first_of_group(l, stores, l->free_buffers[i]);
 }
 
 static bool improve_orders(Layout *l) {
@@ -354,14 +392,14 @@ static bool improve_orders(Layout *l) {
         for (int axis = 0; axis < b->rank; axis++) {
             if (axis == now)
                 continue;
-            turn_group(l, b, axis);
+            turn_group(l, i, axis);
             double cost = cost_around(l, i);
             if (cost < least * 0.999) {
                 least = cost;
                 best = axis;
             }
         }
-        turn_group(l, b, best);
+        turn_group(l, i, best);
         changed = changed || best != now;
     }
     return changed;
@@ -401,7 +439,7 @@ static void make_panels(const KProgram *p, KBuffer *b) {
     int inner = kbuffer_innermost(b), panel = 2 * p->isa.lanes;
     bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
     if (!own || b->whole || b->rank < 2 || b->base != KBASE_F32 || b->dims[inner].batch ||
-        !layout_cuts_rows(&p->isa, b->rank, b->dims[inner].n) || layout_is_aliased(p, b))
+        !layout_cuts_rows(&p->isa, b->rank, b->dims[inner].n) || layout_is_aliased(b))
         return;
     for (int i = b->rank - 1; i > 0; i--)
         b->order[i] = b->order[i - 1];

@@ -20,5 +20,5 @@ void layout_sums(KProgram *);
 /* By KBuffer.id: some nest's vectors begin elsewhere in its rows than at multiples of their length
  * (codegen/nests/layout_lanes.c) */
 const bool *layout_off_lanes(const KProgram *);
-bool layout_is_aliased(const KProgram *, const KBuffer *); /* its memory is seen through another buffer too */
+bool layout_is_aliased(const KBuffer *); /* its memory is seen through another buffer too */
 #endif

@@ -15,7 +15,7 @@ static bool is_time_first(const KBuffer *b) {
 }
 
 static void put_time_first(TimeUse *use, KBuffer *b, KExpr *const *index) {
-    if (b->space != SPACE_ARENA || b->rank < 3 || !b->dims[0].batch || layout_is_aliased(use->p, b) ||
+    if (b->space != SPACE_ARENA || b->rank < 3 || !b->dims[0].batch || layout_is_aliased(b) ||
         is_time_first(b) || !kexpr_uses(index[1], use->time) ||
         (use->row && (index[0]->kind != KE_VAR || index[0]->var != use->row)))
         return;
@@ -95,7 +95,7 @@ static bool is_head_first(const KBuffer *b) {
 static void put_head_first(HeadUse *use, KBuffer *b, KExpr *const *index) {
     int head = b->rank - 2;
     bool own = b->space == SPACE_ARENA || b->space == SPACE_VARIABLE;
-    if (!own || b->rank < 3 || b->base != KBASE_F32 || layout_is_aliased(use->p, b) || !is_var(index[head], use->head))
+    if (!own || b->rank < 3 || b->base != KBASE_F32 || layout_is_aliased(b) || !is_var(index[head], use->head))
         return;
     for (int p = 0; p < b->rank; p++)
         if (b->order[p] != p)
