@@ -7,6 +7,7 @@
  * (softmax with its loss and gradient) small        what is too little for threads shares a kernel, to save barriers A
  * merge must not close a cycle through a third group. */
 #include "passes/fuse_groups.h"
+#include <limits.h>
 #include <string.h>
 
 enum { SMALL_WORK = 4096 };
@@ -182,13 +183,26 @@ int fuse_owner(const FuseGroups *g, int op) {
 /* ---- the order of groups */
 
 /* Puts the readers of a group on the stack that come before the place `end` and were not seen on this walk. */
-static int push_readers(FuseGroups *g, int group, int apart_from, int end, int count) {
+static int push_readers(FuseGroups *g, int group, int apart_from, int end, int *stack, int count) {
     for (int i = group; i >= 0; i = g->next[i])
         for (int r = 0; r < g->readers[i].count; r++) {
             int reader = fuse_owner(g, g->readers[i].items[r]);
             if (reader != group && reader != apart_from && g->place[reader] < end && g->seen[reader] != g->walk) {
                 g->seen[reader] = g->walk;
-                g->stack[count++] = reader;
+                stack[count++] = reader;
+            }
+        }
+    return count;
+}
+
+/* The same of what it reads. */
+static int push_producers(FuseGroups *g, int group, int *stack, int count) {
+    for (int i = group; i >= 0; i = g->next[i])
+        for (int p = 0; p < g->producers[i].count; p++) {
+            int producer = fuse_owner(g, g->producers[i].items[p]);
+            if (producer != group && g->seen[producer] != g->walk) {
+                g->seen[producer] = g->walk;
+                stack[count++] = producer;
             }
         }
     return count;
@@ -200,10 +214,10 @@ static bool reaches(FuseGroups *g, int from, int to) {
     if (g->place[from] > g->place[to])
         return false;
     g->walk++;
-    int end = g->place[to] + 1, count = push_readers(g, from, to, end, 0);
+    int end = g->place[to] + 1, count = push_readers(g, from, to, end, g->stack, 0);
     while (count && g->seen[to] != g->walk) {
         int group = g->stack[--count];
-        count = push_readers(g, group, -1, end, count);
+        count = push_readers(g, group, -1, end, g->stack, count);
     }
     return g->seen[to] == g->walk;
 }
@@ -220,7 +234,7 @@ static void join_places(FuseGroups *g, int a, int b, int merged) {
     int first = g->place[a] < g->place[b] ? a : b, second = first == a ? b : a;
     int from = g->place[first], end = g->place[second], kept = from, moved = 0;
     g->walk++;
-    int count = push_readers(g, first, -1, end, 0);
+    int count = push_readers(g, first, -1, end, g->stack, 0);
     if (count == 0) {
         put_at(g, from, -1);
         put_at(g, end, merged);
@@ -228,7 +242,7 @@ static void join_places(FuseGroups *g, int a, int b, int merged) {
     }
     while (count) {
         int group = g->stack[--count];
-        count = push_readers(g, group, -1, end, count);
+        count = push_readers(g, group, -1, end, g->stack, count);
     }
     for (int place = from + 1; place < end; place++) {
         int group = g->at[place];
@@ -470,7 +484,7 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
     g->last = ARENA_ARRAY(arena, int, g->count);
     g->place = ARENA_ARRAY(arena, int, g->count);
     g->at = ARENA_ARRAY(arena, int, g->count);
-    g->stack = ARENA_ARRAY(arena, int, g->count);
+    g->stack = ARENA_ARRAY(arena, int, 2 * g->count + 1); /* room for two */
     g->seen = ARENA_ARRAY(arena, int, g->count);
     g->ways = ARENA_ARRAY(arena, char, g->count);
     g->facts = ARENA_ARRAY(arena, GroupFacts, g->count);
@@ -518,18 +532,51 @@ static bool may_be_small(const FuseGroups *g, int group) {
     return f.small && f.contractions == 0;
 }
 
+/* Marks, as seen, the groups that a way leads to from this one, or from which one leads to it, through another group. */
+static void mark_tied(FuseGroups *g, int group) {
+    g->walk++; /* next to it */
+    int count = push_readers(g, group, -1, INT_MAX, g->stack, 0), readers = count;
+    count = push_producers(g, group, g->stack, count);
+    int *next = g->stack + g->count; /* for the walk */
+    g->walk++;
+    for (int i = 0; i < count; i++) {
+        bool forwards = i < readers;
+        int waiting = 0;
+        next[waiting++] = g->stack[i];
+        while (waiting) {
+            int at = next[--waiting];
+            waiting = forwards ? push_readers(g, at, -1, INT_MAX, next, waiting) : push_producers(g, at, next, waiting);
+        }
+    }
+}
+
+/* The first of these small groups that group b may be merged with; -1: there is none. */
+static int small_partner(FuseGroups *g, const int *small, int count, int b) {
+    bool marked = false;
+    int64_t work = group_facts(g, b).work;
+    for (int k = 0; k < count; k++) {
+        int a = small[k];
+        if (!may_be_small(g, a) || group_facts(g, a).work + work > SMALL_WORK)
+            continue;
+        if (!marked)
+            mark_tied(g, b);
+        marked = true;
+        if (g->seen[a] != g->walk)
+            return a;
+    }
+    return -1;
+}
+
 static void merge_small(FuseGroups *g) {
     int *small = ARENA_ARRAY(g->arena, int, g->count), count = 0; /* merging makes none small */
     for (int i = 0; i < g->count; i++)
         if (may_be_small(g, i))
             small[count++] = i;
-    for (int n = 0; n < count; n++)
-        for (int k = 0, b = small[n]; k < n && may_be_small(g, b); k++) {
-            int a = small[k];
-            if (may_be_small(g, a) && group_facts(g, a).work + group_facts(g, b).work <= SMALL_WORK &&
-                !reaches(g, a, b) && !reaches(g, b, a))
-                merge(g, a, b);
-        }
+    for (int n = 0; n < count; n++) {
+        int partner = may_be_small(g, small[n]) ? small_partner(g, small, n, small[n]) : -1;
+        if (partner >= 0)
+            merge(g, partner, small[n]);
+    }
 }
 
 /* Members in the order of ops; the representative is the first of them. */
