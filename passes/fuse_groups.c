@@ -532,7 +532,8 @@ static bool may_be_small(const FuseGroups *g, int group) {
     return f.small && f.contractions == 0;
 }
 
-/* Marks, as seen, the groups that a way leads to from this one, or from which one leads to it, through another group. */
+/* Marks, as seen, the groups that a way leads to from this one, or from which one leads to it, through another group.
+ */
 static void mark_tied(FuseGroups *g, int group) {
     g->walk++; /* next to it */
     int count = push_readers(g, group, -1, INT_MAX, g->stack, 0), readers = count;

@@ -4,13 +4,17 @@
 #include <string.h>
 
 typedef struct {
+    KBuffer *buffer;
+    bool written;
+} Seen;
+
+typedef struct {
     const KProgram *program;
     const bool *live;
     KernelForm *form;
     Text *text;
     int *variables; /* by KVar.id: number, counted from 1 */
-    KBuffer **seen; /* by number; with the kernel's own */
-    bool *written;
+    Seen *seen;     /* by number; with the kernel's own */
     int variable_count, seen_count, seen_capacity, stream_capacity;
 } Writer;
 
@@ -28,12 +32,11 @@ static int number_of_variable(Writer *w, const KVar *var) {
 
 static int number_of_buffer(Writer *w, KBuffer *b, bool written) {
     int i = 0;
-    while (i < w->seen_count && w->seen[i] != b)
+    while (i < w->seen_count && w->seen[i].buffer != b)
         i++;
     if (i == w->seen_count)
-        ARENA_PUSH(w->program->arena, w->seen, w->seen_count, w->seen_capacity, b);
-    if (written && b->space != SPACE_LOCAL && b->space != SPACE_SHARED)
-        w->written[b->id] = true;
+        ARENA_PUSH(w->program->arena, w->seen, w->seen_count, w->seen_capacity, ((Seen){b, false}));
+    w->seen[i].written |= written;
     return i;
 }
 
@@ -296,12 +299,12 @@ static void write_shape(Writer *w, const KBuffer *b) {
 }
 
 static void write_buffer(Writer *w, int number) {
-    const KBuffer *b = w->seen[number];
+    const KBuffer *b = w->seen[number].buffer;
     write_shape(w, b);
     put(w, is_own(b) ? (int)b->space : NONE);
     put(w, is_own(b) ? b->zeroed : b->rank == 0 && b->space == SPACE_ARGUMENT); /* passed by value */
     for (int i = 0; i < number && !is_own(b); i++)
-        if (!is_own(w->seen[i]) && kbuffer_overlaps(b, w->seen[i]))
+        if (!is_own(w->seen[i].buffer) && kbuffer_overlaps(b, w->seen[i].buffer))
             put(w, i);
     put(w, END);
 }
@@ -309,9 +312,9 @@ static void write_buffer(Writer *w, int number) {
 static void list_buffers(Writer *w, bool written) {
     KernelForm *f = w->form;
     for (int i = 0; i < w->seen_count; i++)
-        if (!is_own(w->seen[i]) && w->written[w->seen[i]->id] == written) {
+        if (!is_own(w->seen[i].buffer) && w->seen[i].written == written) {
             f->written[f->buffer_count] = written;
-            f->buffers[f->buffer_count++] = w->seen[i];
+            f->buffers[f->buffer_count++] = w->seen[i].buffer;
         }
 }
 
@@ -319,7 +322,6 @@ void kernel_form(KernelForm *f, const KProgram *p, const KKernel *k) {
     *f = (KernelForm){.buffer_count = 0};
     Writer w = {.program = p, .form = f, .text = &f->text, .live = kkernel_live(p, k)};
     w.variables = ARENA_ARRAY(p->arena, int, k->var_count + 1);
-    w.written = ARENA_ARRAY(p->arena, bool, p->buffer_count + 1);
     write_stmt(&w, k->body);
     for (int i = 0; i < w.seen_count; i++)
         write_buffer(&w, i);

@@ -201,8 +201,8 @@ typedef struct {
     int count;
     KBuffer **free_buffers; /* their order may be chosen */
     int free_count, free_capacity;
-    int first_local;  /* the first of these that is local to a kernel */
-    KBuffer **group;  /* by free buffer: a variable's is the first of those that lie alike; NULL: others */
+    int first_local;              /* the first of these that is local to a kernel */
+    KBuffer **group;              /* by free buffer: a variable's is the first of those that lie alike; NULL: others */
     NumberList *members, *around; /* by free buffer: its group, and the nests that touch one of them */
 } Layout;
 
@@ -247,8 +247,7 @@ static void collect_free_buffers(Layout *l) {
     for (int i = 0; i < p->buffer_count; i++)
         if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 2 && !layout_is_aliased(p->buffers[i]))
             ARENA_PUSH(p->arena, l->free_buffers, l->free_count, l->free_capacity, p->buffers[i]);
-        else if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 1 &&
-                 !layout_is_aliased(p->buffers[i]))
+        else if (p->buffers[i]->space == SPACE_ARENA && p->buffers[i]->rank == 1 && !layout_is_aliased(p->buffers[i]))
             set_innermost(p, p->buffers[i], 0);
     l->first_local = l->free_count;
     for (int s = 0; s < p->sequence_count; s++)

@@ -15,9 +15,8 @@ static bool is_time_first(const KBuffer *b) {
 }
 
 static void put_time_first(TimeUse *use, KBuffer *b, KExpr *const *index) {
-    if (b->space != SPACE_ARENA || b->rank < 3 || !b->dims[0].batch || layout_is_aliased(b) ||
-        is_time_first(b) || !kexpr_uses(index[1], use->time) ||
-        (use->row && (index[0]->kind != KE_VAR || index[0]->var != use->row)))
+    if (b->space != SPACE_ARENA || b->rank < 3 || !b->dims[0].batch || layout_is_aliased(b) || is_time_first(b) ||
+        !kexpr_uses(index[1], use->time) || (use->row && (index[0]->kind != KE_VAR || index[0]->var != use->row)))
         return;
     for (int p = 0; p < b->rank; p++)
         b->order[p] = (int8_t)(p == 0 ? 1 : p == 1 ? 0 : p);

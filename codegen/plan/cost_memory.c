@@ -207,12 +207,13 @@ static void note_time(Step *s, int time) {
         s->touched_at[k->items[i].buffer] = time + 1;
 }
 
-/* Bytes that the step has touched since it touched this buffer last, those of this kernel included. Buffers in the arena
- * share memory. */
+/* Bytes that the step has touched since it touched this buffer last, those of this kernel included. Buffers in the
+ * arena share memory. */
 static double since(const Step *s, int buffer, int time) {
     int from = time - s->sequence->count + 1, last = s->touched_at[buffer] - 1;
     from = last > from ? last : from;
-    double arena = bytes_since(s, IN_ARENA, from), planned = s->p->arena_bytes > 0 ? (double)s->p->arena_bytes : INFINITY;
+    double arena = bytes_since(s, IN_ARENA, from),
+           planned = s->p->arena_bytes > 0 ? (double)s->p->arena_bytes : INFINITY;
     return fmin(arena, planned) + bytes_since(s, ELSEWHERE, from);
 }
 

@@ -20,22 +20,26 @@ static int64_t room(const KBuffer *b) {
     return bytes < LARGE ? bytes : bytes + (BEYOND_PAGES + PAGE - bytes % PAGE) % PAGE;
 }
 
-/* The first and the last kernel between the same two barriers as kernel `k`: threads may be at any of them. */
-static int phase_start(const KSequence *sequence, int k) {
-    while (k > 0 && !sequence->kernels[k]->needs_barrier_before)
-        k--;
-    return k;
-}
+/* By kernel: the first and the last one between the same two barriers, for threads may be at any of them. */
+typedef struct {
+    int start, end;
+} Between;
 
-static int phase_end(const KSequence *sequence, int k) {
-    while (k + 1 < sequence->count && !sequence->kernels[k + 1]->needs_barrier_before)
-        k++;
-    return k;
+static const Between *find_between(const KProgram *p, const KSequence *sequence) {
+    Between *between = ARENA_ARRAY(p->arena, Between, sequence->count + 1);
+    for (int k = 0; k < sequence->count; k++)
+        between[k].start = k > 0 && !sequence->kernels[k]->needs_barrier_before ? between[k - 1].start : k;
+    for (int k = sequence->count - 1; k >= 0; k--) {
+        bool same = k + 1 < sequence->count && !sequence->kernels[k + 1]->needs_barrier_before;
+        between[k].end = same ? between[k + 1].end : k;
+    }
+    return between;
 }
 
 int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **lifetimes) {
     int *at = ARENA_ARRAY(p->arena, int, p->buffer_count + 1), count = 0;
     *lifetimes = ARENA_ARRAY(p->arena, Lifetime, p->buffer_count + 1);
+    const Between *between = find_between(p, sequence);
     for (int i = 0; i < p->buffer_count; i++)
         at[i] = -1;
     for (int k = 0; k < sequence->count; k++) {
@@ -47,9 +51,9 @@ int memory_lifetimes(const KProgram *p, const KSequence *sequence, Lifetime **li
                 continue;
             if (at[b->id] < 0) {
                 at[b->id] = count;
-                (*lifetimes)[count++] = (Lifetime){b, phase_start(sequence, k), k, k, k};
+                (*lifetimes)[count++] = (Lifetime){b, between[k].start, k, k, k};
             }
-            (*lifetimes)[at[b->id]].last = phase_end(sequence, k);
+            (*lifetimes)[at[b->id]].last = between[k].end;
             (*lifetimes)[at[b->id]].last_use = k;
         }
     }
@@ -106,10 +110,6 @@ static bool follow_piecewise(const Lifetime *a, const Lifetime *b, int64_t offse
            are_alike(&first->buffer->ends, &second->buffer->begins);
 }
 
-static bool can_follow(const Lifetime *l) {
-    return l->buffer->begins.bytes > 0 || l->buffer->ends.bytes > 0;
-}
-
 /* A buffer that has its place: what all others are compared with lies side by side. */
 typedef struct {
     int64_t offset, end;
@@ -117,20 +117,31 @@ typedef struct {
     const Lifetime *life;
 } Placed;
 
-/* May b not be at this offset, from where it takes so many bytes? */
-static bool are_in_conflict(const Placed *a, const Lifetime *b, int64_t offset, int64_t bytes) {
-    return a->first <= b->last && b->first <= a->last && offset < a->end && a->offset < offset + bytes &&
-           !follow_piecewise(a->life, b, offset);
+/* They live at the same time, and b, from this offset on, would take bytes of a. */
+static bool overlap(const Placed *a, const Lifetime *b, int64_t offset, int64_t bytes) {
+    return a->first <= b->last && b->first <= a->last && offset < a->end && a->offset < offset + bytes;
 }
 
-/* The lowest offset at which `wanted` overlaps nothing of `placed`, sorted by offsets, that lives at the same time. */
-static int64_t lowest_place(const Placed *placed, int count, const Lifetime *wanted) {
+/* The lowest offset at which `wanted` overlaps nothing of `placed`, sorted by offsets, that lives at the same time.
+ * What it can follow piece by piece at one offset may be in the way from the next one: such are kept in `passed`, which
+ * has room for all. */
+static int64_t lowest_place(const Placed *placed, int count, const Lifetime *wanted, const Placed **passed) {
     int64_t offset = 0, bytes = room(wanted->buffer);
-    for (int i = 0; i < count && placed[i].offset < offset + bytes; i++)
-        if (are_in_conflict(&placed[i], wanted, offset, bytes)) {
-            offset = placed[i].end;
-            i = can_follow(wanted) ? -1 : i; /* what was passed by piece by piece may be in the way from here */
+    int passed_count = 0;
+    for (int i = 0; i < count && placed[i].offset < offset + bytes; i++) {
+        if (!overlap(&placed[i], wanted, offset, bytes))
+            continue;
+        if (follow_piecewise(placed[i].life, wanted, offset)) {
+            passed[passed_count++] = &placed[i];
+            continue;
         }
+        offset = placed[i].end;
+        for (int k = 0; k < passed_count; k++)
+            if (overlap(passed[k], wanted, offset, bytes) && !follow_piecewise(passed[k]->life, wanted, offset)) {
+                offset = passed[k]->end;
+                k = -1;
+            }
+    }
     return offset;
 }
 
@@ -157,11 +168,11 @@ static int64_t lower_bound(const KProgram *p, const KSequence *sequence, const L
 }
 
 /* In the order of `lifetimes`; the bytes that they take. */
-static int64_t place_all(const Lifetime *lifetimes, int count, Placed *placed, bool planned) {
+static int64_t place_all(const Lifetime *lifetimes, int count, Placed *placed, const Placed **passed, bool planned) {
     int64_t end = 0;
     for (int i = 0; i < count; i++) {
         KBuffer *b = lifetimes[i].buffer;
-        b->offset = planned ? lowest_place(placed, i, &lifetimes[i]) : end;
+        b->offset = planned ? lowest_place(placed, i, &lifetimes[i], passed) : end;
         insert_by_offset(placed, i, &lifetimes[i]);
         int64_t after = b->offset + room(b);
         end = after > end ? after : end;
@@ -179,16 +190,17 @@ static void plan_sequence(KProgram *p, const KSequence *sequence, bool planned) 
     int64_t bound = lower_bound(p, sequence, lifetimes, count), ends[ORDERS];
     p->arena_lower_bound = bound > p->arena_lower_bound ? bound : p->arena_lower_bound;
     Placed *placed = ARENA_ARRAY(p->arena, Placed, count);
+    const Placed **passed = ARENA_ARRAY(p->arena, const Placed *, count);
     int tried = 0;
     do {
         qsort(lifetimes, (size_t)count, sizeof *lifetimes, orders[tried]);
-        ends[tried] = place_all(lifetimes, count, placed, planned);
+        ends[tried] = place_all(lifetimes, count, placed, passed, planned);
         best = ends[tried] < ends[best] ? tried : best;
         tried++;
     } while (planned && tried < ORDERS && ends[best] > bound + bound / NEAR);
     if (best != tried - 1) {
         qsort(lifetimes, (size_t)count, sizeof *lifetimes, orders[best]);
-        place_all(lifetimes, count, placed, planned);
+        place_all(lifetimes, count, placed, passed, planned);
     }
     p->arena_bytes = ends[best] > p->arena_bytes ? ends[best] : p->arena_bytes;
 }
