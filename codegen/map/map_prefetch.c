@@ -187,15 +187,15 @@ static int pieces_of(int64_t points) {
     return 0;
 }
 
-/* As few as leave not too many lines for each. */
-static int pieces_for_told(const Tiles *t, int64_t points) {
-    int64_t tiles, lines = 0;
-    int best = 1;
+/* As few as leave not too many lines for each; a sum on the lanes stays whole. */
+static int pieces_for_told(const Tiles *t, int axis) {
+    int64_t tiles, lines = 0, points = t->nest->axes[axis].extent.n;
+    int best = 1, most = axis == t->vector ? 1 : MOST_PIECES;
     tile_at_row(t, &tiles);
     for (int i = 0; i < t->nest->coming_count; i++)
         if (has_lines(t->p, t->nest->coming[i].buffer))
             lines += t->nest->coming[i].rows * lines_of_row(t->p, t->nest->coming[i].buffer);
-    for (int pieces = 1; pieces <= MOST_PIECES && lines > tiles * best * MOST_LINES; pieces++)
+    for (int pieces = 1; pieces <= most && lines > tiles * best * MOST_LINES; pieces++)
         if (points % pieces == 0 && points / pieces >= LEAST_PIECE)
             best = pieces;
     return lines ? best : 0;
@@ -204,7 +204,7 @@ static int pieces_for_told(const Tiles *t, int64_t points) {
 int map_prefetch_pieces(const Tiles *t, int reduce_axis) {
     int64_t tiles;
     if (is_told(t) && !t->nest->axes[reduce_axis].from)
-        return pieces_for_told(t, t->nest->axes[reduce_axis].extent.n);
+        return pieces_for_told(t, reduce_axis);
     if (!t->m->coming || t->m->coming->nest != t->nest || t->vector < 0 || t->nest->axes[t->vector].reduce ||
         t->nest->axes[t->vector].extent.batch || t->nest->axes[reduce_axis].extent.batch ||
         t->nest->axes[reduce_axis].from || !tile_number(t, &tiles))

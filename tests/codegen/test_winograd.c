@@ -37,6 +37,7 @@ static const Form forms[] = {
     {"with what is added", 6, 6, 6, 6, 3, 1, 1, 1, 1, ADDED, true},
     {"by the image", 8, 6, 4, 5, 3, 1, 1, 0, 0, BY_IMAGE, true},
     {"by the image, padded", 6, 8, 5, 4, 3, 1, 1, 1, 1, BY_IMAGE, true},
+    {"by the image, one channel", 28, 4, 1, 32, 3, 1, 1, 0, 0, BY_IMAGE, true},
     {"rows of tiles", 18, 18, 12, 40, 3, 1, 1, 0, 0, BIAS_RELU, true},
     {"parts of rows", 4, 18, 16, 330, 3, 1, 1, 1, 1, PLAIN, true},
     {"by the weights", 8, 6, 4, 5, 3, 1, 1, 0, 0, BY_WEIGHTS, true},
