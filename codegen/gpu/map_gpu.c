@@ -176,6 +176,7 @@ bool map_gpu(KProgram *p) {
         if (!map_sequence(p, p->sequences[s]))
             return false;
     map_gpu_beside(p);
+    kprogram_name_locals(p);
     wait_for_launches(p);
     return true;
 }

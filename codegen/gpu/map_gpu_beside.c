@@ -118,11 +118,6 @@ static void adopt(KProgram *p, KKernel *to, KKernel *from) {
     to->var_count += from->var_count;
     for (int i = 0; i < from->local_count; i++) {
         KBuffer *local = from->locals[i];
-        for (int k = 0; k < to->local_count; k++)
-            if (strcmp(to->locals[k]->name, local->name) == 0) {
-                local->name = arena_format(p->arena, "%s_%d", local->name, to->local_count);
-                k = -1;
-            }
         local->id = to->local_count;
         ARENA_PUSH(p->arena, to->locals, to->local_count, to->local_capacity, local);
     }

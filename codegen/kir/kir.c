@@ -158,15 +158,41 @@ static bool local_name_taken(KProgram *p, const KKernel *k, const char *name) {
     return false;
 }
 
-/* Names of local buffers are unique in their kernel and differ from those of the program. */
+static const char *local_name(KProgram *p, const KKernel *k, const char *wanted) {
+    const char *name = wanted;
+    for (int suffix = 1; local_name_taken(p, k, name); suffix++)
+        name = arena_format(p->arena, "%s_%d", wanted, suffix);
+    return name;
+}
+
+/* A name that is in no other's way: younger buffers of the program may have it, but where they meet, it is changed. */
 KBuffer *kbuffer_local(KProgram *p, KKernel *k, KSpace space, const char *name, KBase base, int rank, const Dim *dims) {
-    const char *wanted = identifier(p->arena, name), *given = wanted;
-    for (int suffix = 1; local_name_taken(p, k, given); suffix++)
-        given = arena_format(p->arena, "%s_%d", wanted, suffix);
-    KBuffer *b = buffer_make(p, space, given, base, rank, dims);
+    KBuffer *b = buffer_make(p, space, local_name(p, k, identifier(p->arena, name)), base, rank, dims);
     b->id = k->local_count;
     ARENA_PUSH(p->arena, k->locals, k->local_count, k->local_capacity, b);
     return b;
+}
+
+const KBuffer *kkernel_namesake(const KProgram *p, const KKernel *k, int local) {
+    const char *name = k->locals[local]->name;
+    const KUse *uses;
+    for (int i = kkernel_uses(p, k, &uses); i-- > 0;)
+        if (strcmp(uses[i].buffer->name, name) == 0)
+            return uses[i].buffer;
+    for (int i = 0; i < local; i++)
+        if (strcmp(k->locals[i]->name, name) == 0)
+            return k->locals[i];
+    return NULL;
+}
+
+void kprogram_name_locals(KProgram *p) {
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int i = 0; i < p->sequences[s]->count; i++) {
+            KKernel *k = p->sequences[s]->kernels[i];
+            for (int local = 0; local < k->local_count; local++)
+                if (kkernel_namesake(p, k, local))
+                    k->locals[local]->name = local_name(p, k, k->locals[local]->name);
+        }
 }
 
 /* ---- kernels and variables */

@@ -451,6 +451,11 @@ const char *kname_unique(KProgram *, const char *wanted);             /* a C ide
 bool kname_is_reserved(const char *); /* words of C and C++, names of kernel parameters */
 KBuffer *kbuffer_new(KProgram *, KSpace, const char *name, KBase, int rank, const Dim *);
 KBuffer *kbuffer_local(KProgram *, KKernel *, KSpace, const char *name, KBase, int rank, const Dim *);
+/* Another buffer that a mapped kernel touches, one of the program or a local one before it, with the name of this local
+ * buffer; NULL: there is none. And gives new names to the local buffers of all kernels that have such a namesake: a
+ * kernel may touch buffers of the program that are younger than its local ones. */
+const KBuffer *kkernel_namesake(const KProgram *, const KKernel *, int local);
+void kprogram_name_locals(KProgram *);
 KKernel *kkernel_new(KProgram *, KSequence *, const char *name); /* the last one */
 void ksequence_move(KSequence *, int from, int to);              /* a kernel to an earlier place */
 void ksequence_remove(KSequence *, int at);

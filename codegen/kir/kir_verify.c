@@ -404,6 +404,9 @@ static bool verify_kernel(const KProgram *p, const KKernel *k, const char *after
     v.allocated = ARENA_ARRAY(p->arena, bool, k->local_count + 1);
     if (k->body)
         verify_body(&v);
+    for (int i = 0; i < k->local_count && k->body && !v.failed; i++)
+        if (kkernel_namesake(p, k, i))
+            verify_fail(&v, "local buffer %s has the name of another buffer", k->locals[i]->name);
     for (int i = 0; i < k->nest_count && !k->body && !v.failed; i++)
         verify_nest(&v, k->nests[i]);
     return !v.failed;

@@ -135,5 +135,6 @@ bool map_cpu(KProgram *p) {
     }
     allow_slack(p, slack);
     map_phases(p);
+    kprogram_name_locals(p);
     return true;
 }

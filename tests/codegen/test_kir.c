@@ -304,6 +304,24 @@ static void test_verifier_types(void) {
     hand_free(&h);
 }
 
+/* A buffer of the program that is younger than a local one of a kernel that touches both. */
+static void test_names_of_locals(void) {
+    Hand h = hand_new(32);
+    hand_kernel(&h, "names");
+    KBuffer *local = kbuffer_local(h.p, h.k, SPACE_LOCAL, "a", KBASE_F32, 1, (Dim[]){dim_static(4)});
+    KBuffer *a = hbuffer(&h, SPACE_ARENA, "a", KBASE_F32, 1, dim_static(4), dim_static(1));
+    kstmt_add(h.k->body, kstmt_alloc(h.p, local));
+    hstore1(&h, h.k->body, local, hi(&h, 0), hf(&h, 1));
+    hstore1(&h, h.k->body, a, hi(&h, 0), kexpr_load(h.p, local, (KExpr *const[]){hi(&h, 0)}, 1));
+    CHECK_TEXT(local->name, a->name);
+    CHECK(refuses(&h, "local buffer a has the name of another buffer"));
+    h.sequence->count = 1;
+    kprogram_name_locals(h.p);
+    CHECK_TEXT(local->name, "a_1");
+    CHECK(kprogram_verify(h.p, "test"));
+    hand_free(&h);
+}
+
 static void test_verifier_bounds(void) {
     Hand h = hand_new(32);
     KBuffer *b = hbuffer(&h, SPACE_ARENA, "b", KBASE_F32, 1, dim_static(64), dim_static(1));
@@ -403,6 +421,7 @@ int main(void) {
     test_walks();
     test_verifier_accepts();
     test_verifier_types();
+    test_names_of_locals();
     test_verifier_bounds();
     test_verifier_axes();
     test_verifier_launches();

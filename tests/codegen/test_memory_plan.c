@@ -1,17 +1,17 @@
 /* Memory of the examples, of the rows of the benchmark and of prediction alone: the planned arena is at most a tenth
  * above what is alive at once, and no buffers that live at the same time overlap unless they share memory on purpose.
- */
+ * Their kernels break no rule. */
 #include "codegen/plan/memory_plan.h"
 #include "test.h"
 #include "tests/codegen/kernel_compare.h"
 
-static const char *const files[] = {"examples/autoencoder",     "examples/breast-cancer",    "examples/diabetes",
-                                    "examples/digits",          "examples/digits-cnn",       "examples/keras-intro",
-                                    "examples/shakespeare-gpt", "examples/shakespeare-lstm", "examples/series-gru",
-                                    "bench/rows/seed",          "bench/rows/mnist",          "bench/rows/mlp512",
-                                    "bench/rows/wide",          "bench/rows/conv",           "bench/rows/resnet",
-                                    "bench/rows/gru",           "bench/rows/charrnn",        "bench/rows/gpt",
-                                    "bench/rows/odd_dense",     "bench/rows/odd_conv",       "tests/codegen/attention"};
+static const char *const files[] = {
+    "examples/autoencoder",    "examples/breast-cancer", "examples/diabetes",        "examples/digits",
+    "examples/digits-cnn",     "examples/keras-intro",   "examples/shakespeare-gpt", "examples/shakespeare-lstm",
+    "examples/series-gru",     "bench/rows/seed",        "bench/rows/mnist",         "bench/rows/mlp512",
+    "bench/rows/wide",         "bench/rows/conv",        "bench/rows/resnet",        "bench/rows/gru",
+    "bench/rows/charrnn",      "bench/rows/gpt",         "bench/rows/odd_dense",     "bench/rows/odd_conv",
+    "tests/codegen/attention", "tests/codegen/positions"};
 
 static bool overlap(const Lifetime *a, const Lifetime *b) {
     const KBuffer *x = a->buffer, *y = b->buffer;
@@ -47,6 +47,7 @@ int main(void) {
         if (p)
             printf("%-26s %lld bytes, at least %lld\n", files[i], (long long)p->arena_bytes,
                    (long long)p->arena_lower_bound);
+        CHECK(p && kprogram_verify(p, "the memory plan"));
         for (int s = 0; p && s < p->sequence_count; s++)
             check_sequence(p, p->sequences[s]);
         arena_free(arena);
