@@ -496,7 +496,6 @@ static KBuffer *twin_of(KProgram *p, KSequence *sequence, int *at, Twin *twins, 
     twin->layer = of->layer;
     twin->whole = of->whole;
     set_innermost(p, twin, axis);
-    make_panels(p, twin);
     twins[*count] = (Twin){of, twin, axis, NULL};
     twin_kernel(p, sequence, *at, &twins[(*count)++]);
     (*at)++;
@@ -594,7 +593,12 @@ void layout_program(KProgram *p) {
     for (int i = 0; i < p->buffer_count; i++)
         if (!off_lanes[i] && (p->buffers[i]->space != SPACE_ARENA || p->buffers[i]->rank < 3 || met_by_tiles[i]))
             make_panels(p, p->buffers[i]);
+    int first_twin = p->buffer_count;
     make_twins(p);
+    off_lanes = layout_off_lanes(p); /* of the twins, which nests read now */
+    for (int i = first_twin; i < p->buffer_count; i++)
+        if (!off_lanes[i])
+            make_panels(p, p->buffers[i]);
     layout_sums(p);
 }
 

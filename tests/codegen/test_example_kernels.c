@@ -1,6 +1,6 @@
-/* The examples, and a program of short rows, through the whole compiler to kernels, for CPU and GPU, on the kernel-IR
- * interpreter: results and variables agree with the tensor interpreter for a whole and a partial batch; threads and the
- * order of blocks change no bit. Batches are small: interpreters are slow. */
+/* The examples, and programs of short and of narrow rows, through the whole compiler to kernels, for CPU and GPU, on
+ * the kernel-IR interpreter: results and variables agree with the tensor interpreter for a whole and a partial batch;
+ * threads and the order of blocks change no bit. Batches are small: interpreters are slow. */
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/interp_compare.h"
 #include "frontend/frontend.h"
@@ -25,6 +25,7 @@ static const Example examples[] = {
     {"examples/shakespeare-gpt.nn", 2, {"context=6", "width=32", "blocks=2"}},
     {"examples/shakespeare-lstm.nn", 3, {"context=5", "width=24"}},
     {"tests/codegen/short-rows.nn", 33, {NULL}},
+    {"tests/codegen/narrow.nn", 7, {NULL}},
 };
 static const char *const targets[] = {"x86-64-v4", "x86-64-v3", "cuda"};
 
