@@ -333,8 +333,8 @@ void tile_choose(Tiles *t) {
         choose_rows_of_lanes(t);
     if (t->row >= 0 && cells == 1 && !reduces_lanes)
         ask_tuning(t);
-    if (tile_is_in_block(t, t->row)) /* the next block's rows belong to another thread */
-        while (t->m->block_rows % t->rows && tile_extent_at_most(t, t->row) == t->m->block_rows)
+    if (tile_is_in_block(t, t->row)) /* what is behind is another thread's, or behind the end of a local buffer */
+        while ((tile_extent_at_most(t, t->row) + t->rows - 1) / t->rows * t->rows > t->m->block_rows)
             t->rows--;
     if (t->row < 0)
         choose_spread(t);
