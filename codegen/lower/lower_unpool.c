@@ -102,8 +102,10 @@ static KExpr *parts_of_cell(LowerRegion *r, const WindowAttr *w, KExpr *cell, co
         all *= w->size[s];
     for (int s = w->spatial - 1; s >= 0; inner *= w->size[s--]) {
         KExpr *by = kexpr_number(p, KBASE_I32, (double)factor[s]), *none = kexpr_number(p, KBASE_I32, 0);
-        if (factor[s] && inner == 1)
-            sum = factor[s] == 1 ? cell : kexpr_fn(p, FN_mul, cell, by, NULL);
+        if (factor[s] && inner == 1) { /* of the last axis, and of those before it if windows are one cell wide there */
+            KExpr *part = factor[s] == 1 ? cell : kexpr_fn(p, FN_mul, cell, by, NULL);
+            sum = sum ? kexpr_fn(p, FN_add, sum, part, NULL) : part;
+        }
         for (int64_t from = inner; factor[s] && inner > 1 && from < all; from += inner) {
             KExpr *test = kexpr_fn(p, FN_ge, cell, kexpr_number(p, KBASE_I32, (double)from), NULL);
             KExpr *part = kexpr_fn(p, FN_select, test, by, none);

@@ -42,6 +42,7 @@ static const Form forms[] = {
     {"overlapping", 9, 1, 16, 4, WINDOW(3, 1, 0, 0), WINDOW(3, 2, 0, 0), FN_relu, false, false, false},
     {"gaps", 12, 1, 16, 4, WINDOW(2, 1, 0, 0), WINDOW(2, 3, 0, 0), FN_relu, true, false, true},
     {"sides differ", 14, 1, 16, 3, SIDES(3, 3, 1, 2), SIDES(2, 3, 3, 3), FN_relu, true, false, true},
+    {"one cell wide", 14, 1, 16, 3, WINDOW(3, 1, 0, 0), SIDES(4, 1, 4, 1), FN_relu, true, false, true},
     {"cropped", 11, 1, 16, 4, WINDOW(3, 1, -1, 0), WINDOW(2, 2, 0, 0), FN_relu, true, false, true},
 };
 
