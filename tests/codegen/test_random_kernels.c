@@ -1,13 +1,13 @@
-/* 200 random models through the whole compiler to CPU kernels, for three widths of vectors: the kernel-IR interpreter
- * agrees with the tensor interpreter, for whole and partial batches with rows in any order; threads in any number and
- * order, and the memory plan, change no bit. */
+/* 200 random models, and some larger ones, through the whole compiler to CPU kernels, for three widths of vectors: the
+ * kernel-IR interpreter agrees with the tensor interpreter, for whole and partial batches with rows in any order;
+ * threads in any number and order, and the memory plan, change no bit. */
 #include "tests/codegen/kernel_compare.h"
 #include "tests/passes/interp_compare.h"
 #include "tests/passes/random_model.h"
 #include "test.h"
 #include <stdlib.h>
 
-enum { MODELS = 200 };
+enum { MODELS = 200, LARGE_MODELS = 28 };
 static const char *const targets[] = {"generic", "x86-64-v3", "x86-64-v4", "panels", "winograd"};
 
 typedef struct {
@@ -51,12 +51,13 @@ static void check_func(const Case *c, KProgram *planned, KProgram *unplanned, co
     text_free(&why);
 }
 
-static void check_model(uint64_t seed, const char *target) {
+static void check_model(uint64_t seed, const char *target, bool large) {
     Arena *arena = arena_new();
     Diag *diag = diag_new(arena);
-    Module *model = random_model(arena, diag, seed), *oracle = kernel_oracle(arena, diag, model);
+    Module *model = large ? random_large_model(arena, diag, seed) : random_model(arena, diag, seed);
+    Module *oracle = kernel_oracle(arena, diag, model);
     char what[64];
-    snprintf(what, sizeof what, "seed %d, %s", (int)seed, target);
+    snprintf(what, sizeof what, "seed %d%s, %s", (int)seed, large ? " of large models" : "", target);
     KProgram *planned = oracle ? kernel_program(arena, diag, model, target, true, what) : NULL;
     KProgram *unplanned = planned ? kernel_program(arena, diag, model, target, false, what) : NULL;
     CHECK(unplanned != NULL);
@@ -69,10 +70,13 @@ static void check_model(uint64_t seed, const char *target) {
     arena_free(arena);
 }
 
+/* test_random_kernels [FROM TO [large]] */
 int main(int argc, char **argv) {
     uint64_t from = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, to = argc > 2 ? strtoull(argv[2], NULL, 10) : MODELS;
-    for (uint64_t seed = from; seed < to; seed++)
+    for (uint64_t seed = from; seed < to && argc < 4; seed++)
         for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
-            check_model(seed, targets[i]);
+            check_model(seed, targets[i], false);
+    for (uint64_t seed = argc < 2 ? 0 : from; (argc < 2 && seed < LARGE_MODELS) || (argc > 3 && seed < to); seed++)
+        check_model(seed, targets[seed % (sizeof targets / sizeof *targets)], true);
     return test_report();
 }

@@ -8,11 +8,19 @@ typedef struct {
     TestRandom random;
     Value *seed, *step; /* of the random ops; NULL: not training, no dropout */
     int layer, stream;
+    bool large;
     Value *penalty; /* sum of squares of kernels */
 } Model;
 
 static int pick(Model *m, int bound) {
     return test_random_below(&m->random, bound);
+}
+
+/* Units, features, channels: from `least` on, `choices` numbers; in a large model around whole vectors. */
+static int64_t pick_width(Model *m, int least, int choices) {
+    static const int widths[] = {1, 1, 2, 4, 7, 16, 16, 33};
+    int n = pick(m, m->large ? (int)(sizeof widths / sizeof *widths) : choices);
+    return m->large ? widths[n] : least + n;
 }
 
 static const Type *model_type(Model *m, Dtype dtype, int rank, const int64_t *extents, bool batch) {
@@ -237,7 +245,7 @@ static Value *vector_layer(Model *m, Value *x) {
     case 10:
         return reversed(m, x);
     default:
-        return activation(m, dense(m, x, 2 + pick(m, 5)));
+        return activation(m, dense(m, x, pick_width(m, 2, 5)));
     }
 }
 
@@ -273,7 +281,7 @@ static Value *image_layer(Model *m, Value *x) {
     WindowAttr window = random_window(m, x, choice > 2);
     if (choice == 2)
         return build_scale(&m->b, build_pool(&m->b, x, &window), 0.5);
-    int64_t extents[MAX_RANK], features = 1 + pick(m, 4);
+    int64_t extents[MAX_RANK], features = pick_width(m, 1, 4);
     if (choice == 4 && window.spatial == 2 && x->type->dims[1].n > 2 && x->type->dims[2].n > 2)
         make_plain(&window, x);
     for (int i = 0; i < window.spatial; i++)
@@ -464,18 +472,38 @@ static void build_func(Model *m, const char *name, uint64_t seed, const Type *in
         finish_gradients(m, output, y);
 }
 
-Module *random_model(Arena *arena, Diag *diag, uint64_t seed) {
+/* Samples of 1 to 3 axes. */
+static const Type *input_type(Model *m) {
+    int64_t extents[4] = {1, 3 + pick(m, 4), 3 + pick(m, 4), 1 + pick(m, 3)};
+    int rank = 2 + pick(m, 3);
+    if (m->large && rank > 2) {
+        extents[1] = rank == 3 ? 64 << pick(m, 2) : 6 + pick(m, 5);
+        extents[2] = rank == 3 ? 1 + pick(m, 3) : 4 + pick(m, 5);
+    }
+    return model_type(m, DTYPE_F32, rank, extents, true);
+}
+
+static Module *model_of(Arena *arena, Diag *diag, uint64_t seed, bool large) {
+    static const int batches[] = {7, 9, 11, 13};
     char name[32];
     snprintf(name, sizeof name, "random_%d", (int)seed);
-    Model m = {.module = module_new(arena, diag, name, 8), .random = {seed}};
+    Model m = {.random = {seed}, .large = large};
+    m.module = module_new(arena, diag, name, large ? batches[seed % 4] : 8);
     module_variable(m.module, "optimizer/iteration", type_scalar(m.module, DTYPE_I32), VARIABLE_OPTIMIZER,
                     (Init){INIT_CONSTANT, 0, 0, -1}, (Span){0});
-    int64_t extents[4] = {1, 3 + pick(&m, 4), 3 + pick(&m, 4), 1 + pick(&m, 3)};
-    const Type *input = model_type(&m, DTYPE_F32, 2 + pick(&m, 3), extents, true);
+    const Type *input = input_type(&m);
     bool classes = pick(&m, 2);
     build_func(&m, "forward", seed, input, classes);
     build_func(&m, "gradients", seed, input, classes);
     build_func(&m, "train_step", seed, input, classes);
     m.module->random_streams = m.stream;
     return m.module;
+}
+
+Module *random_model(Arena *arena, Diag *diag, uint64_t seed) {
+    return model_of(arena, diag, seed, false);
+}
+
+Module *random_large_model(Arena *arena, Diag *diag, uint64_t seed) {
+    return model_of(arena, diag, seed, true);
 }

@@ -11,4 +11,7 @@
 
 enum { RANDOM_MODEL_CLASSES = 4 };
 Module *random_model(Arena *, Diag *, uint64_t seed);
+/* The same with sizes around those of vectors, panels and tiles: sequences of 64 steps and more, layers of 1 to 33
+ * features, batches that no tile divides. */
+Module *random_large_model(Arena *, Diag *, uint64_t seed);
 #endif
