@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { SMALL_WORK = 4096 };
+enum { MOST_TERMS = 256, LEAST_TANGLED = 8 }; /* ops in the expression of a sum; and that can make it so long */
 enum { MOST_STEPS = 4 }; /* of cheap ops behind each other */
 enum { CHEAP = 1 };      /* cost of an elementwise op that is made where it is read rather than stored */
 
@@ -138,9 +139,37 @@ static const Op *windows_of(const FuseGroups *g, int group) {
     return NULL;
 }
 
+/* Would a sum that reads the ops of the group before `end` have an expression of very many ops, because each reader of
+ * a value makes that again? */
+static bool is_tangled(const FuseGroups *g, int group, int end) {
+    int first = end, last = -1, members = 0, *terms = g->terms;
+    for (int i = group; i >= 0; i = g->next[i])
+        if (i < end) {
+            first = i < first ? i : first;
+            last = i > last ? i : last;
+            members++;
+        }
+    if (members < LEAST_TANGLED)
+        return false;
+    for (int op = first; op <= last; op++) {
+        terms[op] = 1;
+        if (fuse_owner(g, op) != group && !fuse_is_inline(g->ops[op]))
+            continue;
+        for (int k = 0; k < g->ops[op]->input_count && terms[op] <= MOST_TERMS; k++) {
+            int made_by = g->index[g->ops[op]->inputs[k]->id];
+            terms[op] += made_by >= first ? terms[made_by] : 1;
+        }
+        if (terms[op] > MOST_TERMS)
+            return true;
+    }
+    return false;
+}
+
 static GroupFacts find_facts(const FuseGroups *g, int group) {
     GroupFacts f = {.known = true, .maps_only = true, .rows = true, .single_space = true};
     int sum = only_sum(g, group);
+    if (sum >= 0 && is_tangled(g, group, sum))
+        sum = -1; /* nothing is computed inside it */
     f.windows = windows_of(g, group);
     f.space = f.windows ? f.windows->results[0]->type : NULL;
     for (int i = group; i >= 0; i = g->next[i]) {
@@ -431,7 +460,7 @@ static bool merges_in_space(const FuseGroups *g, int producer, int consumer) {
     if (p.single_space && c.single_space && c.maps_only && same_space(p.space, c.space))
         return !is_left_to_reader(g, producer, consumer) && !fuse_needs_other_places(g, producer, consumer);
     return p.maps_only && p.single_space && c.single_space && is_plain_reduction(g, consumer, &c, p.space) &&
-           read_once_by(g, producer, consumer);
+           read_once_by(g, producer, consumer) && !is_tangled(g, producer, g->count);
 }
 
 static bool merges_in_rows(const FuseGroups *g, int producer, int consumer) {
@@ -487,6 +516,7 @@ static FuseGroups *groups_start(Func *func, Arena *arena) {
     g->stack = ARENA_ARRAY(arena, int, 2 * g->count + 1); /* room for two */
     g->seen = ARENA_ARRAY(arena, int, g->count);
     g->ways = ARENA_ARRAY(arena, char, g->count);
+    g->terms = ARENA_ARRAY(arena, int, g->count);
     g->facts = ARENA_ARRAY(arena, GroupFacts, g->count);
     g->readers = ARENA_ARRAY(arena, IndexList, g->count);
     g->producers = ARENA_ARRAY(arena, IndexList, g->count);

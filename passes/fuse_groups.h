@@ -36,7 +36,8 @@ typedef struct {
     int *at;           /* by place; -1: nothing is there any more */
     int *stack, *seen; /* for a walk over groups; seen: the number of the last walk that came by */
     int walk;
-    char *ways; /* by op: for a walk over ops */
+    char *ways; /* by op: for walks over ops */
+    int *terms;
     /* By op: which ops read it, and which it reads, the last one first; through inline ops. */
     IndexList *readers, *producers;
 } FuseGroups;

@@ -2,6 +2,7 @@
  * index space, or stay expressions of their readers, or open a nest of their own. */
 #include "codegen/lower/lower.h"
 
+enum { MOST_TERMS = 64, MANY_TERMS = 1 << 20 }; /* of a value that each of several readers has in its expression */
 enum { CHEAP = 3 }; /* cost up to which a pointwise value is computed again by each reader */
 
 static const char *axis_name(int position, int rank, Dim dim) {
@@ -78,19 +79,32 @@ static bool keeps_place(const Op *op) {
     return op->code == OP_MAP || op->code == OP_CAST || op->code == OP_COPY || op->code == OP_STOP_GRADIENT;
 }
 
-/* The first nest in which an expression of this value can be computed: that of its operands, or a later one where an
- * operand is read at another place than it is made at; -1: any. */
-static int needs_nest(const LowerRegion *r, const Value *value) {
+/* What the walk with this number has found, by 1 + Value.id; `walk` of the first item counts the walks. */
+struct LowerNeed {
+    int walk, nest;
+};
+
+static int need_of(const LowerRegion *r, const Value *value, int walk) {
+    struct LowerNeed *need = &r->needs[1 + value->id];
+    if (need->walk == walk)
+        return need->nest;
     if (r->home[value->id]) /* what lies in memory only is there when its nest is done */
         return nest_position(r, r->home[value->id]) + !r->var[value->id];
     if (!value->def || !value->def->parent || value->def->parent != r->fusion->region)
         return -1;
     int last = -1;
     for (int i = 0; i < value->def->input_count; i++) {
-        int n = needs_nest(r, value->def->inputs[i]);
+        int n = need_of(r, value->def->inputs[i], walk);
         last = n > last ? n : last;
     }
-    return last >= 0 && !keeps_place(value->def) ? last + 1 : last;
+    *need = (struct LowerNeed){walk, last >= 0 && !keeps_place(value->def) ? last + 1 : last};
+    return need->nest;
+}
+
+/* The first nest in which an expression of this value can be computed: that of its operands, or a later one where an
+ * operand is read at another place than it is made at; -1: any. */
+static int needs_nest(const LowerRegion *r, const Value *value) {
+    return need_of(r, value, ++r->needs[0].walk);
 }
 
 static bool same_space(const Nest *nest, const Type *type) {
@@ -162,6 +176,23 @@ Nest *lower_find_nest(LowerRegion *r, const Value *value) {
     return NULL;
 }
 
+static void note_terms(LowerRegion *r, const Op *op) {
+    int terms = 1;
+    for (int i = 0; i < op->input_count && terms < MANY_TERMS; i++) {
+        int id = op->inputs[i]->id;
+        terms += r->var[id] || r->memory[id] ? 1 : r->terms[id];
+    }
+    for (int i = 0; i < op->result_count; i++)
+        r->terms[op->results[i]->id] = terms < MANY_TERMS ? terms : MANY_TERMS;
+}
+
+static bool has_root(const LowerRegion *r) {
+    for (const Op *op = r->fusion->region->first; op; op = op->next)
+        if (lower_is_root(op))
+            return true;
+    return false;
+}
+
 static void lower_pointwise(LowerRegion *r, const Op *op) {
     const Value *value = op->results[0];
     Nest *nest = lower_find_nest(r, value);
@@ -173,7 +204,9 @@ static void lower_pointwise(LowerRegion *r, const Op *op) {
     int readers = count_readers(r, value, &reduced);
     int cost = op->code == OP_MAP ? scalar_infos[op->attr.scalar].cost : 0;
     bool many = !r->single && ((cost > CHEAP && (readers > 1 || reduced)) || is_padded_often(r, value));
-    if (is_yield(r, value) || many)
+    /* x + tanh(x), again and again: expressions without names would double each time */
+    bool large = readers > 1 && r->terms[value->id] > MOST_TERMS && !(r->single && has_root(r));
+    if (is_yield(r, value) || many || large)
         lower_let(r, lower_nest(r, op, value->type), value);
 }
 
@@ -232,6 +265,8 @@ const LowerRegion *lower_region_blank(Lower *lower) {
     r->step = ARENA_ARRAY(arena, KExpr *, values);
     r->var = ARENA_ARRAY(arena, KVar *, values);
     r->home = ARENA_ARRAY(arena, Nest *, values);
+    r->terms = ARENA_ARRAY(arena, int, values);
+    r->needs = ARENA_ARRAY(arena, struct LowerNeed, values + 1);
     r->wanted = ARENA_ARRAY(arena, KBuffer *, values);
     r->sequence = ARENA_ARRAY(arena, KBuffer *, values);
     return r;
@@ -254,6 +289,7 @@ LowerRegion lower_region_start(Lower *lower, const Op *fusion, KBuffer *const *r
 
 void lower_region_ops(LowerRegion *r) {
     for (const Op *op = r->fusion->region->first; op && !r->failed; op = op->next) {
+        note_terms(r, op);
         if (lower_is_root(op))
             lower_root(r, op);
         else if (is_pointwise(op) && op->results[0]->type->dtype != DTYPE_BOOL)

@@ -102,13 +102,45 @@ static bool is_large(const KProgram *p, const KBuffer *b) {
     return true;
 }
 
-/* Is the buffer more than all else that the product touches? Rows of scores are; those of a dense layer, which shares
- * its weights among all rows, are not. */
+/* What owns the memory that a kernel touches, each once. */
+typedef struct {
+    Arena *arena;
+    const KBuffer **items;
+    int count, capacity;
+} Owners;
+
+static void note_owner(Owners *o, const KBuffer *b) {
+    const KBuffer *owner = kbuffer_owner(b);
+    int i = 0;
+    while (i < o->count && o->items[i] != owner)
+        i++;
+    if (i == o->count)
+        ARENA_PUSH(o->arena, o->items, o->count, o->capacity, owner);
+}
+
+static void note_loaded(void *context, const KExpr *e) {
+    if (e->kind == KE_LOAD)
+        note_owner(context, e->load.buffer);
+}
+
+static void note_stored(void *context, const KStmt *s) {
+    if (s->kind == KS_STORE)
+        note_owner(context, s->store.buffer);
+}
+
+/* Is the buffer more than all else that the product touches, views included? Rows of scores are; those of a dense
+ * layer, which shares its weights among all rows, are not. */
 static bool is_most(const KProgram *p, const KKernel *product, const KBuffer *buffer) {
+    Owners owners = {.arena = p->arena};
     int64_t others = 0;
-    for (int i = 0; i < p->buffer_count; i++) {
-        Access a = kernel_access(product, p->buffers[i]);
-        others += p->buffers[i] != buffer && (a.loads || a.stores) ? bytes_of(p, p->buffers[i]) : 0;
+    nest_visit(product->nests[0], &(KVisitor){note_stored, note_loaded, &owners, NULL});
+    for (int i = 0; i < owners.count; i++) {
+        const KBuffer *owner = owners.items[i];
+        if (owner->space == SPACE_LOCAL || owner->space == SPACE_SHARED)
+            continue;
+        others += owner != buffer ? bytes_of(p, owner) : 0;
+        for (int b = 0; owner->viewed && b < p->buffer_count; b++)
+            others += p->buffers[b]->alias == owner && p->buffers[b] != buffer ? bytes_of(p, p->buffers[b]) : 0;
     }
     return bytes_of(p, buffer) > others;
 }
