@@ -84,7 +84,7 @@ static bool take_test(Edges *e, const KExpr *test) {
 }
 
 /* ---- the nest */
-/* The loops follow memory. */
+/* The loops follow memory; one over samples can only be the outermost. */
 static bool take_order(Edges *e) {
     const KBuffer *to = e->store->store.buffer;
     if (to->rank != e->nest->parallel_count || to->rank < 2 || to->block > 0)
@@ -92,11 +92,10 @@ static bool take_order(Edges *e) {
     for (int i = 0; i < to->rank; i++)
         e->axis[e->count++] = nest_parallel_axis(e->nest, e->store->store.index[to->order[i]]);
     for (int i = 0; i < e->count; i++)
-        if (e->axis[i] < 0)
+        if (e->axis[i] < 0 || (i > 0 && e->nest->axes[e->axis[i]].extent.batch))
             return false;
     const NestAxis *inner = &e->nest->axes[e->axis[e->count - 1]];
-    return !inner->extent.batch && inner->extent.n < e->m->program->isa.lanes && !e->split[e->axis[e->count - 1]] &&
-           !e->split[e->axis[0]];
+    return inner->extent.n < e->m->program->isa.lanes && !e->split[e->axis[e->count - 1]] && !e->split[e->axis[0]];
 }
 
 static bool take_nest(Edges *e) {
