@@ -214,6 +214,18 @@ static bool can_be_bounded(const LowerRegion *r, const Contraction *c, const Aff
     return true;
 }
 
+/* The gradient by a kernel: are the sums of one tap, at which the bounds are the same, so few that each addition would
+ * wait for the one before? The sums of all taps together are not. */
+static bool wait_for_each_other(const LowerRegion *r, const Op *op) {
+    enum { IN_FLIGHT = 8 };
+    const Type *type = op->results[0]->type;
+    int64_t lanes = r->lower->program->isa.lanes, channels = type->dims[type->rank - 2].n;
+    int64_t filters = type->dims[type->rank - 1].n;
+    int64_t by_filters = channels * ((filters + lanes - 1) / lanes),
+            by_channels = filters * ((channels + lanes - 1) / lanes);
+    return op->code == OP_CONV_GRAD_KERNEL && (by_filters < by_channels ? by_filters : by_channels) < IN_FLIGHT;
+}
+
 /* 0 <= rest + k < extent, or 0 <= rest - k < extent, solved for k. */
 static void bound_axes(LowerRegion *r, Nest *nest, const Contraction *c, const AffineIndex *access, const Type *type) {
     KProgram *p = r->lower->program;
@@ -267,7 +279,8 @@ static void root_contract(LowerRegion *r, const Op *op) {
         return;
     Contraction c = contraction_of(op);
     bool a_miss = any_miss(c.a, c.a_rank), b_miss = any_miss(c.b, c.b_rank);
-    bool bounded = a_miss && !b_miss && !r->windows && can_be_bounded(r, &c, c.a, op->inputs[0]);
+    bool bounded =
+        a_miss && !b_miss && !r->windows && !wait_for_each_other(r, op) && can_be_bounded(r, &c, c.a, op->inputs[0]);
     KBuffer *a_padded = a_miss && !bounded ? lower_affine_halo(r, op, 0, &c, c.a, c.a_rank) : NULL;
     KBuffer *b_padded = b_miss ? lower_affine_halo(r, op, 1, &c, c.b, c.b_rank) : NULL;
     KBuffer **whole = op->code == OP_CONV_GRAD_INPUT ? &a_padded : &b_padded;
