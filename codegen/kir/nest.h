@@ -126,6 +126,8 @@ int64_t largest_divisor(int64_t all, int64_t most);
 int nest_row_axes(const Nest *);
 /* Do the parts that axis 0 numbers (sum_parts) share the points of the nest, or with `reduced` its terms? */
 bool nest_has_shares(const Nest *, bool reduced);
+/* Vector operations that add up a vector across its lanes. */
+enum { NEST_ACROSS = 8 };
 /* Work for a batch, in slots of a vector FMA times its lanes. */
 int64_t nest_slots(const Nest *, int64_t batch);
 int64_t nest_epilogue_slots(const Nest *); /* for one element */

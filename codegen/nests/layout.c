@@ -4,189 +4,10 @@
  * its points divided by the lanes that v fills, plus a price for every access that v crosses. Orders of the program's
  * own buffers and vector axes are improved in turn until nothing gets cheaper. Contractions that still want another
  * order get a copy in that order (a twin), made once before the first of them. */
-#include "codegen/nests/layout.h"
+#include "codegen/nests/layout_parts.h"
 #include <stdlib.h>
 
-enum { ROUNDS = 4, MAX_ACCESSES = 64 };
-
-/* Prices in vector operations: an element in scalar code, an element gathered into or scattered from lanes, an element
- * of a twin turned in registers or copied one by one, a reduction across the lanes. */
-static const double price_scalar = 1.5, price_strided = 1.2, price_turned = 0.25, price_copied = 1.5, price_across = 8;
-
-typedef struct {
-    KBuffer *buffer;
-    KExpr *const *index;
-    bool inner; /* in a reduction */
-    bool store;
-} Access;
-
-typedef struct {
-    Access items[MAX_ACCESSES];
-    int count;
-} Accesses;
-
-/* ---- what a nest touches */
-static void add_access(Accesses *a, KBuffer *buffer, KExpr *const *index, bool inner, bool store) {
-    if (a->count < MAX_ACCESSES)
-        a->items[a->count++] = (Access){buffer, index, inner, store};
-}
-
-static void accesses_of_expr(Accesses *a, const KExpr *e, bool inner) {
-    if (e->kind == KE_LOAD)
-        add_access(a, e->load.buffer, e->load.index, inner, false);
-    else if (e->kind == KE_FN)
-        for (int i = 0; i < scalar_infos[e->fn.fn].arity; i++)
-            accesses_of_expr(a, e->fn.args[i], inner);
-    else if (e->kind == KE_CAST)
-        accesses_of_expr(a, e->operand, inner);
-}
-
-static void accesses_of_block(Accesses *a, const KStmt *block) {
-    for (const KStmt *s = block->block.first; s; s = s->next) {
-        if (s->kind == KS_BLOCK)
-            accesses_of_block(a, s);
-        else if (s->kind == KS_LET)
-            accesses_of_expr(a, s->let.value, false);
-        else if (s->kind == KS_STORE) {
-            add_access(a, s->store.buffer, s->store.index, false, true);
-            accesses_of_expr(a, s->store.value, false);
-        }
-    }
-}
-
-static Accesses accesses_of(const Nest *nest) {
-    Accesses a = {.count = 0};
-    if (nest->each)
-        accesses_of_block(&a, nest->each);
-    for (int i = 0; i < nest->reduction_count; i++) {
-        accesses_of_expr(&a, nest->reductions[i].expr, true);
-        if (nest->reductions[i].guard)
-            accesses_of_expr(&a, nest->reductions[i].guard, true);
-    }
-    if (nest->cell)
-        accesses_of_block(&a, nest->cell);
-    accesses_of_block(&a, nest->epilogue);
-    return a;
-}
-
-/* ---- prices */
-typedef enum { MOVE_NONE, MOVE_CONTIGUOUS, MOVE_STRIDED, MOVE_IRREGULAR } Move;
-
-/* How the address moves along an axis; `along`: the buffer axis that moves. */
-static Move move_of(const Access *a, const KVar *var, int *along) {
-    *along = -1;
-    int64_t coefficient = 0;
-    for (int i = 0; i < a->buffer->rank; i++) {
-        int64_t c;
-        if (!kexpr_uses(a->index[i], var))
-            continue;
-        if (*along >= 0 || !kexpr_coefficient(a->index[i], var, &c))
-            return MOVE_IRREGULAR;
-        *along = i;
-        coefficient = c;
-    }
-    if (*along < 0)
-        return MOVE_NONE;
-    if (a->buffer->indirect && *along == 0)
-        return MOVE_IRREGULAR;
-    return coefficient == 1 && kbuffer_innermost(a->buffer) == *along ? MOVE_CONTIGUOUS : MOVE_STRIDED;
-}
-
-static int64_t size(const KProgram *p, Dim d) {
-    return dim_size(d, p->module->batch_max);
-}
-
-static double points(const KProgram *p, const Nest *nest, bool reduced) {
-    double n = 1;
-    for (int i = 0; i < nest->axis_count; i++)
-        if (reduced || !nest->axes[i].reduce)
-            n *= (double)size(p, nest->axes[i].extent) * (nest->axes[i].part > 0 ? nest->axes[i].part : 1);
-    return nest_has_shares(nest, reduced) ? n / nest->sum_parts : n;
-}
-
-static double elements(const KProgram *p, const KBuffer *b) {
-    double n = 1;
-    for (int i = 0; i < b->rank; i++)
-        n *= (double)size(p, b->dims[i]);
-    return n;
-}
-
-static bool is_product(const Nest *nest) {
-    if (nest->reduction_count != 1 || nest->reductions[0].argument)
-        return false;
-    const KExpr *e = nest->reductions[0].expr;
-    return e->kind == KE_FN && e->fn.fn == FN_mul && e->fn.args[0]->kind == KE_LOAD && e->fn.args[1]->kind == KE_LOAD;
-}
-
-/* A load that could read a twin instead, of a contraction or of what the caller passes by sample: the axis that the
- * twin has innermost, or -1. */
-static int twin_axis(const Nest *nest, const Access *a, int vector) {
-    int along;
-    if (vector < 0 || a->buffer->alias || a->buffer->space == SPACE_LOCAL || a->buffer->space == SPACE_RESULT)
-        return -1;
-    if (a->buffer->space != SPACE_ARGUMENT && (!a->inner || !is_product(nest)))
-        return -1;
-    if (nests_write(nest->kernel, a->buffer))
-        return -1;
-    int64_t c;
-    Move move = move_of(a, nest->axes[vector].var, &along);
-    if (along < 0 || move == MOVE_CONTIGUOUS || !kexpr_coefficient(a->index[along], nest->axes[vector].var, &c) ||
-        c != 1)
-        return -1;
-    for (int i = 0; i < a->buffer->rank; i++)
-        if (i != along && kexpr_uses(a->index[i], nest->axes[vector].var))
-            return -1;
-    return along;
-}
-
-static double nest_cost(const KProgram *p, const Nest *nest, const Accesses *a, int vector) {
-    double all = points(p, nest, true), outer = points(p, nest, false);
-    double work = (double)nest_slots(nest, p->module->batch_max);
-    if (vector < 0)
-        return work * price_scalar;
-    const NestAxis *axis = &nest->axes[vector];
-    int64_t extent = size(p, axis->extent), lanes = p->isa.lanes;
-    double cost = work * (double)((extent + lanes - 1) / lanes) / (double)extent;
-    if (axis->reduce) {
-        for (int i = 0; i < nest->reduction_count; i++)
-            if (nest->reductions[i].argument)
-                return work * price_scalar * 2;
-        cost += outer * price_across;
-    }
-    for (int i = 0; i < a->count; i++) {
-        const Access *access = &a->items[i];
-        int along;
-        Move move = move_of(access, axis->var, &along);
-        if ((axis->reduce && !access->inner) || move == MOVE_NONE || move == MOVE_CONTIGUOUS)
-            continue;
-        double price = access->inner ? all * price_strided : outer * price_strided;
-        bool scattered = access->store && !axis->reduce && !(along == 0 && access->buffer->rank == 1);
-        if (move == MOVE_IRREGULAR || scattered) /* cannot be done on lanes */
-            price = work * price_scalar * 2;
-        bool copied = access->buffer->space == SPACE_ARGUMENT;
-        double twin = elements(p, access->buffer) * (copied ? price_copied : price_turned);
-        cost += twin_axis(nest, access, vector) >= 0 && twin < price ? twin : price;
-    }
-    return cost;
-}
-
-static int best_vector(const KProgram *p, const Nest *nest, const Accesses *a, double *cost) {
-    int best = -1;
-    *cost = nest_cost(p, nest, a, -1);
-    if (nest->each)
-        return -1;
-    int rows = nest->kernel->block_end ? nest_row_axes(nest) : 0; /* blocks of them follow each other */
-    for (int v = nest->axis_count - 1; v >= rows; v--) {
-        if (size(p, nest->axes[v].extent) < 2 || nest_bounds_use(nest, v) || (nest->cell_count && nest->axes[v].reduce))
-            continue;
-        double c = nest_cost(p, nest, a, v);
-        if (c < *cost) {
-            *cost = c;
-            best = v;
-        }
-    }
-    return best;
-}
+enum { ROUNDS = 4 };
 
 /* ---- all nests together */
 typedef struct {
@@ -223,7 +44,7 @@ static void collect_nests(Layout *l) {
         for (int k = 0; k < p->sequences[s]->count; k++)
             for (int n = 0; n < p->sequences[s]->kernels[k]->nest_count; n++) {
                 l->nests[l->count] = p->sequences[s]->kernels[k]->nests[n];
-                l->accesses[l->count] = accesses_of(l->nests[l->count]);
+                l->accesses[l->count] = layout_accesses(l->nests[l->count]);
                 l->count++;
             }
 }
@@ -357,7 +178,7 @@ static double cost_around(Layout *l, int leader) {
         int n = l->around[leader].items[i];
         if (l->nests[n]->gemm)
             continue; /* a library reads rows and columns alike */
-        best_vector(l->p, l->nests[n], &l->accesses[n], &cost);
+        layout_vector(l->p, l->nests[n], &l->accesses[n], &cost);
         total += cost;
     }
     return total;
@@ -465,7 +286,7 @@ static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
     kernel->comment = arena_format(p->arena, "%s again, contiguous along axis %d", twin->of->name, twin->axis);
     kernel->needs_barrier_before = at > 0;
     sequence->kernels[at + 1]->needs_barrier_before = true;
-    kernel->work = (int64_t)elements(p, twin->of) * 2;
+    kernel->work = (int64_t)layout_elements(p, twin->of) * 2;
     Nest *nest = ARENA_NEW(p->arena, Nest);
     nest->kernel = kernel;
     KExpr *index[MAX_RANK];
@@ -525,7 +346,7 @@ static void redirect(TwinMaker *t, KExpr *e, bool inner) {
         bool rows = inner && t->nest->gemm && e->load.buffer->indirect; /* a library has no list of rows */
         int axis = rows            ? e->load.buffer->rank - 1
                    : t->nest->gemm ? -1
-                                   : twin_axis(t->nest, &access, t->nest->vector_axis);
+                                   : layout_twin_axis(t->nest, &access, t->nest->vector_axis);
         if (axis >= 0)
             e->load.buffer = twin_of(t->p, t->sequence, t->at, t->twins, &t->count, e->load.buffer, axis);
         return;
@@ -572,21 +393,32 @@ static void make_twins(KProgram *p) {
     }
 }
 
+/* ---- all of it */
+static void choose_orders(Layout *l) {
+    double cost;
+    layout_single_places(l->p);
+    collect_nests(l);
+    collect_free_buffers(l);
+    collect_weights(l);
+    find_nests_around(l);
+    for (int round = 0; round < ROUNDS && improve_orders(l); round++)
+        ;
+    for (int i = 0; i < l->count; i++)
+        l->nests[i]->vector_axis = layout_vector(l->p, l->nests[i], &l->accesses[i], &cost);
+}
+
 void layout_program(KProgram *p) {
     Layout l = {.p = p};
-    double cost;
     if (p->isa.lanes <= 1) {
         layout_scalar(p);
         return;
     }
-    collect_nests(&l);
-    collect_free_buffers(&l);
-    collect_weights(&l);
-    find_nests_around(&l);
-    for (int round = 0; round < ROUNDS && improve_orders(&l); round++)
-        ;
-    for (int i = 0; i < l.count; i++)
-        l.nests[i]->vector_axis = best_vector(p, l.nests[i], &l.accesses[i], &cost);
+    choose_orders(&l);
+    if (layout_epilogues(p)) {
+        l = (Layout){.p = p};
+        choose_orders(&l);
+    }
+    layout_declared_places(p);
     layout_sequences(p);
     layout_heads(p);
     const bool *met_by_tiles = find_met_by_tiles(&l), *off_lanes = layout_off_lanes(p);

@@ -12,8 +12,10 @@ void layout_scalar(KProgram *);
 /* May rows of n elements be cut in panels? They do not lie behind each other then. */
 bool layout_cuts_rows(const KIsa *, int rank, int64_t n);
 
-/* ---- inside the room (codegen/nests/layout_order.c): sequences of recurrences lie step by step; the loops of sums are
- * put in the order in which memory lies */
+/* ---- inside the room (codegen/nests/layout_order.c): axes with one place lie outside of longer ones; sequences of
+ * recurrences lie step by step; the loops of sums are put in the order in which memory lies */
+void layout_single_places(KProgram *);
+void layout_declared_places(KProgram *); /* .. but for buffers along which no vector moves: as the program says */
 void layout_sequences(KProgram *);
 void layout_heads(KProgram *); /* heads of attention lie head by head */
 void layout_sums(KProgram *);

@@ -1,6 +1,84 @@
-/* Orders that follow from how loops run, after the vector axes are chosen: sequences of a recurrence lie step by step
- * in memory, heads of attention head by head, and the loops of a sum run through memory as it lies. */
+/* Orders that nothing is weighed for. Before the vector axes are chosen: axes with one place lie outside of longer
+ * ones. After that, as loops run: sequences of a recurrence lie step by step in memory, heads of attention head by
+ * head, and the loops of a sum run through memory as it lies. */
 #include "codegen/nests/layout.h"
+
+/* ---- axes with one place: [B, 28, 28, 1] as [B, 28, 1, 28], the same memory, of which the innermost axis is one that
+ * vectors can move along */
+
+static void put_longer_innermost(KBuffer *b) {
+    bool of_caller = b->space == SPACE_ARGUMENT || b->space == SPACE_RESULT;
+    int last = b->rank - 1;
+    while (last > 0 && dim_equal(b->dims[b->order[last]], dim_static(1)))
+        last--;
+    if (last < 0 || (b->dims[b->order[last]].batch && of_caller))
+        return;
+    int8_t longer = b->order[last];
+    for (int p = last; p < b->rank - 1; p++)
+        b->order[p] = b->order[p + 1];
+    b->order[b->rank - 1] = longer;
+}
+
+void layout_single_places(KProgram *p) {
+    for (int i = 0; i < p->buffer_count; i++)
+        put_longer_innermost(p->buffers[i]);
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            for (int n = 0; n < p->sequences[s]->kernels[k]->local_count; n++)
+                put_longer_innermost(p->sequences[s]->kernels[k]->locals[n]);
+}
+
+/* The buffers, by KBuffer.id, along whose innermost axis vectors move. */
+typedef struct {
+    const KVar *vector;
+    bool *moves;
+} Moves;
+
+static void note_move(Moves *m, const KBuffer *b, KExpr *const *index) {
+    bool local = b->space == SPACE_LOCAL || b->space == SPACE_SHARED;
+    if (!local && b->rank > 0 && kexpr_uses(index[kbuffer_innermost(b)], m->vector))
+        m->moves[b->id] = true;
+}
+
+static void note_load(void *context, const KExpr *e) {
+    if (e->kind == KE_LOAD)
+        note_move(context, e->load.buffer, e->load.index);
+}
+
+static void note_store(void *context, const KStmt *s) {
+    if (s->kind == KS_STORE)
+        note_move(context, s->store.buffer, s->store.index);
+}
+
+/* Only an axis with one place is not where it was declared, and no order was chosen that needs whole vectors. */
+static bool is_longer_innermost(const KBuffer *b) {
+    KBuffer plain = *b;
+    if (b->pad > 1)
+        return false;
+    for (int i = 0; i < b->rank; i++)
+        plain.order[i] = (int8_t)i;
+    put_longer_innermost(&plain);
+    for (int i = 0; i < b->rank; i++)
+        if (plain.order[i] != b->order[i])
+            return false;
+    return true;
+}
+
+void layout_declared_places(KProgram *p) {
+    Moves m = {.moves = ARENA_ARRAY(p->arena, bool, p->buffer_count + 1)};
+    for (int s = 0; s < p->sequence_count; s++)
+        for (int k = 0; k < p->sequences[s]->count; k++)
+            for (int n = 0; n < p->sequences[s]->kernels[k]->nest_count; n++) {
+                const Nest *nest = p->sequences[s]->kernels[k]->nests[n];
+                m.vector = nest->vector_axis < 0 ? NULL : nest->axes[nest->vector_axis].var;
+                if (m.vector)
+                    nest_visit(nest, &(KVisitor){note_store, note_load, &m, NULL});
+            }
+    for (int i = 0; i < p->buffer_count; i++)
+        if (!m.moves[i] && is_longer_innermost(p->buffers[i]))
+            for (int axis = 0; axis < p->buffers[i]->rank; axis++)
+                p->buffers[i]->order[axis] = (int8_t)axis;
+}
 
 /* ---- sequences: [B, T, ..] as [T, B, ..] where a recurrence runs over T, and where a nest reads or makes such a
  * sequence from another one, so that both are walked through alike */
@@ -15,11 +93,12 @@ static bool is_time_first(const KBuffer *b) {
 }
 
 static void put_time_first(TimeUse *use, KBuffer *b, KExpr *const *index) {
-    if (b->space != SPACE_ARENA || b->rank < 3 || !b->dims[0].batch || layout_is_aliased(b) || is_time_first(b) ||
-        !kexpr_uses(index[1], use->time) || (use->row && (index[0]->kind != KE_VAR || index[0]->var != use->row)))
+    if (b->space != SPACE_ARENA || b->rank < 3 || !b->dims[0].batch || layout_is_aliased(b) || b->order[0] != 0 ||
+        b->order[1] != 1 || !kexpr_uses(index[1], use->time) ||
+        (use->row && (index[0]->kind != KE_VAR || index[0]->var != use->row)))
         return;
-    for (int p = 0; p < b->rank; p++)
-        b->order[p] = (int8_t)(p == 0 ? 1 : p == 1 ? 0 : p);
+    b->order[0] = 1;
+    b->order[1] = 0;
     use->changed = true;
 }
 

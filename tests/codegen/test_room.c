@@ -29,6 +29,7 @@ static KProgram *program_with_room(Arena *arena, Diag *diag, const Module *model
     info->module = module;
     info->name = module->name;
     info->fit.batch_size = (int)module->batch_max;
+    isa.barrier_work = KERNEL_BARRIER_WORK;
     KProgram *p = lower_program(arena, diag, info, isa);
     if (!p)
         return NULL;
