@@ -228,12 +228,21 @@ static int64_t whole_vectors(const Filter *f, int64_t elements) {
     return (elements + lanes - 1) / lanes * lanes;
 }
 
+/* Results that are sums over all channels at so many taps, with the features on the lanes, or, but for windows, with
+ * the channels, where each sum is at last added up across them. */
+static int64_t products_work(const Filter *f, int64_t taps, int64_t results) {
+    int64_t by_features = taps * f->channels * whole_vectors(f, f->features);
+    int64_t across = results * NEST_ACROSS * f->p->isa.lanes;
+    int64_t by_channels = f->features * (taps * whole_vectors(f, f->channels) + across);
+    return winograd_has_windows(f) || by_features < by_channels ? by_features : by_channels;
+}
+
 /* For a tile, for all; what moves for each block. */
 static int64_t forward_work(const Filter *f, int64_t weights, int64_t features, int64_t tiles, int64_t blocks) {
     int64_t bytes = PLACES * weights * kbase_bytes(KBASE_F32);
-    int64_t work = PLACES * weights + COST_PATCH * whole_vectors(f, f->channels) + COST_RESULTS * features;
+    int64_t work = products_work(f, PLACES, PLACES) + COST_PATCH * whole_vectors(f, f->channels);
     int64_t moved = bytes > NEAR_BYTES ? COST_FAR * PLACES * weights * blocks : 0;
-    return work * tiles + COST_WEIGHTS * weights + moved;
+    return (work + COST_RESULTS * features) * tiles + COST_WEIGHTS * weights + moved;
 }
 
 static int64_t gradient_work(const Filter *f, int64_t weights, int64_t features, int64_t tiles, int64_t blocks) {
@@ -246,9 +255,13 @@ static int64_t gradient_work(const Filter *f, int64_t weights, int64_t features,
 static bool is_cheaper(const Filter *f) {
     int64_t samples = step_batch(f->p), tiles = f->side[0].tiles * f->side[1].tiles * samples;
     int64_t blocks = tiles / (f->samples * f->side[0].block * f->side[1].block);
-    int64_t features = whole_vectors(f, f->features), weights = f->channels * features;
-    int64_t direct = f->side[0].taps * f->side[1].taps * weights * samples;
-    return (f->by_weights ? gradient_work : forward_work)(f, weights, features, tiles, blocks) < direct;
+    int64_t features = whole_vectors(f, f->features), taps = f->side[0].taps * f->side[1].taps * samples;
+    int64_t weights = f->channels * features;
+    if (!f->by_weights)
+        return forward_work(f, weights, features, tiles, blocks) < products_work(f, taps, TILE * TILE * tiles);
+    if (f->features == 1) /* sums of all channels lie side by side */
+        weights = whole_vectors(f, f->channels);
+    return gradient_work(f, weights, features, tiles, blocks) < taps * weights;
 }
 
 /* ---- an image that was copied to have zeros around it */
