@@ -12,8 +12,8 @@
 
 enum { SMALL_WORK = 4096 };
 enum { MOST_TERMS = 256, LEAST_TANGLED = 8 }; /* ops in the expression of a sum; and that can make it so long */
-enum { MOST_STEPS = 4 }; /* of cheap ops behind each other */
-enum { CHEAP = 1 };      /* cost of an elementwise op that is made where it is read rather than stored */
+enum { MOST_STEPS = 4 };                      /* of cheap ops behind each other */
+enum { CHEAP = 1 }; /* cost of an elementwise op that is made where it is read rather than stored */
 
 /* Reshapes that change the memory form, assigns and scans (kernels by themselves) stay outside. */
 static bool is_outside(const Op *op) {

@@ -40,7 +40,7 @@ typedef struct LowerRegion {
     KVar **var;        /* the value is this variable of nest `home` at the point of its axes */
     Nest **home;
     struct LowerNeed *needs; /* which nest an expression of it needs, as it was found last */
-    int *terms; /* ops that its expression has where it is no variable and lies nowhere; at most MANY_TERMS */
+    int *terms;         /* ops that its expression has where it is no variable and lies nowhere; at most MANY_TERMS */
     KBuffer **wanted;   /* a result: where it is to be stored */
     KBuffer **sequence; /* scans: an output: every step of it is stored here, at `now` */
     KExpr *now;
