@@ -1,13 +1,13 @@
 /* Decides which ops share a kernel.
  *
  * Every op that computes starts as its own group; then readers are merged with what they read, in program order:
- *   same space   pointwise ops join the group whose single nest runs over the same index space (bias, activation and
- * mask behind a contraction, an optimizer behind a weight gradient) prologue     a pointwise group read by one
- * reduction only is computed inside it rows         ops that keep the rows of the batch apart share a kernel over rows
- * (softmax with its loss and gradient) small        what is too little for threads shares a kernel, to save barriers A
- * merge must not close a cycle through a third group. */
+ * - same space: pointwise ops join the group whose single nest runs over the same index space (bias, activation and
+ *   mask behind a contraction, an optimizer behind a weight gradient);
+ * - prologue: a pointwise group that one reduction alone reads is computed inside it;
+ * - rows: ops that keep the rows of the batch apart share a kernel over rows (softmax with its loss and gradient);
+ * - small: what is too little for threads shares a kernel, to save barriers.
+ * A merge must not close a cycle through a third group (passes/fuse_order.c). */
 #include "passes/fuse_groups.h"
-#include <limits.h>
 #include <string.h>
 
 enum { SMALL_WORK = 4096 };
@@ -209,89 +209,9 @@ int fuse_owner(const FuseGroups *g, int op) {
     return g->group[op] >= 0 ? find(g, op) : op;
 }
 
-/* ---- the order of groups */
-
-/* Puts the readers of a group on the stack that come before the place `end` and were not seen on this walk. */
-static int push_readers(FuseGroups *g, int group, int apart_from, int end, int *stack, int count) {
-    for (int i = group; i >= 0; i = g->next[i])
-        for (int r = 0; r < g->readers[i].count; r++) {
-            int reader = fuse_owner(g, g->readers[i].items[r]);
-            if (reader != group && reader != apart_from && g->place[reader] < end && g->seen[reader] != g->walk) {
-                g->seen[reader] = g->walk;
-                stack[count++] = reader;
-            }
-        }
-    return count;
-}
-
-/* The same of what it reads. */
-static int push_producers(FuseGroups *g, int group, int *stack, int count) {
-    for (int i = group; i >= 0; i = g->next[i])
-        for (int p = 0; p < g->producers[i].count; p++) {
-            int producer = fuse_owner(g, g->producers[i].items[p]);
-            if (producer != group && g->seen[producer] != g->walk) {
-                g->seen[producer] = g->walk;
-                stack[count++] = producer;
-            }
-        }
-    return count;
-}
-
-/* Is there a way from group `from` to group `to` that passes through another group? All ways lead on in the order, so
- * none needs to be followed beyond `to`. */
-static bool reaches(FuseGroups *g, int from, int to) {
-    if (g->place[from] > g->place[to])
-        return false;
-    g->walk++;
-    int end = g->place[to] + 1, count = push_readers(g, from, to, end, g->stack, 0);
-    while (count && g->seen[to] != g->walk) {
-        int group = g->stack[--count];
-        count = push_readers(g, group, -1, end, g->stack, count);
-    }
-    return g->seen[to] == g->walk;
-}
-
-static void put_at(FuseGroups *g, int place, int group) {
-    g->at[place] = group;
-    if (group >= 0)
-        g->place[group] = place;
-}
-
-/* Two groups take one place in the order, which no third stands between: what comes between them and depends on the
- * first moves behind it, the rest stays before. */
-static void join_places(FuseGroups *g, int a, int b, int merged) {
-    int first = g->place[a] < g->place[b] ? a : b, second = first == a ? b : a;
-    int from = g->place[first], end = g->place[second], kept = from, moved = 0;
-    g->walk++;
-    int count = push_readers(g, first, -1, end, g->stack, 0);
-    if (count == 0) {
-        put_at(g, from, -1);
-        put_at(g, end, merged);
-        return;
-    }
-    while (count) {
-        int group = g->stack[--count];
-        count = push_readers(g, group, -1, end, g->stack, count);
-    }
-    for (int place = from + 1; place < end; place++) {
-        int group = g->at[place];
-        if (group < 0)
-            continue;
-        if (g->seen[group] == g->walk)
-            g->stack[moved++] = group;
-        else
-            put_at(g, kept++, group);
-    }
-    put_at(g, kept++, merged);
-    for (int i = 0; i < moved; i++)
-        put_at(g, kept++, g->stack[i]);
-    while (kept <= end)
-        put_at(g, kept++, -1);
-}
-
 static void merge(FuseGroups *g, int a, int b) {
     int low = a < b ? a : b, high = a < b ? b : a;
-    join_places(g, a, b, low);
+    fuse_join_places(g, a, b, low);
     g->group[high] = low;
     g->next[g->last[low]] = high;
     g->last[low] = g->last[high];
@@ -550,7 +470,7 @@ static void merge_with_producers(FuseGroups *g, MergeRule rule) {
             if (g->group[p] < 0)
                 continue;
             int from = find(g, p), to = find(g, c);
-            if (from != to && rule(g, from, to) && !reaches(g, from, to))
+            if (from != to && rule(g, from, to) && !fuse_reaches(g, from, to))
                 merge(g, from, to);
         }
 }
@@ -562,25 +482,6 @@ static bool may_be_small(const FuseGroups *g, int group) {
     return f.small && f.contractions == 0;
 }
 
-/* Marks, as seen, the groups that a way leads to from this one, or from which one leads to it, through another group.
- */
-static void mark_tied(FuseGroups *g, int group) {
-    g->walk++; /* next to it */
-    int count = push_readers(g, group, -1, INT_MAX, g->stack, 0), readers = count;
-    count = push_producers(g, group, g->stack, count);
-    int *next = g->stack + g->count; /* for the walk */
-    g->walk++;
-    for (int i = 0; i < count; i++) {
-        bool forwards = i < readers;
-        int waiting = 0;
-        next[waiting++] = g->stack[i];
-        while (waiting) {
-            int at = next[--waiting];
-            waiting = forwards ? push_readers(g, at, -1, INT_MAX, next, waiting) : push_producers(g, at, next, waiting);
-        }
-    }
-}
-
 /* The first of these small groups that group b may be merged with; -1: there is none. */
 static int small_partner(FuseGroups *g, const int *small, int count, int b) {
     bool marked = false;
@@ -590,7 +491,7 @@ static int small_partner(FuseGroups *g, const int *small, int count, int b) {
         if (!may_be_small(g, a) || group_facts(g, a).work + work > SMALL_WORK)
             continue;
         if (!marked)
-            mark_tied(g, b);
+            fuse_mark_tied(g, b);
         marked = true;
         if (g->seen[a] != g->walk)
             return a;
@@ -649,7 +550,7 @@ const char *fuse_why_apart(FuseGroups *g, int producer, int consumer) {
         return "a contraction reads its operands from memory";
     if (c.maps_only && fuse_needs_other_places(g, producer, consumer))
         return "it reads other places than its own";
-    if (reaches(g, producer, consumer))
+    if (fuse_reaches(g, producer, consumer))
         return "a third kernel stands between them";
     if (p.rows && c.rows)
         return "a row is too long to stay in the cache";

@@ -37,7 +37,7 @@ typedef struct {
     int *stack, *seen; /* for a walk over groups; seen: the number of the last walk that came by */
     int walk;
     char *ways; /* by op: for walks over ops */
-    int *terms;
+    int *terms; /* by op: of the expression that a sum would read */
     /* By op: which ops read it, and which it reads, the last one first; through inline ops. */
     IndexList *readers, *producers;
 } FuseGroups;
@@ -47,6 +47,15 @@ FuseGroups *fuse_groups(Func *, Arena *);
 bool fuse_repeat(Func *, Arena *);
 /* The group of an op, as its representative; the op itself where it is in none. */
 int fuse_owner(const FuseGroups *, int op);
+/* Is there a way from group `from` to group `to` that passes through another group? All ways lead on in the order, so
+ * none needs to be followed beyond `to` (passes/fuse_order.c). */
+bool fuse_reaches(FuseGroups *, int from, int to);
+/* Two groups take one place in the order, which no third stands between: what comes between them and depends on the
+ * first moves behind it, the rest stays before. */
+void fuse_join_places(FuseGroups *, int a, int b, int merged);
+/* Marks, as seen on the last walk, the groups that a way leads to from this one, or from which one leads to it, through
+ * another group. */
+void fuse_mark_tied(FuseGroups *, int group);
 /* Could the two groups go through the samples' rows together, each row by itself: positions of a sequence, lines of the
  * scores of attention? A row has at most so many elements (passes/fuse_rows.c). */
 bool fuse_share_rows(const FuseGroups *, int producer, int consumer, int64_t most_elements);
