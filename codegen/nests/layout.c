@@ -270,17 +270,14 @@ static void make_panels(const KProgram *p, KBuffer *b) {
 }
 
 /* ---- twins */
-enum { MAX_TWINS = 256 };
 typedef struct {
     KBuffer *of, *twin;
     int axis;
-    const KKernel *kernel;
 } Twin;
 
-static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
+static void twin_kernel(KProgram *p, KSequence *sequence, int at, const Twin *twin) {
     KKernel *kernel = kkernel_new(p, sequence, arena_format(p->arena, "%s_turn", twin->of->name));
     ksequence_move(sequence, sequence->count - 1, at);
-    twin->kernel = kernel;
     kernel->layer = twin->of->layer ? twin->of->layer : sequence->kernels[at + 1]->layer;
     kernel->role = "turn";
     kernel->comment = arena_format(p->arena, "%s again, contiguous along axis %d", twin->of->name, twin->axis);
@@ -305,39 +302,31 @@ static void twin_kernel(KProgram *p, KSequence *sequence, int at, Twin *twin) {
     ARENA_PUSH(p->arena, kernel->nests, kernel->nest_count, kernel->nest_capacity, nest);
 }
 
-static KBuffer *twin_of(KProgram *p, KSequence *sequence, int *at, Twin *twins, int *count, KBuffer *of, int axis) {
-    for (int i = 0; i < *count; i++)
-        if (twins[i].of == of && twins[i].axis == axis)
-            return twins[i].twin;
-    if (*count == MAX_TWINS)
-        return of; /* read as it lies */
-    KBuffer *twin =
-        kbuffer_new(p, SPACE_ARENA, arena_format(p->arena, "%s_turned", of->name), of->base, of->rank, of->dims);
-    twin->sequence = sequence;
-    twin->layer = of->layer;
-    twin->whole = of->whole;
-    set_innermost(p, twin, axis);
-    twins[*count] = (Twin){of, twin, axis, NULL};
-    twin_kernel(p, sequence, *at, &twins[(*count)++]);
-    (*at)++;
-    return twin;
-}
-
-static bool is_twin(const Twin *twins, int count, const KKernel *kernel) {
-    for (int i = 0; i < count; i++)
-        if (twins[i].kernel == kernel)
-            return true;
-    return false;
-}
-
 typedef struct {
     KProgram *p;
     KSequence *sequence;
-    int *at; /* kernel of the sequence that is being looked at */
-    Twin *twins;
-    int count;
+    int at; /* the kernel of the sequence that is being looked at, behind the kernels of its twins */
     const Nest *nest;
+    Twin *twins;
+    int count, capacity;
 } TwinMaker;
+
+static KBuffer *twin_of(TwinMaker *t, KBuffer *of, int axis) {
+    for (int i = 0; i < t->count; i++)
+        if (t->twins[i].of == of && t->twins[i].axis == axis)
+            return t->twins[i].twin;
+    KProgram *p = t->p;
+    KBuffer *buffer =
+        kbuffer_new(p, SPACE_ARENA, arena_format(p->arena, "%s_turned", of->name), of->base, of->rank, of->dims);
+    buffer->sequence = t->sequence;
+    buffer->layer = of->layer;
+    buffer->whole = of->whole;
+    set_innermost(p, buffer, axis);
+    Twin twin = {of, buffer, axis};
+    ARENA_PUSH(p->arena, t->twins, t->count, t->capacity, twin);
+    twin_kernel(p, t->sequence, t->at++, &twin);
+    return buffer;
+}
 
 static void redirect(TwinMaker *t, KExpr *e, bool inner) {
     KExpr *operands[KEXPR_MAX_OPERANDS];
@@ -348,7 +337,7 @@ static void redirect(TwinMaker *t, KExpr *e, bool inner) {
                    : t->nest->gemm ? -1
                                    : layout_twin_axis(t->nest, &access, t->nest->vector_axis);
         if (axis >= 0)
-            e->load.buffer = twin_of(t->p, t->sequence, t->at, t->twins, &t->count, e->load.buffer, axis);
+            e->load.buffer = twin_of(t, e->load.buffer, axis);
         return;
     }
     int count = kexpr_operands(e, operands);
@@ -381,14 +370,11 @@ static void redirect_nest(TwinMaker *t, const Nest *nest) {
 
 static void make_twins(KProgram *p) {
     for (int s = 0; s < p->sequence_count; s++) {
-        KSequence *sequence = p->sequences[s];
-        int k = 0;
-        TwinMaker t = {.p = p, .sequence = sequence, .at = &k, .twins = ARENA_ARRAY(p->arena, Twin, MAX_TWINS)};
-        for (; k < sequence->count; k++) {
-            const KKernel *kernel = sequence->kernels[k];
-            if (!is_twin(t.twins, t.count, kernel))
-                for (int n = 0; n < kernel->nest_count; n++)
-                    redirect_nest(&t, kernel->nests[n]);
+        TwinMaker t = {.p = p, .sequence = p->sequences[s]};
+        for (; t.at < t.sequence->count; t.at++) {
+            const KKernel *kernel = t.sequence->kernels[t.at];
+            for (int n = 0; n < kernel->nest_count; n++)
+                redirect_nest(&t, kernel->nests[n]);
         }
     }
 }
